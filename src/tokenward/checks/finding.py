@@ -1,0 +1,85 @@
+"""What a check is given and what it says.
+
+The problem: a doctor that writes, that waits for ever, or that prints a key to show that it found it, is worse
+than the illness. So a check gets everything it may look at as one value, and answers with sentences.
+
+Rules:
+- A check never writes, and never changes what it looks at.
+- A finding names variables, files and modes, never the value of a secret.
+- What cannot be looked at is itself a finding; a check does not raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tokenward.ports import Clock
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence of the doctor.
+
+    Args:
+        check: which check says it.
+        level: "warn" = works now, may not later; "fail" = does not work, or somebody else could read a secret.
+        cause: one line: what was found.
+        hint: one line: what to do; empty where nothing is to be done.
+    """
+
+    check: str
+    level: Level
+    cause: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that ended.
+
+    Args:
+        status: its exit status.
+        output: its standard output.
+    """
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """Everything the checks may look at.
+
+    Args:
+        uid: the user's id.
+        environ: the environment that credentials may stand in; it is also searched for commands.
+        clock: the machine's clocks.
+        run: runs a command, its first word an absolute path, to its end; None if it could not be started or
+            did not end in time.
+        socket: where the daemon's socket should be.
+        state: the state directory.
+        store_key: the file that holds the store's key; None where no file holds it.
+        config: the configuration file in force; None = defaults.
+        config_holds_key: whether a key or secret stands in it.
+        claude_config: Claude Code's configuration directory.
+        claude_credentials: the file of Claude Code's stored login; its locks lie around its directory.
+        claude_command: what starts Claude Code: a name or an absolute path.
+    """
+
+    uid: int
+    environ: Mapping[str, str] = field(repr=False)
+    clock: Clock
+    run: Callable[[Sequence[str]], Ran | None]
+    socket: Path
+    state: Path
+    store_key: Path | None
+    config: Path | None
+    config_holds_key: bool
+    claude_config: Path
+    claude_credentials: Path
+    claude_command: str

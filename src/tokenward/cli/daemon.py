@@ -1,0 +1,51 @@
+"""``tokenward daemon``: the daemon itself, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenward.cli.arguments import add_command
+
+if TYPE_CHECKING:
+    from tokenward.cli.arguments import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = add_command(
+        subparsers,
+        "daemon",
+        "run the daemon in the foreground",
+        run=run,
+        example="tokenward daemon --log-level debug",
+        about="To have it run by itself: tokenward service install.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, instead of the usual one")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where credentials and state are kept")
+    parser.add_argument("--socket", type=Path, metavar="PATH", help="where to listen")
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="how much to say on standard error (%(default)s)",
+    )
+    parser.add_argument(
+        "--debuggable",
+        action="store_true",
+        help="let debuggers and profilers of this user read its memory, and with it every token",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    from tokenward.daemon.app import run_daemon
+
+    return run_daemon(
+        config=arguments.config,
+        state_dir=arguments.state_dir,
+        socket=arguments.socket,
+        log_level=arguments.log_level,
+        debuggable=arguments.debuggable,
+    )

@@ -1,0 +1,82 @@
+"""``tokenward logout``: forget a login of our own store, and say what that does not do.
+
+The problem: a person who logs out expects to be logged out, and forgetting one copy is less than that: the
+server knows nothing of it, and a file or a variable of another program may hold the same account's login.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from tokenward.cli import output
+from tokenward.cli.arguments import add_command, add_json
+
+if TYPE_CHECKING:
+    from tokenward.cli.arguments import Subparsers
+    from tokenward.cli.service_access import Call
+
+_STORE = "store"
+_WAYS_OUT = {"claude-code": "log out there: claude auth logout", "env": "unset the variable where it is set"}
+_ANTHROPIC_VARIABLES = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_OAUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_OAUTH_TOKEN",
+)
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = add_command(
+        subparsers,
+        "logout",
+        "forget a login that our store keeps",
+        run=run,
+        example="tokenward logout anthropic:work",
+        about="It is deleted here and not revoked at the server; logins of other programs stay as they are.",
+    )
+    parser.add_argument("profile", metavar="PROFILE", help="which one, as provider:name")
+    add_json(parser, "profile, forgotten, and still_held: where else a login of this provider lies")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Forget one profile."""
+    from tokenward.cli.service_access import with_service
+
+    def act(call: Call) -> int:
+        profile = call("profile.get", {"profile": arguments.profile})
+        if profile["source"] != _STORE:
+            output.complain(
+                f"{profile['profile']} is not ours to forget: it comes from {profile['location']}",
+                _WAYS_OUT.get(profile["source"], "remove it where it comes from"),
+            )
+            return output.ERROR
+        call("profile.forget", {"profile": arguments.profile})
+        held = _still_held(call, profile["provider"])
+        if arguments.json:
+            output.as_json({"profile": profile["profile"], "forgotten": True, "still_held": held})
+            return output.OK
+        output.say(f"{profile['profile']}: forgotten here")
+        output.say(_what_it_is_not(profile))
+        for place in held:
+            output.say(f"a login of {profile['provider']} is still in {place}")
+        return output.OK
+
+    return with_service(act)
+
+
+def _still_held(call: Call, provider: str) -> list[str]:
+    """Where else logins of this provider lie: places of other programs, and variables of this shell."""
+    profiles = call("profile.list", {"provider": provider})["profiles"]
+    places = [f"{each['location']} ({each['profile']})" for each in profiles if each["source"] != _STORE]
+    names = _ANTHROPIC_VARIABLES if provider == "anthropic" else (f"{provider.upper().replace('-', '_')}_API_KEY",)
+    return places + [f"the variable {name} of this shell" for name in names if os.environ.get(name)]
+
+
+def _what_it_is_not(profile: dict[str, Any]) -> str:
+    if profile["kind"] in {"oauth", "federated"}:
+        return "at the server nothing was revoked: tokens handed out before work until they end"
+    return "the key itself still works: to end it, delete it where it was made"

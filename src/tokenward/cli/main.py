@@ -1,0 +1,103 @@
+"""``tokenward``: finds the command, loads no other, and turns whatever happens into an exit status.
+
+Exit status: 0 ok, 1 error, 2 usage, 3 a person must log in, 4 no daemon answers, 5 locked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from tokenward.cli import output
+from tokenward.errors import TokenwardError
+
+_MODULES = {
+    "token": "token",
+    "status": "status",
+    "profiles": "profiles",
+    "refresh": "profiles",
+    "add": "add",
+    "logout": "logout",
+    "events": "events",
+    "doctor": "doctor",
+    "daemon": "daemon",
+    "service": "service",
+    "demo": "demo",
+}
+"""Which module of this package holds which command, in the order of the help."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments; None for those of the process.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except TokenwardError as error:
+        return output.complain_of(error)
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else output.OK
+    except KeyboardInterrupt:
+        return output.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has had enough. The interpreter would complain when it flushes standard output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return output.ERROR
+    except Exception as error:  # noqa: BLE001 - a traceback may show a secret: say where, and not what
+        output.complain(f"unexpected {type(error).__name__} at {_place(error)}", "this is a bug: please report it")
+        return output.ERROR
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    from tokenward.cli.arguments import Parser
+
+    parser = Parser(
+        prog="tokenward",
+        description="One daemon per user owns your logins and keys, and hands out tokens that are valid now.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    wanted = [_MODULES[command]] if command in _MODULES else dict.fromkeys(_MODULES.values())
+    for name in wanted:
+        import_module(f"tokenward.cli.{name}").add_parser(subparsers)
+    parsed = parser.parse_args(arguments)
+    if parsed.version:
+        return _show_version()
+    if not hasattr(parsed, "run"):
+        parser.error("a command is missing")
+    status: int = parsed.run(parsed)
+    return status
+
+
+def _show_version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        output.say(f"tokenward {version('tokenward')}")
+    except PackageNotFoundError:
+        output.say("tokenward (not installed: run from its sources)")
+    return output.OK
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - as elsewhere here: no pathlib for one name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

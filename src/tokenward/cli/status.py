@@ -1,0 +1,125 @@
+"""``tokenward status``: every profile, how long it is good for, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tokenward.cli import output
+from tokenward.cli.arguments import add_command, add_json
+from tokenward.client import Client, Profile, Status
+
+if TYPE_CHECKING:
+    from tokenward.cli.arguments import Subparsers
+
+_TICK = 1.0
+"""Seconds between two pictures on a terminal, where the bars shrink though nothing happens."""
+_HEADINGS = ("PROFILE", "KIND", "VALID", "NEXT", "SOURCE", "HEALTH")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = add_command(
+        subparsers,
+        "status",
+        "show the daemon and every profile",
+        run=run,
+        example="tokenward status --watch",
+        about="In a pipe: one line a profile, HEALTH last.",
+    )
+    parser.add_argument("--watch", action="store_true", help="go on, and show every change until interrupted")
+    add_json(parser, "the result of `daemon.status` (with --watch one line a change)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the status."""
+    with Client() as client:
+        if not arguments.watch:
+            _show(client.status(), as_json=arguments.json)
+            return output.OK
+        with contextlib.suppress(KeyboardInterrupt):  # the way out that --watch has
+            _watch(client, as_json=arguments.json)
+    return output.OK
+
+
+def health(profile: Profile) -> str:
+    """Whether a profile can serve, and if it cannot or not well, why."""
+    failure = profile["last_failure"]
+    if profile["unusable"]:
+        return f"unusable: {profile['unusable']}"
+    if not profile["enabled"]:
+        return "disabled"
+    if profile["degraded"]:
+        return f"degraded: {profile['degraded']}" + (f" ({failure['reason']})" if failure else "")
+    return "ok"
+
+
+def valid_for(profile: Profile) -> str:
+    """How long the token is good for, in words; ``-`` where it has no end, or none that is known."""
+    return output.duration(profile["valid_for"])
+
+
+def next_refresh(profile: Profile) -> str:
+    """When the next refresh is due, from now; ``-`` where none is planned."""
+    at_ms = profile["next_refresh_at_ms"]
+    return "-" if at_ms is None else output.duration(at_ms / 1000 - time.time())
+
+
+def plain_lines(profiles: list[Profile]) -> list[str]:
+    """Aligned columns under a heading."""
+    rows = [
+        (
+            profile["profile"],
+            profile["kind"] or "-",
+            valid_for(profile),
+            next_refresh(profile),
+            profile["source"],
+            health(profile),
+        )
+        for profile in profiles
+    ]
+    return output.columns([_HEADINGS, *rows])
+
+
+def _show(status: Status, *, as_json: bool) -> None:
+    if as_json:
+        output.as_json(status)
+        return
+    if status["config_error"]:
+        output.complain(
+            f"the configuration on disk is not in force: {status['config_error']}",
+            "correct it; the daemon goes on with the settings it had",
+        )
+    if output.on_terminal():
+        from tokenward.cli import status_screen
+
+        status_screen.show(status)
+    else:
+        print("\n".join(plain_lines(status["profiles"])), flush=True)
+
+
+def _watch(client: Client, *, as_json: bool) -> None:
+    if as_json or not output.on_terminal():
+        for number, status in enumerate(_pictures(client, tick=None)):
+            if number and not as_json:
+                print()
+            _show(status, as_json=as_json)
+        return
+    from tokenward.cli import status_screen
+
+    status_screen.animate(_pictures(client, tick=_TICK))
+
+
+def _pictures(client: Client, *, tick: float | None) -> Iterator[Status]:
+    """The status now, after each event, and every ``tick`` seconds; ends only by an error."""
+    while True:
+        with client.events() as events:
+            yield client.status()
+            while True:
+                events.wait(tick)
+                if events.ended:
+                    break
+                yield client.status()

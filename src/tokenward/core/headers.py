@@ -1,0 +1,59 @@
+"""Which headers a request needs, for each kind of credential (the table of design section 1).
+
+The problem: a key in the wrong header, an OAuth token without its beta, or both headers at once is a 401 that
+looks like an expired token, and a daemon that believes it would refresh a healthy login. So the headers are
+advice of the daemon, made from the provider's rules, and never put together by the caller.
+
+Rules:
+- Exactly one header carries the token.
+- Names are in lower case, so that a caller who merges them with its own finds the double.
+- Nothing here names a program: we never pose as another one (design section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tokenward.core.credential import Credential, Kind
+
+AUTHORIZATION = "authorization"
+BETA = "anthropic-beta"
+Billing = Literal["api", "subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRules:
+    """What one provider wants to see.
+
+    Args:
+        key_header: the header that carries a credential of kind ``api_key`` as it is; None = it too travels
+            as ``Authorization: Bearer`` (RFC 6750 section 2.1), like every other kind.
+        betas: the values of ``anthropic-beta`` that a kind needs.
+        always: headers that every request needs, names in lower case.
+        billing: who pays for requests made with a kind.
+    """
+
+    key_header: str | None = None
+    betas: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    always: Mapping[str, str] = field(default_factory=dict)
+    billing: Mapping[Kind, Billing] = field(default_factory=dict)
+
+
+def advice(credential: Credential, rules: HeaderRules) -> dict[str, str]:
+    """The headers that make a request authentic, the token included.
+
+    Args:
+        credential: the one to be used.
+        rules: those of its provider.
+    """
+    headers = dict(rules.always)
+    token = credential.access.reveal()
+    if credential.kind is Kind.API_KEY and rules.key_header is not None:
+        headers[rules.key_header] = token
+    else:
+        headers[AUTHORIZATION] = f"Bearer {token}"
+    if betas := rules.betas.get(credential.kind):
+        headers[BETA] = ",".join(betas)
+    return headers

@@ -1,0 +1,84 @@
+"""How a credential is written down before it is sealed: a versioned record of its own.
+
+The problem: what lives in memory changes from release to release, and what lies on disk must still be read by
+the next one. So the persisted form is a separate, explicit list of members, and a test holds it to the live
+one: a member of ``Credential`` about which nobody decided fails it.
+
+Rules: the result holds secrets, and so exists only between a credential and a ``Sealer``. A record of a newer
+version is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tokenward.core.credential import (
+    Credential,
+    Kind,
+    Secret,
+    from_unix_milliseconds,
+    to_unix_milliseconds,
+)
+
+RECORD_VERSION = 1
+
+
+class UnknownRecord(ValueError):
+    """Not a record, or one of a newer version."""
+
+
+def to_record(credential: Credential) -> bytes:
+    """Write a credential down. The result holds its secrets."""
+    return json.dumps(
+        {
+            "version": RECORD_VERSION,
+            "kind": credential.kind.value,
+            "access": credential.access.reveal(),
+            "refresh": credential.refresh.reveal() if credential.refresh is not None else None,
+            "expires_at_ms": _milliseconds(credential.expires_at),
+            "granted_life": credential.granted_life,
+            "scopes": list(credential.scopes),
+            "token_type": credential.token_type,
+            "login_ends_at_ms": _milliseconds(credential.login_ends_at),
+            "subscription": credential.subscription,
+            "tier": credential.tier,
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def from_record(record: bytes) -> Credential:
+    """Read a credential back.
+
+    Raises:
+        UnknownRecord: if it is not a record of a version that we know; the message holds nothing of it.
+    """
+    try:
+        members = json.loads(record)
+        if members["version"] != RECORD_VERSION:
+            raise UnknownRecord("a record of another version")
+        return Credential(
+            kind=Kind(members["kind"]),
+            access=Secret(members["access"]),
+            refresh=None if members["refresh"] is None else Secret(members["refresh"]),
+            expires_at=_moment(members["expires_at_ms"]),
+            granted_life=members["granted_life"],
+            scopes=tuple(members["scopes"]),
+            token_type=members["token_type"],
+            login_ends_at=_moment(members["login_ends_at_ms"]),
+            subscription=members["subscription"],
+            tier=members["tier"],
+        )
+    except UnknownRecord:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UnknownRecord("not a credential's record") from None
+
+
+def _milliseconds(moment: Any) -> int | None:
+    return None if moment is None else to_unix_milliseconds(moment)
+
+
+def _moment(milliseconds: Any) -> Any:
+    return None if milliseconds is None else from_unix_milliseconds(milliseconds)

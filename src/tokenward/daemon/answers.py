@@ -1,0 +1,172 @@
+"""What a keeper's state looks like from outside: the token a caller gets, and the line that ``status`` shows.
+
+The problem: one answer is given ten thousand times between two refreshes, and differs only in the seconds of
+life that are left. So it is encoded once for a generation, with a gap for that number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+from typing import Literal
+
+from tokenward.core import headers
+from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
+from tokenward.core.headers import HeaderRules
+from tokenward.core.lifecycle import Phase
+from tokenward.core.serving import Refusal, Serve, Wish
+from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.service import Degraded, LastFailure, ProfileResult, TokenResult
+from tokenward.provider_files import Provider
+
+_GAP = 0.987654321
+"""Stands where the seconds go until they are known; no token, name or URL is a number."""
+
+
+def token_result(keeper: Keeper, provider: Provider, degraded: str | None) -> TokenResult:
+    """The answer to ``token.get`` from what a keeper holds now."""
+    credential = keeper.credential
+    assert credential is not None  # noqa: S101 - only asked when something is served
+    left = keeper.left()
+    whose = (keeper.profile.id, keeper.profile.provider, keeper.profile.source)
+    return _result(credential, provider, whose=whose, left=left, degraded=degraded)
+
+
+def inline_result(credential: Credential, provider_name: str, provider: Provider) -> TokenResult:
+    """The answer for a credential that the caller brought itself: shaped, never kept."""
+    whose = (f"{provider_name}:inline", provider_name, "request")
+    return _result(credential, provider, whose=whose, left=None, degraded=None)
+
+
+def _result(
+    credential: Credential,
+    provider: Provider,
+    *,
+    whose: tuple[str, str, str],
+    left: float | None,
+    degraded: str | None,
+) -> TokenResult:
+    profile, provider_name, source = whose
+    return TokenResult.model_validate(
+        {
+            "token": credential.access.reveal(),
+            "kind": credential.kind.value,
+            "token_type": credential.token_type,
+            "profile": profile,
+            "provider": provider_name,
+            "source": source,
+            "generation": credential.generation,
+            "expires_at_ms": _milliseconds(credential.expires_at),
+            "valid_for": None if left is None or math.isinf(left) else round(left, 3),
+            "headers": headers.advice(credential, provider.headers),
+            "base_url": provider.registration.base_url,
+            "billing": provider.headers.billing.get(credential.kind),
+            "tier": credential.tier,
+            "degraded": degraded,
+        }
+    )
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else to_unix_milliseconds(moment)
+
+
+class EncodedAnswer:
+    """One answer, encoded, with a gap for the seconds that are left.
+
+    Args:
+        result: the answer.
+        credential: what it was made of; another one makes another answer.
+    """
+
+    __slots__ = ("_after", "_before", "_whole", "credential")
+
+    def __init__(self, result: TokenResult, credential: Credential) -> None:
+        self.credential = credential
+        self._whole: bytes | None = None
+        if result.valid_for is None:
+            self._whole = _encode(result)
+            self._before = self._after = b""
+            return
+        encoded = _encode(result.model_copy(update={"valid_for": _GAP}))
+        self._before, self._after = encoded.split(b'"valid_for":' + str(_GAP).encode(), 1)
+        self._before += b'"valid_for":'
+
+    def with_life(self, left: float) -> bytes:
+        """The answer with so many seconds of life."""
+        if self._whole is not None:
+            return self._whole
+        return b"%b%.3f%b" % (self._before, left, self._after)
+
+
+def _encode(result: TokenResult) -> bytes:
+    return json.dumps(result.model_dump(mode="json"), separators=(",", ":")).encode()
+
+
+def profile_result(keeper: Keeper, rules: HeaderRules) -> ProfileResult:
+    """The profile as ``status`` shows it."""
+    credential = keeper.credential
+    left = keeper.left()
+    decision = keeper.decide(Wish(min_valid=0.0, tried=True))
+    known_life = left is not None and math.isfinite(left)
+    return ProfileResult(
+        profile=keeper.profile.id,
+        provider=keeper.profile.provider,
+        agent=keeper.profile.agent,
+        kind=None if credential is None else credential.kind.value,
+        source=keeper.profile.source,
+        location=keeper.place.description,
+        phase=keeper.phase.value,
+        enabled=keeper.profile.enabled,
+        generation=None if credential is None else credential.generation,
+        expires_at_ms=None if credential is None else _milliseconds(credential.expires_at),
+        valid_for=round(left, 3) if left is not None and known_life else None,
+        login_ends_at_ms=None if credential is None else _milliseconds(credential.login_ends_at),
+        refresh=_mode(keeper),
+        next_refresh_at_ms=_milliseconds(keeper.next_attempt),
+        last_refresh_at_ms=_milliseconds(keeper.last_refresh),
+        last_failure=_last_failure(keeper),
+        unusable=_UNUSABLE[decision] if isinstance(decision, Refusal) else None,
+        degraded=_degraded(keeper, decision.degraded if isinstance(decision, Serve) else None),
+        note=keeper.note or keeper.lookout.trouble,
+        billing=None if credential is None else rules.billing.get(credential.kind),
+        tier=None if credential is None else credential.tier,
+    )
+
+
+_UNUSABLE = {
+    Refusal.NOTHING_HELD: "no credentials",
+    Refusal.EXCLUDED: "refused",
+    Refusal.EXPIRED: "expired",
+    Refusal.REFRESH_FAILING: "expired, refresh failing",
+    Refusal.LOGIN_REQUIRED: "login required",
+}
+
+
+def _degraded(keeper: Keeper, served: str | None) -> Degraded | None:
+    """What a caller would hear now, and what it would not yet: a failing refresh of a token with life left."""
+    if keeper.phase is Phase.UNSAVED:
+        return "unsaved"
+    if served is None and keeper.phase not in {Phase.BACKOFF, Phase.LOGIN_REQUIRED}:
+        return None
+    return "refresh_failing"
+
+
+def _mode(keeper: Keeper) -> Literal["direct", "delegate", "watch", "none"]:
+    credential = keeper.credential
+    if keeper.refresher is not None:
+        return keeper.refresher.mode
+    return "watch" if credential is not None and credential.kind is Kind.OAUTH else "none"
+
+
+def _last_failure(keeper: Keeper) -> LastFailure | None:
+    failure = keeper.attempts.failure
+    if failure is None:
+        return None
+    return LastFailure(
+        failure=failure.cause,
+        reason=failure.reason,
+        at_ms=to_unix_milliseconds(failure.at),
+        failures=failure.count,
+    )

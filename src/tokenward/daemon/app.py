@@ -1,0 +1,389 @@
+"""The composition root: everything the daemon is made of, put together, run and taken down.
+
+The problem: a daemon that holds single-use tokens must come up in an order in which nobody can steal its place,
+and go down in an order in which nothing that was rotated is lost.
+
+Rules:
+- Up: private process, configuration, the state directory's lock, sockets, store, keepers, READY; only then the
+  scheduler and the watcher, whose libraries are the slow ones to import.
+- One task group at the top. A stop cancels it; flights are shielded and end by themselves, with their result
+  on disk, and the programs we asked are waited for.
+- A wrong configuration stops a start, and never a daemon that runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tokenward import __version__, config, paths
+from tokenward.config import LoadedConfig
+from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.freshness import RefreshTiming, retry_delay
+from tokenward.daemon import sd
+from tokenward.daemon.composition import Composition, Equipment
+from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.hardening import protect
+from tokenward.daemon.keeper import Surroundings
+from tokenward.daemon.listener import bind_socket, raise_nofile_limit
+from tokenward.daemon.logs import start_logging
+from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
+from tokenward.daemon.refresher import flight_limiter
+from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.scheduler import Scheduler
+from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.daemon.ward import Household, Kept, Ward
+from tokenward.daemon.watcher import Watcher
+from tokenward.disk import family_file
+from tokenward.disk.flock import FileLock
+from tokenward.disk.private_dir import ensure_private_dir
+from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
+from tokenward.http import HttpClient
+from tokenward.oauth.metadata import MetadataCache
+from tokenward.ports import Clock
+from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
+from tokenward.stores.key_ring import AesGcmSealer, open_key_file
+
+READING_THREADS = 8
+"""Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
+PRUNE_EVERY_BEATS = 360
+"""Beats of 20 s between two prunings of finished families: two hours."""
+
+log = logging.getLogger("tokenward")
+
+
+class Options:
+    """How one daemon is started.
+
+    Args:
+        environ: the environment; what the command line says of state and socket is laid over it.
+        config_file: what ``--config`` named.
+        state_dir: what ``--state-dir`` named.
+        socket_file: what ``--socket`` named.
+    """
+
+    def __init__(
+        self,
+        environ: MutableMapping[str, str],
+        *,
+        config_file: Path | None = None,
+        state_dir: Path | None = None,
+        socket_file: Path | None = None,
+    ) -> None:
+        self.environ = environ
+        if state_dir is not None:
+            environ["TOKENWARD_STATE_DIR"] = str(state_dir.absolute())
+        if socket_file is not None:
+            environ["TOKENWARD_SOCKET"] = str(socket_file.absolute())
+        self.config_file = config_file
+        self.paths = paths.resolve(environ, uid=os.getuid(), platform=sys.platform)
+
+    def load(self) -> LoadedConfig:
+        """The configuration file as it is now.
+
+        Raises:
+            ConfigurationFault: if it is wrong.
+        """
+        return config.load(self.config_file, self.environ, uid=os.getuid(), platform=sys.platform)
+
+
+class Daemon:
+    """One daemon, with or without a socket.
+
+    Args:
+        options: how it was started.
+        loaded: the configuration in force.
+        group: the task group at the top.
+        clock: the machine's clocks.
+    """
+
+    def __init__(self, options: Options, loaded: LoadedConfig, group: TaskGroup, clock: Clock) -> None:
+        self.options = options
+        self.group = group
+        self.clock = clock
+        self.hub = EventHub(clock)
+        self.scheduler = Scheduler(clock, on_clock_step=self._clock_stepped, progress=self._progress)
+        self.watcher = Watcher(self._path_changed)
+        self.server: RpcServer | None = None
+        self.stop = anyio.Event()
+        self._started_at = clock.wall()
+        self._started_boot = clock.boottime()
+        self._loaded = loaded
+        self._config_error: str | None = None
+        self._beats = 0
+        self._http = HttpClient(user_agent=f"tokenward/{__version__}")
+        self._metadata = MetadataCache(self._http, clock)
+        self._equipment = self._equip()
+        self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self.ward = Ward(self._household())
+
+    def _equip(self) -> Equipment:
+        entropy, places = SystemEntropy(), self.options.paths
+        state = ensure_private_dir(places.state)
+        records = state / "credentials"
+        store_key = open_key_file(state, entropy, may_create=not holds_records(records))
+        store = EncryptedCredentialStore(records, AesGcmSealer(store_key, entropy))
+        if strangers := store.key_mismatches():
+            raise ConfigurationFault(
+                f"{len(strangers)} stored credentials were sealed by another key: {', '.join(strangers[:5])}",
+                hint=f"put the key that sealed them back to {places.store_key}",
+            )
+        families = ensure_private_dir(places.families)
+        family_key = open_key_file(families, entropy, may_create=not family_file.families_in(families))
+        return Equipment(
+            paths=places,
+            environ=self.options.environ,
+            clock=self.clock,
+            entropy=entropy,
+            http=self._http,
+            sealer=AesGcmSealer(family_key, entropy),
+            processes=SystemProcesses(self.group),
+            flights=flight_limiter(),
+            store=store,
+        )
+
+    def _household(self) -> Household:
+        around = Surroundings(
+            clock=self.clock,
+            entropy=self._equipment.entropy,
+            alarm=self.scheduler,
+            hub=self.hub,
+            timing=_timing(self._loaded),
+            host=socket.gethostname(),
+            reading=anyio.CapacityLimiter(READING_THREADS),
+            spawn=self.group.start_soon,
+        )
+        return Household(
+            around=around,
+            store=self._equipment.store,
+            hub=self.hub,
+            writing=anyio.CapacityLimiter(1),
+            keep_stored=self._keep_stored,
+            status=self._status,
+            reload=self.reload,
+            stop=self.stop.set,
+            watch=self._watch,
+        )
+
+    def _keep_stored(self, profile: str) -> Kept:
+        return self._composition.stored(profile)
+
+    async def fill(self) -> bool:
+        """Keep everything that the configuration in force, the store and the sources have.
+
+        Returns:
+            Whether no provider's endpoints are missing.
+        """
+        complete = await self._composition.discover(online=False)
+        await self._keep()
+        return complete
+
+    async def _keep(self) -> None:
+        household = self.ward.household
+        household.default_provider = self._loaded.settings.default.provider
+        household.providers = self._composition.providers
+        household.looked_at = self._composition.looked_at
+        await self.ward.keep(self._composition.all_kept())
+
+    async def discover(self) -> None:
+        """Ask issuers for their endpoints until none is missing."""
+        failures = 0
+        while not await self._composition.discover(online=True):
+            await self._keep()
+            failures += 1
+            await anyio.sleep(retry_delay(failures, draw=self._equipment.entropy.fraction()))
+        await self._keep()
+
+    async def reload(self) -> ReloadResult:
+        """Take the configuration file over, if it is right; else go on as before and say so."""
+        try:
+            loaded = self.options.load()
+        except ConfigurationFault as fault:
+            self._config_error = fault.cause
+            log.warning("%s; the settings in force stay", fault.cause)
+            return ReloadResult(reloaded=False, error=fault.cause)
+        self._config_error, self._loaded = None, loaded
+        _say(loaded)
+        self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self.ward.household.around.timing = _timing(loaded)
+        if not await self.fill():
+            self.group.start_soon(self.discover)
+        await self.ward.look_everywhere()
+        self.hub.announce("reloaded")
+        return ReloadResult(reloaded=True, error=None)
+
+    # What wakes it
+
+    def _watch(self, place: str) -> None:
+        if place.startswith(os.sep):
+            self.watcher.watch(Path(place))
+
+    def _path_changed(self, path: Path) -> None:
+        self.group.start_soon(self.ward.place_changed, str(path))
+
+    def _clock_stepped(self, seconds: float) -> None:
+        self.hub.announce("clock_stepped", detail=f"{seconds:+.0f} s")
+        self.group.start_soon(self.ward.look_everywhere)
+
+    def _progress(self) -> None:
+        sd.notify("WATCHDOG=1", self.options.environ)
+        self._beats += 1
+        if self._beats % PRUNE_EVERY_BEATS == 1:
+            self.group.start_soon(self._prune)
+
+    async def _prune(self) -> None:
+        def prune() -> None:
+            try:
+                family_file.prune(self.options.paths.families, now=self.clock.wall())
+            except OSError as error:
+                log.warning("finished families could not be pruned: %s", error.strerror)
+
+        await anyio.to_thread.run_sync(prune, limiter=self.ward.household.writing)
+
+    def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
+        return DaemonStatusResult(
+            version=__version__,
+            pid=os.getpid(),
+            started_at_ms=to_unix_milliseconds(self._started_at),
+            uptime=round(self.clock.boottime() - self._started_boot, 3),
+            socket=str(self.options.paths.socket),
+            state_directory=str(self.options.paths.state),
+            config=str(self._loaded.path) if self._loaded.path is not None else None,
+            config_error=self._config_error,
+            store_key=f"file {self.options.paths.store_key}",
+            connections=self.server.connections if self.server is not None else 0,
+            subscribers=self.server.subscribers if self.server is not None else 0,
+            profiles=profiles,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of subscribers and connections; flights have ended before."""
+        self.hub.end()
+        await self._http.aclose()
+
+
+def _timing(loaded: LoadedConfig) -> RefreshTiming:
+    return RefreshTiming(loaded.settings.default.refresh_margin, loaded.settings.default.refresh_jitter)
+
+
+def _say(loaded: LoadedConfig) -> None:
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+
+
+@asynccontextmanager
+async def _opened(options: Options, loaded: LoadedConfig) -> AsyncIterator[Daemon]:
+    """A daemon that owns its state directory; leaving it waits for the flights under way."""
+    clock = SystemClock()
+    lock = FileLock(ensure_private_dir(options.paths.state) / options.paths.daemon_lock.name)
+    if not lock.try_acquire():
+        raise AlreadyServed(
+            f"another tokenward uses {options.paths.state}",
+            hint="ask that one (tokenward status), or give this one its own --state-dir",
+        )
+    try:
+        async with anyio.create_task_group() as group:
+            daemon = Daemon(options, loaded, group, clock)
+            try:
+                yield daemon
+            finally:
+                group.cancel_scope.cancel()
+        await daemon.aclose()
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
+async def in_process_service(*, config: Path | None, state_dir: Path | None) -> AsyncIterator[Ward]:
+    """The service without a socket, a scheduler or a watcher, for one command (design section 7).
+
+    Args:
+        config: what ``--config`` named.
+        state_dir: what ``--state-dir`` named.
+
+    Raises:
+        TokenwardError: if the configuration is wrong, or a daemon owns the state directory.
+    """
+    options = Options(dict(os.environ), config_file=config, state_dir=state_dir)
+    protect(debuggable=False)
+    async with _opened(options, options.load()) as daemon:
+        await daemon.fill()
+        yield daemon.ward
+
+
+async def _serve(options: Options, loaded: LoadedConfig) -> None:
+    async with _opened(options, loaded) as daemon:
+        listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
+        listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
+        complete = await daemon.fill()
+        server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock)
+        await daemon.group.start(server.serve, listeners)
+        daemon.group.start_soon(_obey_signals, daemon)
+        sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
+        log.info("serving %s, keeping %d profiles", options.paths.socket, len(daemon.ward.keepers))
+        daemon.group.start_soon(daemon.scheduler.run)
+        daemon.group.start_soon(daemon.watcher.run)
+        if not complete:
+            daemon.group.start_soon(daemon.discover)
+        await daemon.stop.wait()
+        sd.notify("STOPPING=1", options.environ)
+        daemon.hub.announce("stopping")
+        await server.aclose()
+    log.info("stopped")
+
+
+async def _obey_signals(daemon: Daemon) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for received in signals:
+            if received is signal.SIGHUP:
+                await daemon.reload()
+            else:
+                daemon.stop.set()
+
+
+def run_daemon(
+    *, config: Path | None, state_dir: Path | None, socket: Path | None, log_level: str, debuggable: bool
+) -> int:
+    """Run the daemon in the foreground until it is told to stop.
+
+    Args:
+        config: what ``--config`` named.
+        state_dir: what ``--state-dir`` named.
+        socket: what ``--socket`` named.
+        log_level: a level's name, for standard error.
+        debuggable: let profilers and debuggers attach.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TokenwardError: if it cannot start.
+    """
+    protect(debuggable=debuggable)
+    raise_nofile_limit()
+    options = Options(os.environ, config_file=config, state_dir=state_dir, socket_file=socket)
+    start_logging(log_level, options.environ)
+    loaded = options.load()
+    _say(loaded)
+    try:
+        anyio.run(_serve, options, loaded)
+    except BaseExceptionGroup as group:
+        raise _the_one(group) from None
+    return 0
+
+
+def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a task group wrapped: our own error if there is one, else the group."""
+    ours, _ = group.split(TokenwardError)
+    while ours is not None and isinstance(ours.exceptions[0], BaseExceptionGroup):
+        ours = ours.exceptions[0]
+    return group if ours is None else ours.exceptions[0]

@@ -1,0 +1,254 @@
+"""Which adapters stand behind the ports: the second half of the composition root, beside ``daemon.app``.
+
+The problem: what is to be kept follows from the configuration, the environment, the store and the programs
+that are installed. Here these become a list of ``Kept``, and nowhere else does the daemon know an adapter.
+
+Rules:
+- Nothing here is watched, refreshed or served; that is the keepers'.
+- A provider whose issuer has not answered yet is kept without a refresher, and says so; ``discover`` tries on.
+- Claude Code's login is refreshed by its setting alone: ``auto`` delegates where Claude Code is installed, and
+  otherwise only watches. Spending its refresh token ourselves is a consent that somebody wrote down.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from anyio import CapacityLimiter
+
+from tokenward.config import Settings
+from tokenward.core.credential import Profile, Secret
+from tokenward.core.grants import RefreshOutcome
+from tokenward.daemon.endpoint_gate import EndpointGate
+from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
+from tokenward.daemon.transaction import Transaction
+from tokenward.daemon.ward import STORE, Kept
+from tokenward.http import HttpClient
+from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
+from tokenward.oauth.token_endpoint import HttpTokenEndpoint
+from tokenward.paths import Paths
+from tokenward.ports import Clock, CredentialStore, Entropy, Place, Processes, Sealer
+from tokenward.provider_files import (
+    CLAUDE_CODE_PROVIDER,
+    Provider,
+    claude_code_registration,
+    provider_named,
+)
+from tokenward.sources.claude_code import ClaudeCodeFile
+from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
+from tokenward.sources.fixed import FixedCredential, from_environment
+
+CLAUDE_PROFILE = "anthropic:claude-cli"
+CLAUDE_CODE = "claude-code"
+CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.claude-code] (read the README first)'
+
+ClaudeMode = Literal["delegate", "direct", "watch"]
+
+
+@dataclass(slots=True)
+class Equipment:
+    """What every refresher is made of.
+
+    Args:
+        paths: the user's places.
+        environ: the environment of the daemon.
+        clock: the machine's clocks.
+        entropy: the machine's randomness.
+        http: the one HTTP client.
+        sealer: seals what goes into family files.
+        processes: other programs.
+        flights: the worker threads of flights.
+        store: our own place.
+    """
+
+    paths: Paths
+    environ: Mapping[str, str]
+    clock: Clock
+    entropy: Entropy
+    http: HttpClient
+    sealer: Sealer
+    processes: Processes
+    flights: CapacityLimiter
+    store: CredentialStore
+    gates: dict[str, EndpointGate] = field(default_factory=dict)
+    wait: Callable[[float], None] = time.sleep
+
+    def gate(self, url: str) -> EndpointGate:
+        """The one gate before a token endpoint."""
+        return self.gates.setdefault(url, EndpointGate(self.clock, self.entropy))
+
+
+def _unset(_: Secret) -> RefreshOutcome:
+    raise AssertionError("a transaction's post is set by its refresher")
+
+
+class Composition:
+    """The profiles that one configuration makes.
+
+    Args:
+        settings: the configuration.
+        equipment: what refreshers are made of.
+        metadata: what issuers said.
+    """
+
+    def __init__(self, settings: Settings, equipment: Equipment, metadata: MetadataCache) -> None:
+        self.settings = settings
+        self.providers: dict[str, Provider] = {
+            name: provider_named(name, given) for name, given in settings.providers.items()
+        }
+        self._equipment = equipment
+        self._metadata = metadata
+        self._endpoints: dict[str, HttpTokenEndpoint] = {}
+        self._undiscovered: dict[str, str] = {}
+
+    def provider(self, name: str) -> Provider:
+        """A provider in force, configured or built in."""
+        if name not in self.providers:
+            self.providers[name] = provider_named(name)
+        return self.providers[name]
+
+    async def discover(self, *, online: bool) -> bool:
+        """Find the token endpoints of all providers that refresh.
+
+        Args:
+            online: whether issuers may be asked; else only endpoints that are configured are taken.
+
+        Returns:
+            Whether none is missing now.
+        """
+        for name in tuple(self.providers):
+            registration = self.provider(name).registration
+            if not registration.refreshes or name in self._endpoints:
+                continue
+            if registration.token_endpoint is None and not online:
+                self._undiscovered[name] = f"{registration.issuer} has not been asked for its endpoints yet"
+                continue
+            found = await token_endpoint_for(
+                registration,
+                metadata=self._metadata,
+                http_client=self._equipment.http,
+                clock=self._equipment.clock,
+                refresh_timeout=self.settings.default.refresh_timeout,
+            )
+            if isinstance(found, Undiscovered):
+                self._undiscovered[name] = found.reason
+            else:
+                self._endpoints[name] = found
+                self._undiscovered.pop(name, None)
+        return not self._undiscovered
+
+    def all_kept(self) -> list[Kept]:
+        """Every profile that is to be kept."""
+        kept = [self.stored(profile) for profile in self._equipment.store.profiles()]
+        if self.settings.sources.claude_code.enabled:
+            kept.append(self._claude_code())
+        if (given := from_environment(self._equipment.environ)) is not None:
+            kept.append(_fixed(f"{CLAUDE_CODE_PROVIDER}:env", CLAUDE_CODE_PROVIDER, given))
+        for name, provider in self.providers.items():
+            if provider.credential is not None:
+                place = FixedCredential(provider.credential, name="config", description=f"providers.{name}")
+                kept.append(_fixed(f"{name}:config", name, place))
+        return kept
+
+    def stored(self, profile: str) -> Kept:
+        """A profile of our own store."""
+        name = profile.partition(":")[0]
+        place = self._equipment.store.place(profile)
+        endpoint = self._endpoints.get(name)
+        note = self._undiscovered.get(name)
+        refresher = self._direct(profile, place, endpoint, name) if endpoint is not None else None
+        if refresher is None and note is None and not self.provider(name).registration.refreshes:
+            note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
+        return Kept(Profile(profile, name, STORE), place, refresher, note, (name, endpoint and endpoint.url, note))
+
+    def _direct(self, profile: str, place: Place, endpoint: HttpTokenEndpoint, provider: str) -> Refresher:
+        equipment = self._equipment
+        transaction = Transaction(
+            profile=profile,
+            place=place,
+            token_endpoint=endpoint.url,
+            reuse_grace=self.provider(provider).registration.reuse_grace,
+            families=equipment.paths.families,
+            sealer=equipment.sealer,
+            clock=equipment.clock,
+            wait=equipment.wait,
+            post=_unset,
+        )
+        return DirectRefresher(transaction, endpoint, equipment.gate(endpoint.url), equipment.flights)
+
+    def _claude_code(self) -> Kept:
+        said, equipment = self.settings.sources.claude_code, self._equipment
+        place = ClaudeCodeFile(
+            said.path or equipment.paths.claude_credentials,
+            clock=equipment.clock,
+            wait=equipment.wait,
+            entropy=equipment.entropy.fraction,
+        )
+        command = shutil.which(said.command, path=equipment.environ.get("PATH", os.defpath))
+        mode, note = _claude_mode(said.refresh, command)
+        registration = claude_code_registration(self.provider(CLAUDE_CODE_PROVIDER))
+        refresher: Refresher | None = None
+        if mode == "direct":
+            refresher = self._direct(CLAUDE_PROFILE, place, self._claude_endpoint(), CLAUDE_CODE_PROVIDER)
+        elif mode == "delegate" and command is not None:
+            environ = clean_environment(equipment.environ, said.env)
+            refresher = DelegateRefresher(
+                ClaudeCodeCommand(str(Path(command).absolute()), environ=environ, processes=equipment.processes),
+                place,
+                token_endpoint=registration.token_endpoint or "",
+                families=equipment.paths.families,
+                clock=equipment.clock,
+                limiter=equipment.flights,
+            )
+        profile = Profile(CLAUDE_PROFILE, CLAUDE_CODE_PROVIDER, CLAUDE_CODE)
+        return Kept(profile, place, refresher, note, (said, command, registration.token_endpoint))
+
+    def _claude_endpoint(self) -> HttpTokenEndpoint:
+        """Where Claude Code's own login is refreshed, under its own client_id; never discovered."""
+        registration = claude_code_registration(self.provider(CLAUDE_CODE_PROVIDER))
+        return HttpTokenEndpoint(
+            url=registration.token_endpoint or "",
+            client_id=registration.client_id or "",
+            body=registration.body,
+            dead_errors=registration.dead_errors,
+            clock=self._equipment.clock,
+            http_client=self._equipment.http,
+            timeout=self.settings.default.refresh_timeout,
+        )
+
+    def looked_at(self) -> list[str]:
+        """Where credentials were looked for, found or not (P31)."""
+        claude = self.settings.sources.claude_code
+        path = claude.path or self._equipment.paths.claude_credentials
+        places = [
+            (f"Claude Code's login {path}", claude.enabled and path.exists()),
+            ("$ANTHROPIC_API_KEY", bool(self._equipment.environ.get("ANTHROPIC_API_KEY", "").strip())),
+            ("the configuration", any(provider.credential for provider in self.providers.values())),
+            ("tokenward's own store", bool(self._equipment.store.profiles())),
+        ]
+        return [f"{name}: {'found' if found else 'not found'}" for name, found in places]
+
+
+def _fixed(profile: str, provider: str, place: FixedCredential) -> Kept:
+    return Kept(Profile(profile, provider, place.name), place, None, None, (place.signature(),))
+
+
+def _claude_mode(setting: str, command: str | None) -> tuple[ClaudeMode, str | None]:
+    """What ``auto`` comes to, and what a person should know about it."""
+    match setting, command:
+        case "direct", _:
+            return "direct", None
+        case "watch", _:
+            return "watch", None
+        case "delegate", None:
+            return "watch", 'refresh = "delegate" needs Claude Code, and no claude command was found'
+        case _, None:
+            return "watch", f"no claude command was found, so this login is only watched; {CONSENT}"
+        case _:
+            return "delegate", None

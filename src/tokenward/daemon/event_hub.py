@@ -1,0 +1,105 @@
+"""Who is told what happened: every subscriber, in order, and never at the cost of the daemon.
+
+The problem: a subscriber that stops reading must neither grow the daemon nor hold it up, and must be able to
+tell that it missed something. So each has a bounded queue, and one that overflows gets ``lost`` as its last
+event (design section 6).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.protocol import MAX_QUEUED_EVENTS
+from tokenward.daemon.service import Event
+from tokenward.ports import Clock
+
+
+class Feed:
+    """One subscriber's queue.
+
+    Args:
+        profiles: the profiles it wants, None = all.
+    """
+
+    def __init__(self, profiles: frozenset[str] | None) -> None:
+        self._profiles = profiles
+        self._queue: deque[Event] = deque()
+        self._news = anyio.Event()
+        self._ended = False
+
+    def offer(self, event: Event) -> None:
+        """Queue an event; the one that does not fit is replaced by ``lost``, and nothing follows it."""
+        if self._ended or not self._wants(event):
+            return
+        if len(self._queue) >= MAX_QUEUED_EVENTS:
+            event = Event(type="lost", profile=None, generation=None, at_ms=event.at_ms)
+            self._ended = True
+        self._queue.append(event)
+        self._news.set()
+
+    def _wants(self, event: Event) -> bool:
+        return self._profiles is None or event.profile is None or event.profile in self._profiles
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._ended = True
+        self._news.set()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Each event once, until the feed ends."""
+        while True:
+            while self._queue:
+                yield self._queue.popleft()
+            if self._ended:
+                return
+            self._news = anyio.Event()
+            await self._news.wait()
+
+
+class EventHub:
+    """All subscribers.
+
+    Args:
+        clock: stamps the events.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._feeds: set[Feed] = set()
+
+    def announce(
+        self, type_: str, *, profile: str | None = None, generation: str | None = None, detail: str = ""
+    ) -> None:
+        """Tell every subscriber that wants to know; never blocks."""
+        event = Event.model_validate(
+            {
+                "type": type_,
+                "profile": profile,
+                "generation": generation,
+                "at_ms": to_unix_milliseconds(self._clock.wall()),
+                "detail": detail,
+            }
+        )
+        for feed in tuple(self._feeds):
+            feed.offer(event)
+
+    @asynccontextmanager
+    async def subscribe(self, profiles: frozenset[str] | None) -> AsyncIterator[Feed]:
+        """A feed, from now until the context ends."""
+        feed = Feed(profiles)
+        self._feeds.add(feed)
+        try:
+            yield feed
+        finally:
+            self._feeds.discard(feed)
+            feed.end()
+
+    def end(self) -> None:
+        """End every feed, at shutdown."""
+        for feed in tuple(self._feeds):
+            feed.end()

@@ -1,0 +1,46 @@
+"""What a caller's report of a failure means, and what it is told to do next.
+
+The problem: a caller knows that its request was refused, and we know whether the token it used is still the
+one we hold. Only both together say whether to refresh: so a report names the generation it speaks of, and one
+about another generation than ours changes nothing (design I7).
+
+Rules: many reports of one generation cause one refresh; a static credential that was refused is not tried
+again by us, and a person is told.
+"""
+
+from __future__ import annotations
+
+from tokenward.core.lifecycle import Phase
+from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.service import ReportParams, ReportResult
+from tokenward.errors import RefreshFailed
+
+UNAUTHORIZED = 401
+AUTH = "auth"
+
+
+async def take(keeper: Keeper, params: ReportParams) -> ReportResult:
+    """Act on one report.
+
+    Args:
+        keeper: whose token was used.
+        params: the report.
+    """
+    if params.status != UNAUTHORIZED:
+        return ReportResult(failure=None, action="none")
+    if keeper.credential is None:
+        return ReportResult(failure=AUTH, action="login")
+    if not keeper.credential.refreshable and keeper.credential.generation == params.generation:
+        await keeper.reconcile()
+        renewed = keeper.credential is not None and keeper.credential.generation != params.generation
+        keeper.refused(params.generation)
+        return ReportResult(failure=AUTH, action="retry" if renewed else "login")
+    try:
+        renewed = await keeper.reject(params.generation)
+    except RefreshFailed as bucket:
+        return ReportResult(failure=AUTH, action="wait", retry_after=bucket.details.get("retry_after"))
+    if renewed:
+        return ReportResult(failure=AUTH, action="retry")
+    if keeper.phase is Phase.BACKOFF:
+        return ReportResult(failure=AUTH, action="wait", retry_after=keeper.retry_in())
+    return ReportResult(failure=AUTH, action="login")

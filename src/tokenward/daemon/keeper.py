@@ -1,0 +1,482 @@
+"""One keeper a profile: it feeds the refresh machine with what happens, and performs what the machine asks for.
+
+The problem: timers, callers, the watcher and the user all want something of one credential at the same time.
+The keeper is where they meet: it holds the value, the phase and at most one flight, lets everybody wait for
+that flight without owning it, and publishes a new value only when the flight says that it is durable.
+
+Rules:
+- What follows an event is decided by ``core.lifecycle``, what a caller gets by ``core.serving``; here is only
+  the doing.
+- Waiters have their own timeouts; none of them can end a flight.
+- Every request begins with one stat of the place: a value that its owner rotated is served at once.
+- A result that speaks of another generation than the one held has no effect (design I7).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from logging import getLogger
+from types import MappingProxyType
+from typing import Any
+
+import anyio
+from anyio import CapacityLimiter
+
+from tokenward.core import freshness, lifecycle, serving
+from tokenward.core.credential import Credential, Profile
+from tokenward.core.freshness import Held, RefreshTiming
+from tokenward.core.grants import lengthens_life
+from tokenward.core.lifecycle import Effect, Event, Phase
+from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News
+from tokenward.core.serving import Decision, Refresh, Refusal, Serve, Standing, Wish
+from tokenward.daemon import refusals
+from tokenward.daemon.attempts import Attempts
+from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.lookout import Lookout
+from tokenward.daemon.refresher import Refresher
+from tokenward.daemon.scheduler import Alarm
+from tokenward.daemon.transaction import (
+    Adopted,
+    Cause,
+    Failed,
+    FlightResult,
+    Refreshed,
+    Rejected,
+    SaveFailed,
+)
+from tokenward.errors import TokenwardError
+from tokenward.ports import Clock, Entropy, Place
+
+log = getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all keepers share.
+
+    Args:
+        clock: the machine's clocks.
+        entropy: for jitter.
+        alarm: wakes a keeper at a moment.
+        hub: tells subscribers.
+        timing: margin and jitter; a reload replaces it.
+        host: seeds the jitter, so that hosts do not come at once.
+        reading: the worker threads that look at places.
+        spawn: starts a task in the daemon's task group.
+    """
+
+    clock: Clock
+    entropy: Entropy
+    alarm: Alarm
+    hub: EventHub
+    timing: RefreshTiming
+    host: str
+    reading: CapacityLimiter
+    spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+
+
+_EVENT_TYPES: Mapping[Effect, str] = MappingProxyType(
+    {
+        Effect.PUBLISH: "rotated",
+        Effect.ANNOUNCE_FAILING: "refresh_failed",
+        Effect.ANNOUNCE_LOGIN_REQUIRED: "login_required",
+        Effect.ANNOUNCE_UNSAVED: "unsaved",
+        Effect.ANNOUNCE_SAVED: "saved",
+        Effect.ANNOUNCE_LOGGED_OUT: "logged_out",
+        Effect.ANNOUNCE_FORGOTTEN: "forgotten",
+    }
+)
+
+
+class Keeper:
+    """One profile's credential.
+
+    Args:
+        profile: whose it is.
+        place: where it lives.
+        refresher: by what means it is refreshed; None = it is only watched.
+        around: what all keepers share.
+        note: one line that a person should know of this profile, if any.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        place: Place,
+        refresher: Refresher | None,
+        around: Surroundings,
+        *,
+        note: str | None = None,
+    ) -> None:
+        self.profile = profile
+        self.place = place
+        self.refresher = refresher
+        self.note = note
+        self.phase = Phase.EMPTY
+        self.held: Held | None = None
+        self.lookout = Lookout(place, around.clock, around.reading)
+        self.attempts = Attempts(around.clock, around.entropy)
+        self.last_refresh: datetime | None = None
+        self.next_attempt: datetime | None = None
+        self._around = around
+        self._pending: SaveFailed | None = None
+        self._flight: anyio.Event | None = None
+
+    # What callers see
+
+    @property
+    def credential(self) -> Credential | None:
+        """The value held."""
+        return self.held.credential if self.held is not None else None
+
+    def left(self) -> float | None:
+        """Seconds of life of the value held; None if none is held."""
+        if self.held is None:
+            return None
+        clock = self._around.clock
+        return freshness.remaining(self.held, now=clock.wall(), boot_now=clock.boottime())
+
+    def needs_attention(self) -> bool:
+        """One stat and two clocks: whether a caller must wait for more than a look at what is held."""
+        return self.lookout.changed() or (
+            self.phase is Phase.READY and self.held is not None and self._is_due(self.held)
+        )
+
+    def decide(self, wish: Wish) -> Decision:
+        """What a caller gets now, without waiting for anything."""
+        return serving.decide(wish, self._standing())
+
+    def _standing(self) -> Standing:
+        left = self.left()
+        credential = self.credential
+        refreshable = (
+            self.refresher is not None
+            and credential is not None
+            and credential.refreshable
+            and self.refresher.may_start(left if left is not None else math.inf)
+        )
+        granted = credential.granted_life if credential is not None else None
+        return Standing(self.phase, left, granted, refreshable)
+
+    async def obtain(
+        self, min_valid: float, *, newer_than: str | None, patience: float
+    ) -> tuple[Held, str | None]:
+        """The value for one caller, refreshed first if that helps it.
+
+        Args:
+            min_valid: seconds of life wanted.
+            newer_than: the generation that was refused.
+            patience: seconds to wait for a flight.
+
+        Returns:
+            The value, and why it is less than what was asked for, if it is.
+
+        Raises:
+            TokenwardError: if nothing can be served.
+        """
+        await self.reconcile()
+        self.refresh_if_due()
+        decision = self.decide(self._wish(min_valid, newer_than, tried=False))
+        if isinstance(decision, Refresh):
+            with anyio.move_on_after(patience):
+                await self._fly(forced=decision.forced)
+            decision = self.decide(self._wish(min_valid, newer_than, tried=True))
+        if isinstance(decision, Serve) and self.held is not None:
+            return self.held, decision.degraded
+        raise self.refusal(decision)
+
+    def _wish(self, min_valid: float, newer_than: str | None, *, tried: bool) -> Wish:
+        credential = self.credential
+        excluded = credential is not None and newer_than == credential.generation
+        return Wish(min_valid=min_valid, excludes_held=excluded, tried=tried)
+
+    def refusal(self, decision: Decision) -> TokenwardError:
+        """The error that says why nothing is served."""
+        refused = decision if isinstance(decision, Refusal) else Refusal.REFRESH_FAILING
+        return refusals.error_for(refused, self, retry_after=self.retry_in())
+
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt after a failure; None if none is planned."""
+        return self.attempts.wait() if self.phase in {Phase.BACKOFF, Phase.UNSAVED} else None
+
+    async def refresh_by_hand(self) -> None:
+        """Refresh now, whatever is left; draws from the bucket of forced refreshes.
+
+        Raises:
+            TokenwardError: if it cannot be done, or failed.
+        """
+        await self.reconcile()
+        before = self.credential
+        if before is None or not self._standing().refreshable:
+            raise refusals.cannot_refresh(self)
+        await self._fly(forced=True)
+        if self.credential == before or self.phase is Phase.LOGIN_REQUIRED:
+            raise self.refusal(
+                Refusal.LOGIN_REQUIRED if self.phase is Phase.LOGIN_REQUIRED else Refusal.REFRESH_FAILING
+            )
+
+    async def reject(self, generation: str) -> bool:
+        """A caller was refused with this generation: get another one (design I7, I11).
+
+        Returns:
+            Whether another value is held now.
+        """
+        await self.reconcile()
+        if self.credential is None or self.credential.generation != generation:
+            return self.credential is not None
+        if self._standing().refreshable and self.phase in {Phase.READY, Phase.REFRESHING, Phase.BACKOFF}:
+            await self._fly(forced=True)
+        return self.credential is not None and self.credential.generation != generation
+
+    def refused(self, generation: str) -> None:
+        """A static credential was refused: nothing can renew it but new material from a person (E26)."""
+        if self.credential is not None and self.credential.generation == generation and self.phase is Phase.READY:
+            self.attempts.failed("auth", "the API refused it with 401", retry_after=None, closed_for=0.0)
+            self._apply(Event.REJECTED)
+
+    async def accept(self, credential: Credential) -> None:
+        """A person put this value into the place: it is news even if we saw it replaced once."""
+        self.lookout.reinstate(credential.generation)
+        await self.reconcile()
+
+    # What wakes it
+
+    async def reconcile(self) -> None:
+        """Look at the place if it changed, and take what is news (design I5).
+
+        While our own transaction is at work its file is not read: a value is seen when it is durable (I2).
+        """
+        if self._flight is not None and self.refresher is not None and self.refresher.mode == "direct":
+            return
+        judged, reading = await self.lookout.look(self.credential)
+        if judged is News.NEW_CREDENTIAL and isinstance(reading, Found):
+            self._hold(reading.credential)
+            self._apply(Event.LOADED)
+        elif judged is News.NEW_DETAILS and isinstance(reading, Found):
+            self._hold(reading.credential)
+            self.reschedule()
+        elif judged is News.LOGGED_OUT:
+            self._apply(Event.LOST)
+        elif self.lookout.absent_since is not None:
+            moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
+            self._around.alarm.at(f"absence:{self.profile.id}", moment, self._check_absence)
+
+    def _check_absence(self) -> None:
+        self._around.spawn(self.reconcile)
+
+    def refresh_if_due(self) -> None:
+        """Start what time asks for, if anything; harmless at any time."""
+        match self.phase:
+            case Phase.READY if self.held is not None and self._is_due(self.held):
+                self._apply(Event.DUE)
+            case Phase.BACKOFF | Phase.UNSAVED if self.attempts.wait() <= 0:
+                self._apply(Event.DUE)
+            case _:
+                pass
+
+    def _is_due(self, held: Held) -> bool:
+        clock = self._around.clock
+        return self._standing().refreshable and freshness.is_due(
+            held, self._around.timing, seed=self._seed, now=clock.wall(), boot_now=clock.boottime()
+        )
+
+    @property
+    def _seed(self) -> str:
+        return f"{self._around.host}\0{self.profile.id}"
+
+    def on_alarm(self) -> None:
+        """The alarm rang: act if it is time, else set it again (the clock may have stepped)."""
+        self.refresh_if_due()
+        if self._flight is None:
+            self.reschedule()
+
+    def reschedule(self) -> None:
+        """Set the alarm anew from what is true now."""
+        match self.phase:
+            case Phase.READY:
+                self._schedule_refresh()
+            case Phase.BACKOFF | Phase.UNSAVED:
+                self._set_alarm(self.attempts.wait())
+            case _:
+                pass
+
+    # Flights
+
+    async def _fly(self, *, forced: bool) -> None:
+        """Wait for the flight under way, or start one and wait for it."""
+        if self._flight is None:
+            if forced:
+                self.attempts.draw_forced(self.profile.id)
+            self._apply(Event.DUE)
+        flight = self._flight
+        if flight is not None:
+            await flight.wait()
+
+    async def settle(self) -> None:
+        """Wait until no flight is under way."""
+        while self._flight is not None:
+            await self._flight.wait()
+
+    def _launch(self, work: Callable[[], Awaitable[FlightResult]]) -> None:
+        ended = self._flight = anyio.Event()
+
+        async def flight() -> None:
+            try:
+                try:
+                    result = await work()
+                except Exception as error:  # noqa: BLE001 - one profile's defect must not end the daemon
+                    log.error("the flight of %s failed by a defect: %s", self.profile.id, type(error).__name__)  # noqa: TRY400 - its text could hold a secret
+                    result = Failed(Cause.UNAVAILABLE, f"a defect of tokenward ({type(error).__name__})")
+                self._flight = None
+                self._land(result)
+            finally:
+                self._flight = None
+                ended.set()
+
+        self._around.spawn(flight)
+
+    async def _refresh(self) -> FlightResult:
+        assert self.refresher is not None  # noqa: S101 - never due without one
+        assert self.held is not None  # noqa: S101 - as above
+        return await self.refresher.refresh(self.held.credential, self.left() or 0.0)
+
+    async def _save(self) -> FlightResult:
+        assert self.refresher is not None  # noqa: S101 - never unsaved without one
+        assert self._pending is not None  # noqa: S101 - as above
+        return await self.refresher.save(self._pending)
+
+    def _land(self, result: FlightResult) -> None:
+        """Turn a flight's result into an event, unless what it speaks of is no longer held."""
+        if self.phase not in {Phase.REFRESHING, Phase.UNSAVED}:
+            return
+        saving = self.phase is Phase.UNSAVED
+        match result:
+            case Refreshed(credential, locks_lost):
+                if locks_lost:
+                    log.warning("a foreign lock was taken from %s during its refresh", self.profile.id)
+                self._land_value(credential, Event.SAVED if saving else Event.REFRESHED)
+            case Adopted(credential) if not self.lookout.is_over(credential):
+                self._land_value(credential, Event.ADOPTED)
+            case SaveFailed(credential=credential, reason=reason):
+                self._pending = result
+                if not saving:
+                    self._hold(credential)
+                    self.last_refresh = self._around.clock.wall()
+                self._land_failure("unsaved", reason, None, Event.SAVE_FAILED)
+            case Rejected(sent=sent, reason=reason):
+                current = self.credential is not None and self.credential.generation == sent
+                self._land_failure("invalid_grant", reason, None, Event.REJECTED if current else Event.FAILED)
+            case Failed(cause, reason, retry_after):
+                event = Event.SAVE_FAILED if saving else Event.FAILED
+                self._land_failure(cause, reason, retry_after, event)
+            case _:
+                self._land_failure(Cause.SOURCE_GONE, "its place went back to a spent value", None, Event.FAILED)
+
+    def _land_value(self, credential: Credential, event: Event) -> None:
+        before = self.credential
+        self._hold(credential)
+        self._pending = None
+        self.last_refresh = self._around.clock.wall()
+        if event is Event.REFRESHED and before is not None and not lengthens_life(before, credential):
+            self._land_failure(Cause.NO_LONGER_LIFE, "the refresh did not lengthen life", None, Event.FUTILE)
+            return
+        self.attempts.succeeded()
+        self._apply(event)
+
+    def _land_failure(self, cause: str, reason: str, retry_after: float | None, event: Event) -> None:
+        closed = self.refresher.closed_for() if self.refresher is not None else 0.0
+        self.attempts.failed(cause, reason, retry_after=retry_after, closed_for=closed)
+        self._apply(event)
+
+    def _hold(self, credential: Credential) -> None:
+        """Hold a value; what we know of the life it was granted, its place may not know."""
+        known = self.credential
+        if known is not None and known.generation != credential.generation:
+            self.lookout.replaced(known.generation)
+        elif known is not None and credential.granted_life is None:
+            credential = credential.aged(granted_life=known.granted_life)
+        clock = self._around.clock
+        self.held = freshness.hold(credential, now=clock.wall(), boot_now=clock.boottime())
+
+    # Effects
+
+    def _apply(self, event: Event) -> None:
+        step = lifecycle.step(self.phase, event)
+        self.phase = step.phase
+        for effect in step.effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Effect.START_FLIGHT:
+                self._launch(self._refresh)
+            case Effect.START_SAVE:
+                self._launch(self._save)
+            case Effect.SCHEDULE_REFRESH:
+                self._schedule_refresh()
+            case Effect.SCHEDULE_RETRY:
+                self.reschedule()
+            case Effect.CANCEL_ALARM:
+                self.next_attempt = None
+                self._around.alarm.cancel(self.profile.id)
+            case Effect.DROP:
+                self.held, self._pending, self.lookout.absent_since = None, None, None
+            case _:
+                self._announce(effect)
+
+    def _schedule_refresh(self) -> None:
+        if self.held is None or self.refresher is None or not self.held.credential.refreshable:
+            return
+        clock = self._around.clock
+        due = freshness.refresh_due_in(
+            self.held, self._around.timing, seed=self._seed, now=clock.wall(), boot_now=clock.boottime()
+        )
+        if math.isfinite(due):
+            self._set_alarm(max(0.0, due))
+
+    def _set_alarm(self, seconds: float) -> None:
+        self.next_attempt = freshness.later(self._around.clock.wall(), seconds)
+        self._around.alarm.at(self.profile.id, self.next_attempt, self.on_alarm)
+
+    def _announce(self, effect: Effect) -> None:
+        credential = self.credential
+        detail = self.attempts.failure.reason if self.attempts.failure is not None else ""
+        self._around.hub.announce(
+            _EVENT_TYPES[effect],
+            profile=self.profile.id,
+            generation=credential.generation if credential is not None else None,
+            detail=detail,
+        )
+
+    # The end
+
+    def dismiss(self) -> None:
+        """The profile is kept no longer, but not deleted: let go of its alarms."""
+        self._around.alarm.cancel(self.profile.id)
+        self._around.alarm.cancel(f"absence:{self.profile.id}")
+
+    async def forget(self) -> None:
+        """Stop keeping it, after the flight under way; what lies in its place is not touched here."""
+        await self.settle()
+        self._apply(Event.FORGOTTEN)
+
+    def predecessor_left_work(self) -> bool:
+        """Whether a process that died left this value's family unfinished; blocks on the disk."""
+        if self.refresher is None or self.credential is None:
+            return False
+        family = self.refresher.family(self.credential)
+        if family is None or not family.path.exists():
+            return False
+        if not family.acquire(0.0, wait=lambda _: None, monotonic=lambda: 0.0):
+            return False
+        try:
+            return not family.state.finished or family.state.spent
+        finally:
+            family.release()
+
+    def resume(self) -> None:
+        """Take up what a predecessor left: the flight that follows writes it or obeys the ambiguous rule."""
+        self._apply(Event.DUE)

@@ -1,0 +1,100 @@
+"""What a keeper knows of its place: whether it changed, and whether what is there now is news.
+
+The problem: a place changes under us, and by us; it is read while it is written; it goes back to a value that
+was spent long ago, because somebody restored a file. The keeper must hear of a change once, and of nothing
+that is not one.
+
+Rules:
+- Events and timers are hints; one stat, compared with the last, is the truth.
+- A reading counts only if the place was the same before and after it.
+- A generation that this daemon saw replaced is never news again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from datetime import datetime
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from tokenward.core.credential import Credential
+from tokenward.core.reading import Absent, Found, News, Reading, Unreadable, news
+from tokenward.ports import Clock, Place
+
+READINGS = 5
+"""Tries to read a place that changes under the reading; then the next stat finds it changed again."""
+REMEMBERED_GENERATIONS = 64
+"""Values seen replaced: two months of them at three refreshes a day would be more than any backup brings back."""
+
+
+class Lookout:
+    """One place, looked at.
+
+    Args:
+        place: what to look at.
+        clock: dates an absence.
+        limiter: the worker threads that read places.
+    """
+
+    def __init__(self, place: Place, clock: Clock, limiter: CapacityLimiter) -> None:
+        self._place = place
+        self._clock = clock
+        self._limiter = limiter
+        self._lock = anyio.Lock()
+        self._signature: Hashable | None = None
+        self._looked = False
+        self._replaced: deque[str] = deque(maxlen=REMEMBERED_GENERATIONS)
+        self.trouble: str | None = None
+        self.absent_since: datetime | None = None
+
+    def changed(self) -> bool:
+        """One stat: whether the place may hold something that we have not seen."""
+        return not self._looked or self._place.signature() != self._signature
+
+    def replaced(self, generation: str) -> None:
+        """Note that a value is over: it is never news again."""
+        self._replaced.append(generation)
+
+    def reinstate(self, generation: str) -> None:
+        """A person brought this value back: forget that it was replaced."""
+        while generation in self._replaced:
+            self._replaced.remove(generation)
+
+    def is_over(self, credential: Credential) -> bool:
+        """Whether this value is known to have been replaced."""
+        return credential.generation in self._replaced
+
+    async def look(self, held: Credential | None) -> tuple[News, Reading | None]:
+        """Read the place if it changed, and judge what is there.
+
+        Args:
+            held: the value that we hold.
+        """
+        async with self._lock:
+            if not self.changed() and self.absent_since is None:
+                return News.NOTHING, None
+            reading = await self._read()
+        return self._judge(reading, held), reading
+
+    async def _read(self) -> Reading:
+        for _ in range(READINGS):
+            signature = self._place.signature()
+            reading = await to_thread.run_sync(self._place.read, limiter=self._limiter)
+            if self._place.signature() == signature:
+                self._signature, self._looked = signature, True
+                return reading
+        return Unreadable("it changes while it is read")
+
+    def _judge(self, reading: Reading, held: Credential | None) -> News:
+        now = self._clock.wall()
+        self.trouble = reading.reason if isinstance(reading, Unreadable) else None
+        if isinstance(reading, Absent) and held is not None:
+            self.absent_since = self.absent_since or now
+        else:
+            self.absent_since = None
+        if isinstance(reading, Found) and self.is_over(reading.credential):
+            self.trouble = "it holds a value that was replaced already"
+            return News.NOTHING
+        return news(reading, held, absent_since=self.absent_since, now=now)

@@ -1,0 +1,106 @@
+"""``daemon.*`` and ``rpc.discover``: the process itself, and what it can be asked.
+
+Rule: ``daemon.hello`` answers whatever state the daemon is in; it asks the service nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from tokenward.daemon.methods.method import Call, Method
+from tokenward.daemon.service import (
+    DaemonStatusResult,
+    HelloParams,
+    HelloResult,
+    NoParams,
+    ReloadResult,
+    Result,
+    StopResult,
+)
+
+
+class DiscoverResult(Result):
+    """An OpenRPC document."""
+
+    model_config = ConfigDict(extra="allow")  # the specification's extensions, named x-…
+
+    openrpc: str = Field(description="The version of the OpenRPC specification.")
+    info: dict[str, Any]
+    methods: list[dict[str, Any]]
+    components: dict[str, Any]
+
+
+@cache
+def _version() -> str:
+    from importlib import metadata  # some milliseconds that a start need not pay
+
+    try:
+        return metadata.version("tokenward")
+    except metadata.PackageNotFoundError:
+        return "unknown"  # run from a source tree that is not installed
+
+
+async def _hello(_call: Call, _params: HelloParams) -> HelloResult:
+    return HelloResult(version=_version(), pid=os.getpid())
+
+
+async def _status(call: Call, _params: NoParams) -> DaemonStatusResult:
+    return call.service.status()
+
+
+async def _reload(call: Call, _params: NoParams) -> ReloadResult:
+    return await call.service.reload()
+
+
+async def _stop(call: Call, _params: NoParams) -> StopResult:
+    call.service.stop()
+    return StopResult()
+
+
+async def _discover(_call: Call, _params: NoParams) -> DiscoverResult:
+    from tokenward.daemon import openrpc  # it reads the table this method stands in
+
+    return DiscoverResult.model_validate(openrpc.document())
+
+
+METHODS = (
+    Method(
+        name="daemon.hello",
+        params=HelloParams,
+        result=HelloResult,
+        handler=_hello,
+        summary="Who answers, and which protocol.",
+    ),
+    Method(
+        name="daemon.status",
+        params=NoParams,
+        result=DaemonStatusResult,
+        handler=_status,
+        summary="The daemon as a whole, with all profiles.",
+    ),
+    Method(
+        name="daemon.reload",
+        params=NoParams,
+        result=ReloadResult,
+        handler=_reload,
+        summary="Read the configuration again; a wrong file keeps the old settings and says so.",
+    ),
+    Method(
+        name="daemon.stop",
+        params=NoParams,
+        result=StopResult,
+        handler=_stop,
+        summary="End after the refreshes under way.",
+    ),
+    Method(
+        name="rpc.discover",
+        params=NoParams,
+        result=DiscoverResult,
+        handler=_discover,
+        summary="This document (OpenRPC).",
+    ),
+)

@@ -1,0 +1,25 @@
+"""``events.*``: what happens, told as it happens.
+
+Rules: an event never holds a token. A subscription lives as long as its connection, and a connection has one.
+"""
+
+from __future__ import annotations
+
+from tokenward.daemon.methods.method import Call, Method
+from tokenward.daemon.service import SubscribeParams, SubscribeResult
+
+
+async def _subscribe(call: Call, params: SubscribeParams) -> SubscribeResult:
+    await call.subscribe(None if params.profiles is None else frozenset(params.profiles))
+    return SubscribeResult()
+
+
+METHODS = (
+    Method(
+        name="events.subscribe",
+        params=SubscribeParams,
+        result=SubscribeResult,
+        handler=_subscribe,
+        summary="From here on this connection gets a notification `event` for whatever happens.",
+    ),
+)

@@ -1,0 +1,71 @@
+"""What one RPC method is: the row from which dispatch, validation and the reference document are made.
+
+The problem: a method's name, its models, its errors and its documentation drift apart where each is written
+down by itself. So each method is one ``Method``, and everything else is derived from it.
+
+Rule: a handler makes one call of the service and decides nothing; what it may raise stands in its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tokenward.daemon.peer import Peer
+from tokenward.daemon.service import Params, Result, Service
+from tokenward.errors import TokenwardError
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler knows besides its params.
+
+    Args:
+        service: the daemon.
+        peer: who calls.
+        subscribe: makes the connection a subscriber of these profiles' events (None = all), which follow once
+            this call has been answered; raises ``InvalidRequest`` if it is one already.
+    """
+
+    service: Service
+    peer: Peer
+    subscribe: Callable[[frozenset[str] | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC method.
+
+    Args:
+        name: the name on the wire.
+        params: the model of its params.
+        result: the model of its result.
+        handler: carries it out.
+        summary: one sentence for the reference document.
+        errors: what it can raise, besides what every call can meet.
+    """
+
+    name: str
+    params: type[Params]
+    result: type[Result]
+    handler: Callable[[Call, Any], Awaitable[Result]]
+    summary: str
+    errors: tuple[type[TokenwardError], ...] = ()
+
+
+class Audit(Protocol):
+    """Told of every call that was carried out; quick, never blocking.
+
+    What it cannot take note of (it raises) is not handed out.
+    """
+
+    def __call__(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+        """Take note of one call.
+
+        Args:
+            peer: who called.
+            method: what.
+            code: 0, or the error's code.
+            result: what was handed out: on the lane already encoded; None with an error.
+        """

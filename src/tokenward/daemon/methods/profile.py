@@ -1,0 +1,84 @@
+"""``profile.*``: the user's named uses of credentials.
+
+Rule: forget deletes here and not at the server; no result holds a token.
+"""
+
+from __future__ import annotations
+
+from tokenward import errors
+from tokenward.daemon.methods.method import Call, Method
+from tokenward.daemon.service import (
+    ProfileAddParams,
+    ProfileListParams,
+    ProfileListResult,
+    ProfileParams,
+    ProfileResult,
+)
+
+
+async def _list(call: Call, params: ProfileListParams) -> ProfileListResult:
+    return ProfileListResult(profiles=call.service.profiles(params))
+
+
+async def _get(call: Call, params: ProfileParams) -> ProfileResult:
+    return call.service.profile(params.profile)
+
+
+async def _add(call: Call, params: ProfileAddParams) -> ProfileResult:
+    return await call.service.add(params)
+
+
+async def _forget(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.forget(params.profile)
+
+
+async def _refresh(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.refresh(params.profile)
+
+
+METHODS = (
+    Method(
+        name="profile.list",
+        params=ProfileListParams,
+        result=ProfileListResult,
+        handler=_list,
+        summary="All profiles that fit, sorted by id.",
+    ),
+    Method(
+        name="profile.get",
+        params=ProfileParams,
+        result=ProfileResult,
+        handler=_get,
+        summary="One profile: its expiry, its source, its next refresh, and why it cannot be used if it cannot.",
+        errors=(errors.ProfileUnavailable,),
+    ),
+    Method(
+        name="profile.add",
+        params=ProfileAddParams,
+        result=ProfileResult,
+        handler=_add,
+        summary="Keep a credential in our own store, as a new profile or as new material of one.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
+    ),
+    Method(
+        name="profile.forget",
+        params=ProfileParams,
+        result=ProfileResult,
+        handler=_forget,
+        summary="Delete a profile of our own store, here and not at the server.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
+    ),
+    Method(
+        name="profile.refresh",
+        params=ProfileParams,
+        result=ProfileResult,
+        handler=_refresh,
+        summary="Refresh now; forced refreshes are limited to three a family, one back each minute.",
+        errors=(
+            errors.ProfileUnavailable,
+            errors.RefreshFailed,
+            errors.LoginRequired,
+            errors.StoreUnavailable,
+        ),
+    ),
+)

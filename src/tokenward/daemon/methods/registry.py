@@ -1,0 +1,16 @@
+"""The one table of RPC methods, from which dispatch, validation and ``openrpc.json`` are made.
+
+Rule: a method exists if and only if it stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tokenward.daemon.methods import daemon, events, profile, token
+from tokenward.daemon.methods.method import Method
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {method.name: method for method in (*daemon.METHODS, *token.METHODS, *profile.METHODS, *events.METHODS)}
+)

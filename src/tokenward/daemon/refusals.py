@@ -1,0 +1,126 @@
+"""The words of a refusal: which error a caller gets, and what it is told to do.
+
+The problem: the person who reads "refresh failed" in a build log has thirty seconds. So every refusal names the
+profile, the cause in words that are safe to print, and the exact command that helps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tokenward.core.lifecycle import Phase
+from tokenward.core.serving import Refusal
+from tokenward.errors import (
+    AUTHENTICATION,
+    CallTimeout,
+    LoginRequired,
+    ProfileUnavailable,
+    RefreshFailed,
+    TokenwardError,
+)
+
+if TYPE_CHECKING:
+    from tokenward.daemon.keeper import Keeper
+
+CLAUDE_CODE = "claude-code"
+
+
+def login_command(keeper: Keeper) -> str:
+    """The command by which a person renews this login."""
+    if keeper.profile.source == CLAUDE_CODE:
+        return "claude auth login"
+    return f"tokenward add {keeper.profile.id} --oauth"
+
+
+def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) -> TokenwardError:
+    """The error for a refusal.
+
+    Args:
+        refusal: why nothing is served.
+        keeper: whose token was asked for.
+        retry_after: seconds until the next attempt, None if none is planned.
+    """
+    profile, command = keeper.profile.id, login_command(keeper)
+    failure = keeper.attempts.failure
+    reason = failure.reason if failure is not None else "no answer yet"
+    match refusal:
+        case Refusal.NOTHING_HELD:
+            trouble = f" ({keeper.lookout.trouble})" if keeper.lookout.trouble else ""
+            return ProfileUnavailable(
+                f'No credentials found for profile "{profile}".{trouble}',
+                hint=f"log in with: {command}; looked at {keeper.place.description}",
+            )
+        case Refusal.LOGIN_REQUIRED:
+            return LoginRequired(
+                _refresh_failed(keeper, reason), hint=f"log in again with: {command}", command=command
+            )
+        case Refusal.EXPIRED:
+            return _expired(keeper, command)
+        case Refusal.EXCLUDED:
+            return ProfileUnavailable(
+                f"{profile} has no other token than the one that was refused",
+                hint=_more_life_hint(keeper, command),
+            )
+        case Refusal.REFRESH_FAILING if keeper.phase is Phase.REFRESHING:
+            return CallTimeout(
+                f"{profile} is still being refreshed", hint="the refresh goes on: ask again, or wait longer"
+            )
+        case Refusal.REFRESH_FAILING:
+            wait = math.ceil(retry_after) if retry_after is not None else None
+            when = f"tokenward tries again in {wait} s; " if wait is not None else ""
+            return RefreshFailed(
+                _refresh_failed(keeper, reason),
+                hint=f"{when}if it does not recover, log in again with: {command}",
+                retry_after=wait,
+            )
+
+
+def _refresh_failed(keeper: Keeper, reason: str) -> str:
+    return (
+        f"OAuth token refresh failed for {keeper.profile.provider}: {reason}. Please try again or re-authenticate."
+    )
+
+
+def _expired(keeper: Keeper, command: str) -> TokenwardError:
+    credential = keeper.credential
+    if credential is not None and credential.refreshable and keeper.refresher is None:
+        return ProfileUnavailable(
+            f"the token of {keeper.profile.id} expired, and tokenward only watches this login",
+            hint=keeper.note or f"run one prompt in Claude Code, or log in with: {command}",
+            error_class=AUTHENTICATION,
+        )
+    return LoginRequired(
+        f"OAuth token expired and no refresh token available for {keeper.profile.id}. Please re-authenticate.",
+        hint=f"log in again with: {command}",
+        command=command,
+    )
+
+
+def _more_life_hint(keeper: Keeper, command: str) -> str:
+    if keeper.profile.source == CLAUDE_CODE:
+        return 'run one prompt in Claude Code, which renews it, or set refresh = "direct" (see the README)'
+    return f"give it new material with: {command}"
+
+
+def cannot_refresh(keeper: Keeper) -> TokenwardError:
+    """The error for a refresh by hand that no means of this profile can make."""
+    credential = keeper.credential
+    if credential is None:
+        return error_for(Refusal.NOTHING_HELD, keeper, retry_after=None)
+    if keeper.phase is Phase.LOGIN_REQUIRED:
+        return error_for(Refusal.LOGIN_REQUIRED, keeper, retry_after=None)
+    if not credential.refreshable:
+        return ProfileUnavailable(
+            f"{keeper.profile.id} is a static {credential.kind}: there is nothing to refresh",
+            hint="give it new material with: tokenward add",
+        )
+    if keeper.refresher is None:
+        return ProfileUnavailable(
+            f"tokenward only watches {keeper.profile.id}",
+            hint=keeper.note or "run one prompt in Claude Code, which renews it",
+        )
+    return ProfileUnavailable(
+        f"{keeper.profile.id} is refreshed by Claude Code, which does so when 5 minutes are left",
+        hint=_more_life_hint(keeper, login_command(keeper)),
+    )

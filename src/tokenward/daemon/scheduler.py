@@ -1,0 +1,192 @@
+"""Alarms: a callback at a moment of the wall clock, through suspend, clock steps and a busy loop.
+
+The problem: timers count a clock that stops in suspend, while expiry is written on one that steps; and a
+scheduler that runs work is cancelled with it, so that a refresh inside a job loses the rotated token. So jobs
+only call a callback that must not block, and a beat compares the clocks.
+
+Rules:
+- The only importer of apscheduler, and only inside ``run``: importing it costs more than a start may wait.
+- An alarm is late rather than lost: no grace time, no coalescing across keys, one job id for each request,
+  because APScheduler deletes a date job whose id is still running.
+- ``at`` and ``cancel`` are for the event loop's thread, before, during and after ``run``.
+- A callback's error is logged by its type; its text could hold what it worked on.
+- Alarms are hints: a handler looks at its state and decides, so that an early, late or double one is harmless.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from tokenward.ports import Clock
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+BEAT_SECONDS = 20.0
+"""Between two looks at the clocks; the design caps sleeps at 30 s (I8), and a watchdog of 60 s wants two."""
+CLOCK_STEP_SECONDS = 5.0
+"""Clocks that drift apart by more than this between two beats have been set, or the machine has slept."""
+
+_log = logging.getLogger(__name__)
+
+
+class Alarm(Protocol):
+    """What the daemon asks of time."""
+
+    def at(self, key: str, when: datetime, callback: Callable[[], None]) -> None:
+        """Call once at a moment, at once if it is past; replaces the key's earlier request.
+
+        Args:
+            key: names the request.
+            when: on the wall clock, aware.
+            callback: must not block.
+        """
+
+    def cancel(self, key: str) -> None:
+        """Forget the key's request, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    job: str
+    when: datetime
+    callback: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    wall: datetime
+    monotonic: float
+    boottime: float
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no_step(_seconds: float) -> None:
+    pass
+
+
+class Scheduler:
+    """Alarms kept by APScheduler.
+
+    Args:
+        clock: the clocks that the beat compares. APScheduler itself reads the machine's wall clock.
+        on_clock_step: told by how many seconds the wall or the boot clock left the monotonic one behind; a
+            negative number is a wall clock set back.
+        progress: called at each beat: the proof of life that a watchdog wants.
+        sleep: waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        on_clock_step: Callable[[float], None] = _no_step,
+        progress: Callable[[], None] = _nothing,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._on_clock_step = on_clock_step
+        self._progress = progress
+        self._sleep = sleep
+        self._requests: dict[str, _Request] = {}
+        self._serial = itertools.count(1)
+        self._running: AsyncIOScheduler | None = None
+        self._last = self._read_clocks()
+
+    def at(self, key: str, when: datetime, callback: Callable[[], None]) -> None:
+        """Call once at a moment; see ``Alarm.at``."""
+        if when.tzinfo is None:
+            raise ValueError("an alarm needs an aware moment")
+        self.cancel(key)
+        request = _Request(f"{key}#{next(self._serial)}", when, callback)
+        self._requests[key] = request
+        if self._running is not None:
+            self._submit(self._running, key, request)
+
+    def cancel(self, key: str) -> None:
+        """Forget a request; see ``Alarm.cancel``."""
+        request = self._requests.pop(key, None)
+        if request is not None and self._running is not None and self._running.get_job(request.job) is not None:
+            self._running.remove_job(request.job)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Keep the alarms until cancelled. Requests outlive it, so that a next run would keep them too."""
+        scheduler = await anyio.to_thread.run_sync(_new_scheduler)
+        scheduler.start()
+        self._running = scheduler
+        try:
+            self._resubmit()
+            self._last = self._read_clocks()
+            task_status.started()
+            while True:
+                await self._sleep(BEAT_SECONDS)
+                self.beat()
+        finally:
+            self._running = None
+            scheduler.shutdown(wait=False)
+            with anyio.CancelScope(shield=True):
+                # APScheduler stops its timer one turn of the loop later.
+                await anyio.lowlevel.checkpoint()
+
+    def beat(self) -> None:
+        """Compare the clocks, and let what is due by now be found out."""
+        last, now = self._last, self._read_clocks()
+        self._last = now
+        passed = now.monotonic - last.monotonic
+        stepped = (now.wall - last.wall).total_seconds() - passed
+        slept = (now.boottime - last.boottime) - passed
+        gap = max(stepped, slept, key=abs)
+        if abs(gap) > CLOCK_STEP_SECONDS:
+            _log.info("the clocks moved apart by %.0f s", gap)
+            self._resubmit()
+            self._guarded(lambda: self._on_clock_step(gap))
+        if self._running is not None:
+            self._running.wakeup()
+        self._guarded(self._progress)
+
+    def _read_clocks(self) -> _Reading:
+        return _Reading(self._clock.wall(), self._clock.monotonic(), self._clock.boottime())
+
+    def _resubmit(self) -> None:
+        for key, request in list(self._requests.items()):
+            self.at(key, request.when, request.callback)
+
+    def _submit(self, scheduler: AsyncIOScheduler, key: str, request: _Request) -> None:
+        async def fire() -> None:  # APScheduler runs a plain function in a thread
+            self._fire(key, request)
+
+        scheduler.add_job(fire, "date", run_date=request.when.astimezone(UTC), id=request.job, name=key)
+
+    def _fire(self, key: str, request: _Request) -> None:
+        # A job already on its way when its request was replaced or cancelled has nothing to say any more.
+        if self._requests.get(key) is request:
+            del self._requests[key]
+            self._guarded(request.callback)
+
+    @staticmethod
+    def _guarded(callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - one alarm's fault must not stop the others
+            _log.error("an alarm's callback failed: %s", type(error).__name__)
+
+
+def _new_scheduler() -> Any:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+    return AsyncIOScheduler(
+        timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    )

@@ -1,0 +1,409 @@
+"""The refresh transaction: the one way in which a refresh token is ever spent (design section 4).
+
+The problem: a refresh token is good for one use, several programs hold it, and the process may die, the disk
+fill up or the network go silent at any line. This file is therefore one straight line, run in one worker
+thread, and each of its steps answers the question "if we die here, what is on disk?".
+
+===========================  ========================================================
+if the process dies after …  what is left
+===========================  ========================================================
+taking the locks             an unchanged place; locks named nowhere (stale in a minute)
+the mark                     the mark: the successor treats the token as perhaps spent
+the request was sent         the same; if the server rotated, nobody can know the answer
+the answer, before sealing   the same (the only loss that no client can prevent)
+sealing                      the new value, sealed: the successor writes it
+the write                    the new value in its place
+===========================  ========================================================
+
+Rules:
+- Nothing here is cancelled: a worker thread cannot be, and the request it waits for runs in a shielded scope.
+- A place that is torn, blanked or gone never has its refresh token spent.
+- After the answer no error may leave this file without the new value in its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum, auto
+from pathlib import Path
+
+from tokenward.core.credential import Credential, Secret, family_of, to_unix_milliseconds
+from tokenward.core.grants import (
+    Ambiguous,
+    Condemned,
+    Granted,
+    NotSent,
+    RefreshOutcome,
+    Unavailable,
+    renewed,
+)
+from tokenward.core.reading import Blanked, Found, Reading, Unreadable
+from tokenward.core.record import UnknownRecord, from_record, to_record
+from tokenward.disk.family_file import FamilyFile, Mark, Outcome
+from tokenward.disk.foreign_lock import remove_if_unchanged
+from tokenward.errors import StoreUnavailable
+from tokenward.ports import Clock, HeldLocks, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
+
+LOCK_PATIENCE_SECONDS = 12.0
+"""How long a flight waits for a family or for foreign locks: a little more than Claude Code's own 9 s, and with
+the request's 25 s well below the 60 s after which Claude Code takes a lock for orphaned."""
+
+
+class Cause(StrEnum):
+    """Why a flight ended without a new value."""
+
+    LOCKED = auto()
+    SOURCE_GONE = auto()
+    SOURCE_UNREADABLE = auto()
+    UNWRITABLE = auto()
+    SPENT_ELSEWHERE = auto()
+    NOT_SENT = auto()
+    AMBIGUOUS = auto()
+    UNAVAILABLE = auto()
+    MISCONFIGURED = auto()
+    NOT_DELEGATED = auto()
+    NO_LONGER_LIFE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A new value, durable in its place.
+
+    Args:
+        credential: the new value.
+        locks_lost: whether a foreign lock was taken from us meanwhile; the compare-and-swap decided then.
+    """
+
+    credential: Credential
+    locks_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The place holds a newer value; nothing was spent, or ours lies sealed in the family file."""
+
+    credential: Credential
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFailed:
+    """A new value that its place does not hold yet.
+
+    Args:
+        credential: the new value.
+        sent: the generation it replaces.
+        family: the family file that holds it sealed.
+        sealed: whether it does.
+        reason: one line for people.
+    """
+
+    credential: Credential
+    sent: str
+    family: str
+    sealed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The refresh token of the generation ``sent`` is dead.
+
+    Args:
+        sent: the generation that was sent.
+        reason: what the server said.
+    """
+
+    sent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No new value; trying again may help.
+
+    Args:
+        cause: the class of it.
+        reason: one line for people.
+        retry_after: seconds before which trying again is of no use, None if nothing says so.
+    """
+
+    cause: Cause
+    reason: str
+    retry_after: float | None = None
+
+
+FlightResult = Refreshed | Adopted | SaveFailed | Rejected | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Everything one profile's refreshes need; holds no state.
+
+    Args:
+        profile: whose credential it is.
+        place: where it lives.
+        token_endpoint: the URL that names the family.
+        reuse_grace: seconds in which a spent refresh token may be presented again.
+        families: the families' directory.
+        sealer: seals the answer.
+        clock: the machine's clocks.
+        wait: sleeps for so many seconds.
+        post: spends a refresh token and blocks until the outcome.
+    """
+
+    profile: str
+    place: Place
+    token_endpoint: str
+    reuse_grace: float
+    families: Path
+    sealer: Sealer
+    clock: Clock
+    wait: Callable[[float], None]
+    post: Callable[[Secret], RefreshOutcome]
+
+    def refresh(self, held: Credential) -> FlightResult:
+        """Spend the refresh token of the value we hold, if it is still the one in its place.
+
+        Args:
+            held: the value to renew; it has a refresh token.
+        """
+        if held.refresh is None:
+            raise ValueError("a credential without a refresh token is never due")
+        try:
+            with self._family(family_of(self.token_endpoint, held.refresh)) as family:
+                if family is None:
+                    return Failed(Cause.LOCKED, "another process is refreshing this login")
+                return self._locked_refresh(family, held)
+        except OSError as error:
+            return Failed(Cause.UNWRITABLE, f"the family file: {error.strerror or error}")
+
+    def save(self, pending: SaveFailed) -> FlightResult:
+        """Try again to write a value that its place does not hold yet.
+
+        Args:
+            pending: what an earlier call returned.
+        """
+        try:
+            with self._family(pending.family) as family:
+                if family is None:
+                    return pending
+                sealed = pending.sealed or self._seal(family, pending.credential)
+                return self._write_late(family, replace(pending, sealed=sealed))
+        except OSError as error:
+            return replace(pending, reason=f"the family file: {_why(error)}")
+
+    @contextmanager
+    def _family(self, name: str) -> Iterator[FamilyFile | None]:
+        family = FamilyFile(self.families, name)
+        deadline = self.clock.monotonic() + LOCK_PATIENCE_SECONDS
+        if not family.acquire(deadline, wait=self.wait, monotonic=self.clock.monotonic):
+            yield None
+            return
+        try:
+            yield family
+        finally:
+            family.release()
+
+    def _locked_refresh(self, family: FamilyFile, held: Credential) -> FlightResult:
+        for lock in family.state.orphaned_locks:
+            remove_if_unchanged(lock)
+        if family.state.spent:
+            return self._finish_predecessor(family, held)
+        if (early := self._unless_current(family, held)) is not None:
+            return early
+        if (wait := self._replay_forbidden_for(family, held)) is not None:
+            return Failed(
+                Cause.AMBIGUOUS,
+                "a refresh was sent and not answered; the token is kept until the access token ends",
+                retry_after=wait,
+            )
+        locks = self.place.acquire_locks(self.clock.monotonic() + LOCK_PATIENCE_SECONDS)
+        if isinstance(locks, LocksBusy):
+            return Failed(Cause.LOCKED, locks.reason)
+        try:
+            if (early := self._unless_current(family, held)) is not None:
+                return early
+            return self._spend(family, held, locks)
+        finally:
+            locks.release()
+
+    def _unless_current(self, family: FamilyFile, held: Credential) -> Adopted | Failed | None:
+        """Read the place again: anything but the value we hold ends the flight before it spends anything."""
+        reading = self.place.read()
+        match reading:
+            case Found(credential) if credential.generation == held.generation:
+                return None
+            case Found(credential) if held.refreshable and not credential.refreshable:
+                return Failed(Cause.SOURCE_GONE, "its place holds a token without a refresh token now")
+            case Found(credential):
+                if not family.state.finished:
+                    family.record_outcome(Outcome.ADOPTED)
+                return Adopted(credential)
+            case _:
+                return _not_there(reading)
+
+    def _replay_forbidden_for(self, family: FamilyFile, held: Credential) -> float | None:
+        """Seconds for which a token that may be spent must not be sent again; None if it may (section 4.10)."""
+        since = family.state.uncertain_since_ms
+        if since is None:
+            return None
+        now = self.clock.wall()
+        if to_unix_milliseconds(now) - since <= self.reuse_grace * 1000:
+            return None
+        if held.expires_at is None or held.expires_at <= now:
+            return None
+        return (held.expires_at - now).total_seconds()
+
+    def _spend(self, family: FamilyFile, held: Credential, locks: HeldLocks) -> FlightResult:
+        """Prove that the answer can be kept, then send; ``held`` is known to be what the place holds."""
+        assert held.refresh is not None  # noqa: S101 - ``refresh`` has checked it
+        try:
+            writer = self.place.prepare_write()
+        except OSError as error:
+            return Failed(Cause.UNWRITABLE, f"{self.place.description}: {_why(error)}")
+        try:
+            family.begin(self._mark(held, locks))
+            outcome, requested_at = self._send(family, held.refresh)
+            if isinstance(outcome, Granted):
+                new = renewed(held, outcome, requested_at=requested_at)
+                return self._keep(family, writer, locks, sent=held.generation, new=new)
+            return self._without_grant(family, held, outcome)
+        finally:
+            writer.discard()
+
+    def _mark(self, held: Credential, locks: HeldLocks) -> Mark:
+        return Mark(
+            profile=self.profile,
+            place=self.place.description,
+            sent=held.generation,
+            started_at_ms=to_unix_milliseconds(self.clock.wall()),
+            locks=tuple(locks.identities),
+        )
+
+    def _send(self, family: FamilyFile, refresh: Secret) -> tuple[RefreshOutcome, datetime]:
+        """Send; where the provider allows it, send once more what was not answered (section 4.10)."""
+        requested_at = self.clock.wall()
+        outcome = self.post(refresh)
+        since = family.state.uncertain_since_ms or 0
+        in_grace = to_unix_milliseconds(self.clock.wall()) - since <= self.reuse_grace * 1000
+        if isinstance(outcome, Ambiguous) and self.reuse_grace > 0 and in_grace:
+            requested_at = self.clock.wall()
+            outcome = self.post(refresh)
+        return outcome, requested_at
+
+    def _keep(
+        self, family: FamilyFile, writer: PlaceWriter, locks: HeldLocks, *, sent: str, new: Credential
+    ) -> Refreshed | Adopted | SaveFailed:
+        """Seal the answer, then write it to its place; from here on nothing may raise."""
+        sealed = self._seal(family, new)
+        pending = SaveFailed(new, sent, family.name, sealed, "")
+        locks_lost = not locks.still_owned()
+        try:
+            swapped = writer.commit(sent, new)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the new value must go on living
+            return self._unsaved(family, pending, f"{self.place.description}: {_why(error)}")
+        result = self._after_commit(family, pending, swapped)
+        return replace(result, locks_lost=locks_lost) if isinstance(result, Refreshed) else result
+
+    def _after_commit(
+        self, family: FamilyFile, pending: SaveFailed, swapped: Stored | Superseded
+    ) -> Refreshed | Adopted | SaveFailed:
+        match swapped:
+            case Stored():
+                self._note(family, Outcome.STORED)
+                return Refreshed(pending.credential)
+            case Superseded(Found(credential)):
+                self._note(family, Outcome.SUPERSEDED)
+                return Adopted(credential)
+            case _:
+                return self._unsaved(family, pending, f"{self.place.description} is gone or was blanked")
+
+    def _unsaved(self, family: FamilyFile, pending: SaveFailed, reason: str) -> SaveFailed:
+        self._note(family, Outcome.UNSAVED)
+        return replace(pending, reason=reason)
+
+    def _note(self, family: FamilyFile, outcome: Outcome) -> None:
+        """Record how it ended; if that fails, a successor does again what is already done, and harms nothing."""
+        with suppress(OSError):
+            family.record_outcome(outcome)
+
+    def _seal(self, family: FamilyFile, new: Credential) -> bool:
+        """Seal the new value into the journal; the place is still tried where even that fails."""
+        try:
+            sealed = self.sealer.seal(to_record(new), family.name.encode())
+            family.record_answer(sealed, generation=new.generation)
+        except (OSError, StoreUnavailable):
+            return False
+        return True
+
+    def _write_late(self, family: FamilyFile, pending: SaveFailed) -> Refreshed | Adopted | SaveFailed:
+        """Write a value that was received earlier, under the owner's locks."""
+        locks = self.place.acquire_locks(self.clock.monotonic() + LOCK_PATIENCE_SECONDS)
+        if isinstance(locks, LocksBusy):
+            return replace(pending, reason=locks.reason)
+        try:
+            writer = self.place.prepare_write()
+            try:
+                return self._after_commit(family, pending, writer.commit(pending.sent, pending.credential))
+            finally:
+                writer.discard()
+        except OSError as error:
+            return self._unsaved(family, pending, f"{self.place.description}: {_why(error)}")
+        finally:
+            locks.release()
+
+    def _finish_predecessor(self, family: FamilyFile, held: Credential) -> FlightResult:
+        """The token was spent and answered already: by a process that died, or for another place."""
+        if (early := self._unless_current(family, held)) is not None:
+            return early
+        mark = family.state.mark
+        try:
+            new = from_record(self.sealer.unseal(family.state.sealed or b"", family.name.encode()))
+        except (StoreUnavailable, UnknownRecord):
+            whom = f"{mark.profile} at {mark.place}" if mark else "another holder"
+            return Failed(
+                Cause.SPENT_ELSEWHERE, f"its refresh token was spent by {whom}, and that answer cannot be opened"
+            )
+        return self._write_late(family, SaveFailed(new, held.generation, family.name, sealed=True, reason=""))
+
+    def _without_grant(
+        self, family: FamilyFile, held: Credential, outcome: Condemned | Unavailable | NotSent | Ambiguous
+    ) -> Adopted | Rejected | Failed:
+        """No new value. Whoever condemns or keeps silent may speak of a value that is no longer the one."""
+        if isinstance(outcome, Condemned | Ambiguous):
+            current = self.place.read()
+            if isinstance(current, Found) and current.credential.generation != held.generation:
+                self._note(family, Outcome.ADOPTED)
+                return Adopted(current.credential)
+        match outcome:
+            case Condemned(error, description):
+                self._note(family, Outcome.ANSWERED)
+                return Rejected(held.generation, f"{error}: {description}" if description else error)
+            case Unavailable(reason, retry_after, configuration):
+                self._note(family, Outcome.ANSWERED)
+                cause = Cause.MISCONFIGURED if configuration else Cause.UNAVAILABLE
+                return Failed(cause, reason, retry_after)
+            case NotSent(reason):
+                self._note(family, Outcome.NOT_SENT)
+                return Failed(Cause.NOT_SENT, reason)
+            case Ambiguous(reason):
+                self._note(family, Outcome.AMBIGUOUS)
+                return Failed(Cause.AMBIGUOUS, reason)
+
+
+def _why(error: Exception) -> str:
+    """What may be said of an error: an operating system's words, of others only the type."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else type(error).__name__
+
+
+def _not_there(reading: Reading) -> Failed:
+    match reading:
+        case Unreadable(reason):
+            return Failed(Cause.SOURCE_UNREADABLE, reason)
+        case Blanked():
+            return Failed(Cause.SOURCE_GONE, "its owner blanked the login")
+        case _:
+            return Failed(Cause.SOURCE_GONE, "its place is empty")

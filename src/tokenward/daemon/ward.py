@@ -1,0 +1,401 @@
+"""The daemon's answer to every request: which profile is meant, what its keeper gives, and in what words.
+
+The problem: requests name a provider, a profile or nothing; profiles come and go with the configuration, the
+store and the files of other programs; and the answer must be the same on the lane, through the dispatcher and
+for a command that runs without a daemon. So all three ask this one object (``service.Service``).
+
+Rules:
+- It decides nothing about a refresh: keepers do. It only chooses whom to ask, in the order of
+  ``core.selection``, and goes on to the next where one has nothing to give.
+- A profile whose place is not ours is never deleted from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from anyio import CapacityLimiter, to_thread
+
+from tokenward.core import selection
+from tokenward.core.credential import Credential, Kind, Profile, Secret, from_unix_milliseconds
+from tokenward.core.selection import Candidate, Selector
+from tokenward.core.serving import Serve, Wish
+from tokenward.daemon import answers, failure_reports
+from tokenward.daemon.answers import EncodedAnswer
+from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.refresher import Refresher
+from tokenward.daemon.service import (
+    DaemonStatusResult,
+    EventFeed,
+    ProfileAddParams,
+    ProfileListParams,
+    ProfileResult,
+    ReloadResult,
+    ReportParams,
+    ReportResult,
+    TokenParams,
+    TokenResult,
+)
+from tokenward.errors import (
+    AllUnavailable,
+    AskDifferently,
+    InvalidParams,
+    NoCredentials,
+    PersonNeeded,
+    ProfileUnavailable,
+    RefreshFailed,
+    RetryLater,
+    StoreUnavailable,
+    TokenwardError,
+)
+from tokenward.ports import CredentialStore, Place
+from tokenward.provider_files import Provider, choose, provider_named
+
+STORE = "store"
+"""The source's name of what we own."""
+OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A profile that is to be kept: what the configuration, the store and the sources make of it.
+
+    Args:
+        profile: whose it is.
+        place: where it lives.
+        refresher: by what means it is refreshed; None = only watched.
+        note: one line that a person should know.
+        made_of: equal for two that need not be told apart; a keeper is replaced when it changes.
+    """
+
+    profile: Profile
+    place: Place
+    refresher: Refresher | None
+    note: str | None = None
+    made_of: tuple[object, ...] = ()
+
+
+@dataclass(slots=True)
+class Household:
+    """What the ward needs from the one who composed it.
+
+    Args:
+        around: what all keepers share.
+        store: our own place.
+        hub: tells subscribers.
+        writing: the worker threads that write to the store.
+        keep_stored: makes a ``Kept`` of a profile in the store.
+        status: the daemon as a whole, around its profiles.
+        reload: reads the configuration again.
+        stop: ends the daemon.
+        watch: asks for changes of a path to be noticed.
+        default_provider: served if a call names none.
+        providers: the providers of the configuration in force.
+        looked_at: the places looked at for credentials, for the error that says there are none.
+    """
+
+    around: Surroundings
+    store: CredentialStore
+    hub: EventHub
+    writing: CapacityLimiter
+    keep_stored: Callable[[str], Kept]
+    status: Callable[[list[ProfileResult]], DaemonStatusResult]
+    reload: Callable[[], Awaitable[ReloadResult]]
+    stop: Callable[[], None]
+    watch: Callable[[str], None]
+    default_provider: str = "anthropic"
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    looked_at: Callable[[], Sequence[str]] = tuple
+
+
+class Ward:
+    """All keepers, and the one interface to them.
+
+    Args:
+        household: what it needs from its composer.
+    """
+
+    def __init__(self, household: Household) -> None:
+        self.household = household
+        self.keepers: dict[str, Keeper] = {}
+        self._made_of: dict[str, tuple[object, ...]] = {}
+        self._encoded: dict[tuple[str, str | None], EncodedAnswer] = {}
+
+    # Keepers
+
+    async def keep(self, wanted: Sequence[Kept]) -> None:
+        """Keep exactly these profiles; a keeper that is as it should be goes on undisturbed.
+
+        Args:
+            wanted: every profile of the configuration, the store and the sources.
+        """
+        names = {kept.profile.id for kept in wanted}
+        for name in [name for name in self.keepers if name not in names]:
+            await self._dismiss(name)
+        for kept in wanted:
+            if self._made_of.get(kept.profile.id) != kept.made_of or kept.profile.id not in self.keepers:
+                await self._dismiss(kept.profile.id)
+                await self._engage(kept)
+
+    async def _engage(self, kept: Kept) -> Keeper:
+        keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
+        self.keepers[kept.profile.id] = keeper
+        self._made_of[kept.profile.id] = kept.made_of
+        self.household.watch(kept.place.description)
+        await keeper.reconcile()
+        if await to_thread.run_sync(keeper.predecessor_left_work, limiter=self.household.writing):
+            keeper.resume()
+        return keeper
+
+    async def _dismiss(self, name: str) -> None:
+        keeper = self.keepers.pop(name, None)
+        if keeper is not None:
+            await keeper.settle()
+            keeper.dismiss()
+
+    async def place_changed(self, path: str) -> None:
+        """The watcher's hint: look at whoever lives there."""
+        for keeper in list(self.keepers.values()):
+            if keeper.place.description == path:
+                await keeper.reconcile()
+
+    async def look_everywhere(self) -> None:
+        """The beat, or a clock that stepped: look at every place and every due time anew."""
+        for keeper in list(self.keepers.values()):
+            await keeper.reconcile()
+            keeper.on_alarm()
+
+    # Tokens
+
+    def token_nowait(self, params: TokenParams) -> bytes | None:
+        """The encoded answer of the first choice, if one stat is all it needs; see ``Service``."""
+        if params.credential is not None:
+            return None
+        order = self._order(self._selector(params))
+        keeper = self.keepers.get(order[0]) if order else None
+        credential = keeper.credential if keeper is not None else None
+        if keeper is None or credential is None or keeper.needs_attention():
+            return None
+        excludes = params.newer_than == credential.generation
+        decision = keeper.decide(Wish(min_valid=params.min_valid, excludes_held=excludes))
+        if not isinstance(decision, Serve):
+            return None
+        return self._answer(keeper, credential, decision.degraded)
+
+    def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:
+        key = (keeper.profile.id, degraded)
+        encoded = self._encoded.get(key)
+        if encoded is None or encoded.credential is not credential:
+            result = answers.token_result(keeper, self.provider(keeper), degraded)
+            encoded = EncodedAnswer(result, credential)
+            self._encoded[key] = encoded
+        left = keeper.left()
+        return encoded.with_life(left if left is not None else math.inf)
+
+    async def token(self, params: TokenParams) -> TokenResult:
+        """A token that is valid now; see ``Service``.
+
+        Raises:
+            TokenwardError: if no profile that fits can serve one.
+        """
+        if params.credential is not None:
+            return self._inline(params)
+        refusals: list[TokenwardError] = []
+        for name in self._order(self._selector(params)):
+            keeper = self.keepers[name]
+            try:
+                _, degraded = await keeper.obtain(
+                    params.min_valid, newer_than=params.newer_than, patience=params.timeout
+                )
+            except (RetryLater, PersonNeeded, AskDifferently) as refusal:
+                refusals.append(refusal)
+            else:
+                return answers.token_result(keeper, self.provider(keeper), degraded)
+        raise self._nothing_served(params, refusals)
+
+    def _selector(self, params: TokenParams) -> Selector:
+        choice = choose(params.provider or self.household.default_provider)
+        kinds = choice.kinds
+        for more in (
+            frozenset(Kind(kind) for kind in params.kinds) if params.kinds is not None else None,
+            OAUTH_FOR[params.auth_method] if params.auth_method is not None else None,
+        ):
+            if more is not None:
+                kinds = more if kinds is None else kinds & more
+        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier)
+
+    def _order(self, selector: Selector) -> list[str]:
+        candidates = (
+            Candidate(
+                keeper.profile,
+                None if keeper.credential is None else keeper.credential.kind,
+                None if keeper.credential is None else keeper.credential.tier,
+            )
+            for keeper in self.keepers.values()
+        )
+        return selection.in_order(candidates, selector)
+
+    def _inline(self, params: TokenParams) -> TokenResult:
+        inline = params.credential
+        assert inline is not None  # noqa: S101 - the caller has checked it
+        name = choose(params.provider or self.household.default_provider).provider
+        credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
+        return answers.inline_result(credential, name, self._provider(name))
+
+    def _nothing_served(self, params: TokenParams, refusals: list[TokenwardError]) -> TokenwardError:
+        if len(refusals) == 1:
+            return refusals[0]
+        if refusals:
+            return _all_unavailable(choose(params.provider or self.household.default_provider).provider, refusals)
+        if params.profile is not None:
+            return ProfileUnavailable(
+                f'No credentials found for profile "{params.profile}".', hint="tokenward status lists the profiles"
+            )
+        provider = choose(params.provider or self.household.default_provider).provider
+        return NoCredentials(
+            f"{provider.capitalize()} credentials not set: no profile of it fits this request",
+            hint="log in with Claude Code, or run: tokenward add",
+            looked_at=list(self.household.looked_at()),
+        )
+
+    def provider(self, keeper: Keeper) -> Provider:
+        """The provider of a keeper's profile."""
+        return self._provider(keeper.profile.provider)
+
+    def _provider(self, name: str) -> Provider:
+        return self.household.providers.get(name) or provider_named(name)
+
+    async def report(self, params: ReportParams) -> ReportResult:
+        """Take a caller's word on a token; see ``Service``."""
+        return await failure_reports.take(self._keeper(params.profile), params)
+
+    # Profiles
+
+    def _keeper(self, profile: str) -> Keeper:
+        keeper = self.keepers.get(profile)
+        if keeper is None:
+            raise ProfileUnavailable(
+                f'No credentials found for profile "{profile}".', hint="tokenward status lists the profiles"
+            )
+        return keeper
+
+    def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
+        """All profiles that fit; see ``Service``."""
+        provider = choose(params.provider).provider if params.provider is not None else None
+        return [
+            self._shown(keeper)
+            for _, keeper in sorted(self.keepers.items())
+            if provider in {None, keeper.profile.provider} and params.agent in {None, keeper.profile.agent}
+        ]
+
+    def _shown(self, keeper: Keeper) -> ProfileResult:
+        return answers.profile_result(keeper, self.provider(keeper).headers)
+
+    def profile(self, profile: str) -> ProfileResult:
+        """One profile; see ``Service``."""
+        return self._shown(self._keeper(profile))
+
+    async def add(self, params: ProfileAddParams) -> ProfileResult:
+        """Keep a credential in our own store, durably; see ``Service``."""
+        if params.agent != "main":
+            raise InvalidParams("only the agent main can have profiles yet", hint="leave agent out")
+        name = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
+        known = self.keepers.get(name)
+        if known is not None and known.profile.source != STORE:
+            raise ProfileUnavailable(
+                f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
+            )
+        credential = _credential(params, self.household)
+        if known is not None:
+            await known.settle()
+        try:
+            await to_thread.run_sync(self.household.store.add, name, credential, limiter=self.household.writing)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{name} could not be stored: {error.strerror or error}", hint="nothing was changed"
+            ) from None
+        if known is None:
+            known = await self._engage(self.household.keep_stored(name))
+        await known.accept(credential)
+        return self._shown(known)
+
+    async def forget(self, profile: str) -> ProfileResult:
+        """Delete a profile of our own store, here and not at the server; see ``Service``."""
+        keeper = self._keeper(profile)
+        if keeper.profile.source != STORE:
+            raise ProfileUnavailable(
+                f"{profile} lives in {keeper.place.description}, which is not tokenward's",
+                hint="log out where it was logged in: claude auth logout, or unset the variable",
+            )
+        shown = self._shown(keeper)
+        await keeper.settle()
+        try:
+            await to_thread.run_sync(self.household.store.remove, profile, limiter=self.household.writing)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
+            ) from None
+        await keeper.forget()
+        self.keepers.pop(profile, None)
+        return shown
+
+    async def refresh(self, profile: str) -> ProfileResult:
+        """Refresh now, by hand; see ``Service``."""
+        keeper = self._keeper(profile)
+        await keeper.refresh_by_hand()
+        return self._shown(keeper)
+
+    # The daemon
+
+    def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
+        """A feed of events; see ``Service``."""
+        return self.household.hub.subscribe(profiles)
+
+    def status(self) -> DaemonStatusResult:
+        """The daemon as a whole; see ``Service``."""
+        return self.household.status(self.profiles(ProfileListParams()))
+
+    async def reload(self) -> ReloadResult:
+        """Read the configuration again; see ``Service``."""
+        return await self.household.reload()
+
+    def stop(self) -> None:
+        """End after the refreshes under way; see ``Service``."""
+        self.household.stop()
+
+
+def _all_unavailable(provider: str, refusals: Sequence[TokenwardError]) -> AllUnavailable:
+    waits = [
+        refusal.details["retry_after"]
+        for refusal in refusals
+        if isinstance(refusal, RefreshFailed) and refusal.details.get("retry_after") is not None
+    ]
+    return AllUnavailable(
+        f"No available auth profile for {provider}: " + "; ".join(refusal.cause for refusal in refusals),
+        hint=refusals[0].hint,
+        retry_after=min(waits) if waits else None,
+    )
+
+
+def _credential(params: ProfileAddParams, household: Household) -> Credential:
+    """The credential that a caller gave, with its end on our clock."""
+    given = params.credential
+    now = household.around.clock.wall()
+    expires_at = from_unix_milliseconds(given.expires_at_ms) if given.expires_at_ms is not None else None
+    if given.expires_in is not None:
+        expires_at = now + timedelta(seconds=given.expires_in)
+    refresh = given.refresh_token.get_secret_value() if given.refresh_token is not None else ""
+    return Credential(
+        kind=Kind(params.kind),
+        access=Secret(given.access_token.get_secret_value()),
+        refresh=Secret(refresh) if refresh else None,
+        expires_at=expires_at,
+        granted_life=given.expires_in if given.expires_in is not None and given.expires_in > 0 else None,
+        scopes=tuple((given.scope or "").split()),
+        token_type=given.token_type,
+    )

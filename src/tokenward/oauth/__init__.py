@@ -1,0 +1,1 @@
+"""The client's side of OAuth: token endpoints, discovery, and the ways to log in."""

@@ -1,0 +1,123 @@
+"""To spend a refresh token at a token endpoint, and to say truly what became of it.
+
+The problem: what a server wants differs (a form or JSON, a client that proves itself in a header, in the body
+or not at all), and what follows differs with what is known afterwards. The first is data of the registration;
+the second is a ``RefreshOutcome``, and this adapter adds nothing to it and hides nothing of it.
+
+Rules:
+- One call is one request. Nothing is tried again here once it may have been sent.
+- It never raises: a request that cannot even be built is ``NotSent``.
+- A client that authenticates by header does not repeat its id in the body: some servers take that for a second
+  method of authentication, which RFC 6749 section 2.3 forbids.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from urllib.parse import quote_plus, urlencode
+
+from tokenward import http
+from tokenward.core.credential import Secret
+from tokenward.core.grants import Ambiguous, NotSent, RefreshOutcome, parse_answer, refresh_parameters
+from tokenward.core.provider import BodyFormat, ClientAuth
+from tokenward.ports import Clock
+
+REFRESH_TIMEOUT_SECONDS = 25.0
+"""Below the 60 s after which Claude Code takes a lock for abandoned, with room to write the answer."""
+
+_CONTENT_TYPES: Mapping[BodyFormat, str] = {
+    "form": "application/x-www-form-urlencoded",
+    "json": "application/json",
+}
+
+
+class HttpTokenEndpoint:
+    """A token endpoint reached over HTTP; a ``ports.TokenEndpoint``.
+
+    Args:
+        url: its address.
+        client_id: how we are registered there.
+        client_auth: how we authenticate there.
+        client_secret: for ``basic`` and ``post``.
+        body: how it wants its parameters.
+        scope: sent only if set.
+        dead_errors: values of ``error`` that mean ``invalid_grant`` there.
+        headers: further headers it wants.
+        clock: for a Retry-After given as a date.
+        http_client: the daemon's one client.
+        timeout: seconds in which the whole answer must be here.
+
+    Raises:
+        ValueError: if the client must authenticate and has no secret.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        client_id: str,
+        clock: Clock,
+        http_client: http.HttpClient,
+        client_auth: ClientAuth = "none",
+        client_secret: Secret | None = None,
+        body: BodyFormat = "form",
+        scope: str | None = None,
+        dead_errors: frozenset[str] = frozenset(),
+        headers: Mapping[str, str] | None = None,
+        timeout: float = REFRESH_TIMEOUT_SECONDS,
+    ) -> None:
+        if client_auth != "none" and not client_secret:
+            raise ValueError(f"client_auth {client_auth!r} needs a client_secret")
+        self.url = url
+        self._client_id = client_id
+        self._client_auth = client_auth
+        self._client_secret = client_secret or Secret("")
+        self._body: BodyFormat = body
+        self._scope = scope
+        self._dead_errors = dead_errors
+        self._headers = dict(headers or {})
+        self._clock = clock
+        self._http = http_client
+        self._timeout = timeout
+
+    async def refresh(self, refresh: Secret) -> RefreshOutcome:
+        """Spend a refresh token (RFC 6749 section 6), once. Never raises.
+
+        Args:
+            refresh: the refresh token.
+        """
+        try:
+            headers, body = self._request(refresh)
+        except UnicodeError:
+            return NotSent("the refresh token or the registration holds characters that cannot be sent")
+        match await self._http.post(self.url, headers=headers, body=body, deadline=self._timeout):
+            case http.Answer(status, answer_headers, content):
+                now = self._clock.wall()
+                return parse_answer(status, answer_headers, content, now=now, dead_errors=self._dead_errors)
+            case http.NotSent(reason):
+                return NotSent(reason)
+            case http.NoAnswer(reason):
+                return Ambiguous(reason)
+
+    def _request(self, refresh: Secret) -> tuple[dict[str, str], bytes]:
+        parameters = refresh_parameters(refresh, client_id=self._client_id, scope=self._scope)
+        headers = {
+            **self._headers,
+            "Accept": "application/json",
+            "Content-Type": _CONTENT_TYPES[self._body],
+        }
+        if self._client_auth == "basic":
+            del parameters["client_id"]
+            headers["Authorization"] = basic_authorization(self._client_id, self._client_secret)
+        elif self._client_auth == "post":
+            parameters["client_secret"] = self._client_secret.reveal()
+        encoded = json.dumps(parameters) if self._body == "json" else urlencode(parameters)
+        return headers, encoded.encode()
+
+
+def basic_authorization(client_id: str, client_secret: Secret) -> str:
+    """The Authorization header of ``client_secret_basic``: both halves are form-encoded (RFC 6749 2.3.1)."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret.reveal())}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()

@@ -1,0 +1,246 @@
+"""Every seam to the outside, as small protocols: the map of our I/O on one page.
+
+The problem: what the daemon decides must be testable without a disk, a network or a clock, and what touches
+them must be replaceable one by one. Each port has one contract test class in ``tests/contracts``, which every
+adapter, the in-memory ones included, must pass.
+
+Rules: the methods of ``Place``, ``PlaceWriter``, ``PlaceLocks`` and ``Sealer`` block and are called in worker
+threads; those of ``TokenEndpoint`` and ``Delegate`` are coroutines; a ``Clock`` never blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tokenward.core.credential import Credential, Secret
+from tokenward.core.grants import RefreshOutcome
+from tokenward.core.reading import Reading
+
+
+class Clock(Protocol):
+    """The three clocks of a machine."""
+
+    def wall(self) -> datetime:
+        """Aware UTC; may step in either direction."""
+
+    def monotonic(self) -> float:
+        """Seconds; never steps, stops in suspend."""
+
+    def boottime(self) -> float:
+        """Seconds; never steps, runs on in suspend."""
+
+
+class Entropy(Protocol):
+    """The source of unpredictable values."""
+
+    def fraction(self) -> float:
+        """A number in [0, 1), for jitter."""
+
+    def token(self, size: int) -> bytes:
+        """Bytes fit for keys and nonces."""
+
+
+class Sealer(Protocol):
+    """Authenticated encryption under one key."""
+
+    @property
+    def key_id(self) -> str:
+        """Names the key; public."""
+
+    def seal(self, plain: bytes, associated: bytes) -> bytes:
+        """Encrypt, bound to the associated data."""
+
+    def unseal(self, sealed: bytes, associated: bytes) -> bytes:
+        """Decrypt.
+
+        Raises:
+            StoreUnavailable: if the key, the associated data or the bytes do not fit together.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LockIdentity:
+    """One foreign lock that we hold, named so that a successor can tell it is ours.
+
+    Args:
+        path: the lock directory.
+        dev: its device number.
+        ino: its inode number.
+    """
+
+    path: str
+    dev: int
+    ino: int
+
+
+class HeldLocks(Protocol):
+    """Foreign locks in our hands."""
+
+    @property
+    def identities(self) -> Sequence[LockIdentity]:
+        """What to write into the journal."""
+
+    def still_owned(self) -> bool:
+        """Whether every one of them is still ours, asked of the disk."""
+
+    def release(self) -> None:
+        """Give them back, last first; what is no longer ours is left alone."""
+
+
+class NoLocks:
+    """The locks of a place that has no owner but us (``HeldLocks``)."""
+
+    identities: Sequence[LockIdentity] = ()
+
+    def still_owned(self) -> bool:
+        """Nobody can take what is not there."""
+        return True
+
+    def release(self) -> None:
+        """There is nothing to give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocksBusy:
+    """The locks could not be had in time, or not at all.
+
+    Args:
+        reason: one line for people: which lock, how old, held by whom if known.
+        refused: whether the file system refuses to make the lock, so that waiting does not help.
+    """
+
+    reason: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The write is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The place holds another generation than the one expected; nothing was written.
+
+    Args:
+        reading: what is there.
+    """
+
+    reading: Reading
+
+
+class PlaceWriter(Protocol):
+    """The proof that a place can be written, and the write itself."""
+
+    def commit(self, expected_generation: str, credential: Credential) -> Stored | Superseded:
+        """Compare and swap, durably: file and directory are synced when it returns ``Stored``.
+
+        Raises:
+            OSError: if it could not be written; what was there before is still there, whole.
+        """
+
+    def discard(self) -> None:
+        """Leave the place as it is; may be called at any time, also after ``commit``."""
+
+
+class Place(Protocol):
+    """Where one credential lives: a file of another program, or a record of our own store."""
+
+    @property
+    def name(self) -> str:
+        """The source's name as people see it: ``claude-code``, ``store``."""
+
+    @property
+    def description(self) -> str:
+        """Where exactly, for people and for the journal: a path."""
+
+    def signature(self) -> Hashable | None:
+        """One stat: a value that changes when the place does; None where nothing is. Never raises."""
+
+    def read(self) -> Reading:
+        """Look. Never raises: what cannot be read is ``Unreadable``."""
+
+    def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:
+        """Take the owner's refresh locks by the owner's protocol; a place of our own has none.
+
+        Args:
+            deadline: on the monotonic clock, in seconds.
+        """
+
+    def prepare_write(self) -> PlaceWriter:
+        """Prove that the place can be written, before a refresh token is spent.
+
+        Raises:
+            OSError: if it cannot.
+        """
+
+
+class TokenEndpoint(Protocol):
+    """One authorization server's token endpoint, as we are registered there."""
+
+    @property
+    def url(self) -> str:
+        """Its address: the name under which families and limits are kept."""
+
+    async def refresh(self, refresh: Secret) -> RefreshOutcome:
+        """Spend a refresh token (RFC 6749 section 6), once, within its own deadline. Never raises."""
+
+
+class Delegate(Protocol):
+    """The credential's owner, asked to refresh it by itself."""
+
+    async def refresh(self) -> str | None:
+        """Ask, and wait until the owner's program has ended or our patience has.
+
+        Returns:
+            None if it ran; else one line that says why it could not.
+        """
+
+
+class CredentialStore(Protocol):
+    """The place we own: one record a profile."""
+
+    def profiles(self) -> Sequence[str]:
+        """The ids of all records, sorted, whether or not they can be read."""
+
+    def place(self, profile: str) -> Place:
+        """The place of one record, present or not."""
+
+    def add(self, profile: str, credential: Credential) -> None:
+        """Create or replace a record, durably.
+
+        Raises:
+            OSError: if it could not be written.
+        """
+
+    def remove(self, profile: str) -> bool:
+        """Delete a record, durably; the only deletion there is (design I5).
+
+        Returns:
+            Whether there was one.
+        """
+
+
+class Processes(Protocol):
+    """Other programs."""
+
+    async def run(
+        self, argv: Sequence[str], *, environ: dict[str, str], patience: float, on_exit: Callable[[], None]
+    ) -> int | None:
+        """Run a program to its end; our patience ends our waiting, never the program.
+
+        Args:
+            argv: the command, its first word an absolute path.
+            environ: its whole environment.
+            patience: seconds.
+            on_exit: called when the program has ended, also long after we stopped waiting.
+
+        Returns:
+            Its exit status, or None if it still runs.
+
+        Raises:
+            OSError: if it could not be started.
+        """

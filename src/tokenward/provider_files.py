@@ -1,0 +1,180 @@
+"""Providers: the built-in files, with the user's own words laid over them key by key.
+
+The problem: endpoints move, and how a provider wants to be spoken to is known to nobody's code for long. So
+it is data: what we know lies in ``providers/*.toml``, and the user's ``[providers.NAME]`` overrides it.
+
+Rules:
+- A provider that is not built in starts from ``generic.toml``: OAuth 2 as the RFCs have it.
+- A name means the same in any case, with blanks around it, and under its aliases (P30).
+- Claude Code's client_id is used for Claude Code's own login and for nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.headers import HeaderRules
+from tokenward.core.provider import ProviderRegistration
+from tokenward.settings import ProviderSettings
+
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+NAME_HINT = "a name is made of a-z, 0-9, _ and -, and begins with a letter or a digit"
+CLAUDE_CODE_PROVIDER = "anthropic"
+_BUILT_IN = ("anthropic",)
+_GENERIC = "generic"
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _ClaudeCode(_File):
+    client_id: str
+
+
+class _Headers(_File):
+    key_header: str | None = None
+    always: dict[str, str] = {}
+    betas: dict[Kind, tuple[str, ...]] = {}
+    billing: dict[Kind, Literal["api", "subscription"]] = {}
+
+
+class _ProviderFile(_File):
+    """One of ``providers/*.toml``."""
+
+    aliases: tuple[str, ...] = ()
+    restricted_aliases: dict[str, frozenset[Kind]] = {}
+    base_url: str | None = None
+    token_endpoint: str | None = None
+    body: Literal["form", "json"]
+    reuse_grace: float
+    dead_errors: frozenset[str]
+    key_kinds: dict[str, Kind] = {}
+    headers: _Headers
+    claude_code: _ClaudeCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderChoice:
+    """What a caller means by a provider's name.
+
+    Args:
+        provider: the provider's own name.
+        kinds: the only kinds wanted; None = any.
+    """
+
+    provider: str
+    kinds: frozenset[Kind] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider as it is in force.
+
+    Args:
+        registration: where its tokens are refreshed, and how we are registered there.
+        headers: what its API wants to see.
+        credential: the static credential that the configuration gives; None = none.
+    """
+
+    registration: ProviderRegistration
+    headers: HeaderRules = field(default_factory=HeaderRules)
+    credential: Credential | None = None
+
+
+def choose(name: str) -> ProviderChoice:
+    """What a name means: in any case, with blanks around it, or an alias."""
+    wanted = name.strip().lower()
+    for built_in in _BUILT_IN:
+        known = _file(built_in)
+        if wanted == built_in or wanted in known.aliases:
+            return ProviderChoice(built_in)
+        if wanted in known.restricted_aliases:
+            return ProviderChoice(built_in, known.restricted_aliases[wanted])
+    return ProviderChoice(wanted)
+
+
+def canonical_name(name: str) -> str:
+    """The provider's own name."""
+    return choose(name).provider
+
+
+def is_built_in(name: str) -> bool:
+    """Whether we know the provider without the user's help."""
+    return name in _BUILT_IN
+
+
+def provider_named(name: str, settings: ProviderSettings | None = None) -> Provider:
+    """The provider in force.
+
+    Args:
+        name: its own name.
+        settings: the user's table; None = there is none.
+    """
+    known = _file(name if is_built_in(name) else _GENERIC)
+    said = settings or ProviderSettings()
+    registration = ProviderRegistration(
+        name=name,
+        # Another issuer is another server: our file's endpoint is not one of its.
+        token_endpoint=said.token_endpoint or (None if said.issuer else known.token_endpoint),
+        issuer=said.issuer,
+        client_id=said.client_id,
+        client_auth=said.client_auth or "none",
+        client_secret=_secret(said.client_secret),
+        scope=said.scope,
+        body=said.body or known.body,
+        reuse_grace=known.reuse_grace if said.reuse_grace is None else said.reuse_grace,
+        dead_errors=known.dead_errors,
+        authorization_endpoint=said.authorization_endpoint,
+        revocation_endpoint=said.revocation_endpoint,
+        device_authorization_endpoint=said.device_authorization_endpoint,
+        base_url=said.api_url or known.base_url,
+    )
+    return Provider(registration, _rules(known.headers), _static_credential(said, known.key_kinds))
+
+
+def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
+    """How Claude Code's own login is refreshed in direct mode: at the same place, under its own client_id."""
+    own = _file(CLAUDE_CODE_PROVIDER).claude_code
+    assert own is not None  # noqa: S101 - the packaged file has it, and a test reads it
+    return replace(
+        anthropic.registration, client_id=own.client_id, client_auth="none", client_secret=None, scope=None
+    )
+
+
+@cache
+def _file(name: str) -> _ProviderFile:
+    text = resources.files("tokenward.providers").joinpath(f"{name}.toml").read_text("utf-8")
+    return _ProviderFile.model_validate(tomllib.loads(text))
+
+
+def _rules(headers: _Headers) -> HeaderRules:
+    return HeaderRules(
+        key_header=headers.key_header,
+        betas=MappingProxyType(headers.betas),
+        always=MappingProxyType(headers.always),
+        billing=MappingProxyType(headers.billing),
+    )
+
+
+def _static_credential(said: ProviderSettings, key_kinds: Mapping[str, Kind]) -> Credential | None:
+    if (token := _secret(said.auth_token)) is not None:
+        return Credential(Kind.AUTH_TOKEN, token)
+    if (key := _secret(said.api_key)) is None:
+        return None
+    kinds = (kind for prefix, kind in key_kinds.items() if key.reveal().startswith(prefix))
+    return Credential(next(kinds, Kind.API_KEY), key)
+
+
+def _secret(value: SecretStr | None) -> Secret | None:
+    return Secret(value.get_secret_value()) if value is not None else None

@@ -1,0 +1,159 @@
+"""What ``config.toml`` may say, as types: every key that something obeys, and no other.
+
+The problem: a key that is accepted and ignored is a promise broken in silence. So the tables are closed, and
+what a later version will understand is an error today.
+
+Rules:
+- Values are strict: a number is not a text, and a truth is neither.
+- No error quotes a value: it could be a key.
+- ``description`` is the reference: the documentation of the configuration is made from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+)
+
+from tokenward import config_values, paths
+
+LARGEST_MARGIN_SECONDS = 3600.0
+"""More than an hour before the end is not a margin: access tokens live for hours."""
+LARGEST_REFRESH_TIMEOUT_SECONDS = 50.0
+"""A refresh must end before others take our lock for a dead one's: Claude Code's grows stale in 60 s."""
+LONGEST_REUSE_GRACE_SECONDS = 3600.0
+"""Servers that forgive a replay do so for seconds or minutes."""
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    expanded = paths.expanded(value, (info.context or {})["environ"])
+    if not expanded.is_absolute():
+        raise ValueError("must be an absolute path or begin with ~/")
+    return expanded
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if fault := config_values.credential_fault(value.get_secret_value()):
+        raise ValueError(fault)
+    return value
+
+
+def _endpoint(value: str) -> str:
+    if fault := config_values.url_fault(value, endpoint=True):
+        raise ValueError(fault)
+    return value
+
+
+def _address(value: str) -> str:
+    if fault := config_values.url_fault(value, endpoint=False):
+        raise ValueError(fault)
+    return value
+
+
+Secretive = Annotated[SecretStr, AfterValidator(_secret)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Address = Annotated[str, AfterValidator(_address)]
+AbsolutePath = Annotated[Path, BeforeValidator(_path)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[\x20-\x7e]+$")]
+
+
+class _Table(BaseModel):
+    """A table of the file; what is not named here is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, validate_default=False
+    )
+
+
+class DefaultSettings(_Table):
+    """``[default]``: what holds unless a call or a provider says otherwise."""
+
+    provider: str = Field(default="anthropic", description="Served if a call names none.")
+    refresh_margin: Seconds = Field(
+        default=90.0, le=LARGEST_MARGIN_SECONDS, description="Seconds before the end at which a refresh is due."
+    )
+    refresh_jitter: Seconds = Field(
+        default=15.0, le=LARGEST_MARGIN_SECONDS, description="Seconds by which it may be earlier."
+    )
+    refresh_timeout: Seconds = Field(
+        default=25.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds a refresh may take in all."
+    )
+
+
+class ProviderSettings(_Table):
+    """``[providers.NAME]``: laid over the built-in provider file, key by key."""
+
+    issuer: Address | None = Field(default=None, description="Its metadata are discovered (RFC 8414).")
+    token_endpoint: Endpoint | None = None
+    authorization_endpoint: Endpoint | None = None
+    revocation_endpoint: Endpoint | None = None
+    device_authorization_endpoint: Endpoint | None = None
+    client_id: Text | None = None
+    client_auth: Literal["none", "basic", "post"] | None = None
+    client_secret: Secretive | None = None
+    scope: Text | None = None
+    body: Literal["form", "json"] | None = None
+    reuse_grace: Seconds | None = Field(
+        default=None,
+        le=LONGEST_REUSE_GRACE_SECONDS,
+        description="Seconds in which a spent refresh token may be presented again.",
+    )
+    api_key: Secretive | None = None
+    auth_token: Secretive | None = None
+    api_url: Address | None = None
+
+
+class ClaudeCodeSettings(_Table):
+    """``[sources.claude-code]``: the login that Claude Code keeps."""
+
+    enabled: bool = True
+    path: AbsolutePath | None = Field(default=None, description="None = where Claude Code keeps it by default.")
+    refresh: Literal["auto", "delegate", "direct", "watch"] = "auto"
+    command: Text = "claude"
+    env: list[Text] = Field(
+        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
+    )
+
+
+class SourceSettings(_Table):
+    """``[sources.*]``."""
+
+    claude_code: ClaudeCodeSettings = Field(default=ClaudeCodeSettings(), alias="claude-code")
+
+
+class StoreSettings(_Table):
+    """``[store]``: where the key of our own store lies."""
+
+    key: Literal["file"] = "file"
+
+
+class Settings(_Table):
+    """Everything the configuration decides."""
+
+    default: DefaultSettings = DefaultSettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    sources: SourceSettings = SourceSettings()
+    store: StoreSettings = StoreSettings()
+
+
+TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    (): Settings,
+    ("default",): DefaultSettings,
+    ("sources",): SourceSettings,
+    ("sources", "claude-code"): ClaudeCodeSettings,
+    ("store",): StoreSettings,
+    ("providers", "*"): ProviderSettings,
+}
+"""Which type stands behind which table of the file; ``*`` is any name."""

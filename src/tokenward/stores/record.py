@@ -1,0 +1,155 @@
+"""What of a credential is kept, and in which words.
+
+The problem: a live type changes with the program, a file outlives it. If the file were the live type written
+down, a renamed field would lose a login. So the file has words of its own, and a test fails when a live field
+has no decision here.
+
+Rules:
+- The outer record is readable without the key and holds no secret: whose it is, which generation, which key.
+- Profile and generation are bound to what is sealed, so that a record cannot be passed off as another's or as
+  another value.
+- Moments are kept to the microsecond: a value that comes back from the disk equals the one that went there.
+- A record of a newer version is not guessed at.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.redact import printable
+from tokenward.errors import StoreUnavailable
+from tokenward.ports import Sealer
+
+VERSION = 1
+
+
+class BadRecord(Exception):
+    """A record that cannot be used; its text is one line for people, without a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The outer record.
+
+    Args:
+        profile: whose it is.
+        generation: names the value inside.
+        key: names the key that sealed it.
+        sealed: the inner record.
+    """
+
+    profile: str
+    generation: str
+    key: str
+    sealed: bytes
+
+
+def encode(profile: str, credential: Credential, sealer: Sealer) -> bytes:
+    """The record of a credential, as it goes to the disk."""
+    plain = json.dumps(_inner(credential)).encode()
+    sealed = sealer.seal(plain, _associated(profile, credential.generation))
+    outer = {
+        "version": VERSION,
+        "profile": profile,
+        "generation": credential.generation,
+        "key": sealer.key_id,
+        "sealed": base64.b64encode(sealed).decode(),
+    }
+    return json.dumps(outer).encode() + b"\n"
+
+
+def open_envelope(data: bytes) -> Envelope:
+    """Read the outer record.
+
+    Raises:
+        BadRecord: if it is not one of ours.
+    """
+    try:
+        outer = json.loads(data)
+        version = outer["version"]
+        if isinstance(version, int) and version > VERSION:
+            raise BadRecord(f"a newer tokenward wrote this record (version {version})")
+        if version != VERSION:
+            raise BadRecord("the record has no version that was ever used")
+        profile, generation, key = (outer[name] for name in ("profile", "generation", "key"))
+        if not all(isinstance(word, str) for word in (profile, generation, key)):
+            raise BadRecord("the record is damaged")
+        return Envelope(profile, generation, key, base64.b64decode(outer["sealed"], validate=True))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BadRecord("the record is damaged") from None
+
+
+def decode(data: bytes, profile: str, sealer: Sealer) -> Credential:
+    """Read a record whole.
+
+    Args:
+        data: the file's bytes.
+        profile: whose it must be.
+        sealer: the store's.
+
+    Raises:
+        BadRecord: if it cannot be used.
+    """
+    envelope = open_envelope(data)
+    if envelope.profile != profile:
+        raise BadRecord("the record is another profile's")
+    if envelope.key != sealer.key_id:
+        raise BadRecord(f"another key sealed this record ({printable(envelope.key)[:16]})")
+    try:
+        inner = json.loads(sealer.unseal(envelope.sealed, _associated(profile, envelope.generation)))
+        credential = _credential(inner)
+    except StoreUnavailable as error:
+        raise BadRecord(error.cause) from None
+    except (ValueError, KeyError, TypeError):
+        raise BadRecord("the record's inside is not one that this version wrote") from None
+    if credential.generation != envelope.generation:
+        raise BadRecord("the record does not hold the generation it names")
+    return credential
+
+
+def _associated(profile: str, generation: str) -> bytes:
+    return json.dumps(["tokenward credential", profile, generation]).encode()
+
+
+def _inner(credential: Credential) -> dict[str, Any]:
+    return {
+        "kind": credential.kind.value,
+        "access_token": credential.access.reveal(),
+        "refresh_token": None if credential.refresh is None else credential.refresh.reveal(),
+        "expires_at": _text(credential.expires_at),
+        "granted_life": credential.granted_life,
+        "scopes": list(credential.scopes),
+        "token_type": credential.token_type,
+        "login_ends_at": _text(credential.login_ends_at),
+        "subscription": credential.subscription,
+        "tier": credential.tier,
+    }
+
+
+def _credential(inner: dict[str, Any]) -> Credential:
+    refresh = inner["refresh_token"]
+    return Credential(
+        kind=Kind(inner["kind"]),
+        access=Secret(inner["access_token"]),
+        refresh=None if refresh is None else Secret(refresh),
+        expires_at=_moment(inner["expires_at"]),
+        granted_life=inner["granted_life"],
+        scopes=tuple(inner["scopes"]),
+        token_type=inner["token_type"],
+        login_ends_at=_moment(inner["login_ends_at"]),
+        subscription=inner["subscription"],
+        tier=inner["tier"],
+    )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

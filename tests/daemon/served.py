@@ -1,0 +1,287 @@
+"""A server under test: a scripted service, a clock that stands still until told, and a raw peer."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import SocketAttribute
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from tokenward import errors
+from tokenward.daemon.listener import bind_socket
+from tokenward.daemon.methods.method import Audit
+from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.service import (
+    DaemonStatusResult,
+    Event,
+    ProfileAddParams,
+    ProfileListParams,
+    ProfileResult,
+    ReloadResult,
+    ReportParams,
+    ReportResult,
+    TokenParams,
+    TokenResult,
+)
+
+PATIENCE_SECONDS = 20.0
+"""How long a test waits for what must come; only a failing test waits so long."""
+SECRET = "sk-ant-oat01-never-to-be-shown"
+TOKEN = TokenResult(
+    token="at-1",
+    kind="oauth",
+    token_type="Bearer",
+    profile="acme:me",
+    provider="acme",
+    source="store",
+    generation="0123456789ab",
+    expires_at_ms=1_700_000_000_000,
+    valid_for=1800.0,
+    headers={"Authorization": "Bearer at-1"},
+    base_url=None,
+    billing=None,
+    tier=None,
+    degraded=None,
+)
+PROFILE = ProfileResult(
+    profile="acme:me",
+    provider="acme",
+    agent="main",
+    kind="oauth",
+    source="store",
+    location="credentials/x.json",
+    phase="held",
+    enabled=True,
+    generation="0123456789ab",
+    expires_at_ms=1_700_000_000_000,
+    valid_for=1800.0,
+    login_ends_at_ms=None,
+    refresh="direct",
+    next_refresh_at_ms=None,
+    last_refresh_at_ms=None,
+    last_failure=None,
+    unusable=None,
+    degraded=None,
+    note=None,
+    billing=None,
+    tier=None,
+)
+
+
+class StillClock:
+    """Stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def wall(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def boottime(self) -> float:
+        return self.now
+
+
+class Feed:
+    """Events put in by a test."""
+
+    def __init__(self) -> None:
+        self.send, self._receive = anyio.create_memory_object_stream[Event](64)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._receive.__aiter__()
+
+
+class ScriptedService:
+    """A service whose behaviour hangs on the name of the profile.
+
+    ``acme:slow*`` waits for ``release``, ``acme:broken`` raises with a secret in its text, ``acme:locked`` raises an
+    error of ours, ``acme:huge`` is too long to send; every other one is served.
+    """
+
+    def __init__(self, *, has_lane: bool = True) -> None:
+        self.has_lane = has_lane
+        self.release = anyio.Event()
+        self.waiting = 0
+        self.feeds: list[Feed] = []
+        self.open_feeds = 0
+        self.reports: list[ReportParams] = []
+        self.reported = anyio.Event()
+        self.added: list[ProfileAddParams] = []
+        self.is_stopping = False
+        self.lane_served = 0
+
+    def token_nowait(self, params: TokenParams) -> bytes | None:
+        if params.profile not in {None, "acme:me"} or params.credential is not None:
+            if params.profile == "acme:broken":
+                raise RuntimeError(SECRET)
+            return None
+        if not self.has_lane:
+            return None
+        self.lane_served += 1
+        return self.result(params).model_dump_json().encode()
+
+    def result(self, params: TokenParams) -> TokenResult:
+        """An answer that shows what was understood, so that a difference between two readings is seen."""
+        return TOKEN.model_copy(update={"tier": params.tier, "valid_for": params.min_valid, "source": params.agent})
+
+    async def token(self, params: TokenParams) -> TokenResult:
+        profile = params.profile or ""
+        if profile.startswith("acme:slow"):
+            self.waiting += 1
+            await self.release.wait()
+        if profile == "acme:broken":
+            raise RuntimeError(SECRET)
+        if profile == "acme:locked":
+            raise errors.LoginRequired("the login ended", hint="log in again", command="tokenward login acme")
+        if profile == "acme:huge":
+            return TOKEN.model_copy(update={"token": "x" * (1024 * 1024)})
+        if profile == "acme:large":
+            return TOKEN.model_copy(update={"token": "x" * (900 * 1024)})
+        return self.result(params)
+
+    async def report(self, params: ReportParams) -> ReportResult:
+        self.reports.append(params)
+        self.reported.set()
+        return ReportResult(failure=None, action="none")
+
+    def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
+        return [PROFILE]
+
+    def profile(self, profile: str) -> ProfileResult:
+        if profile != PROFILE.profile:
+            raise errors.ProfileUnavailable("there is no such profile", hint="tokenward profiles lists them")
+        return PROFILE
+
+    async def add(self, params: ProfileAddParams) -> ProfileResult:
+        self.added.append(params)
+        return PROFILE
+
+    async def forget(self, profile: str) -> ProfileResult:
+        return self.profile(profile)
+
+    async def refresh(self, profile: str) -> ProfileResult:
+        return self.profile(profile)
+
+    @asynccontextmanager
+    async def subscribe(self, profiles: frozenset[str] | None) -> AsyncIterator[Feed]:
+        if profiles == frozenset({"acme:broken"}):
+            raise RuntimeError(SECRET)
+        feed = Feed()
+        self.feeds.append(feed)
+        self.open_feeds += 1
+        try:
+            yield feed
+        finally:
+            self.open_feeds -= 1
+
+    def status(self) -> DaemonStatusResult:
+        raise errors.StoreUnavailable("the store is locked", hint="unlock it")
+
+    async def reload(self) -> ReloadResult:
+        return ReloadResult(reloaded=True, error=None)
+
+    def stop(self) -> None:
+        self.is_stopping = True
+
+
+class RawPeer:
+    """A peer that sends whatever bytes it likes."""
+
+    def __init__(self, stream: anyio.abc.SocketStream) -> None:
+        self.stream = stream
+        self._buffered = BufferedByteReceiveStream(stream)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket underneath."""
+        return self.stream.extra(SocketAttribute.raw_socket)
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send(data)
+
+    async def line(self) -> Any:
+        """The next line, read as JSON."""
+        with anyio.fail_after(PATIENCE_SECONDS):
+            return json.loads(await self._buffered.receive_until(b"\n", 8 * 1024 * 1024))
+
+    async def ask(self, request: Any) -> Any:
+        """Send one JSON value and read one line."""
+        await self.send(json.dumps(request).encode() + b"\n")
+        return await self.line()
+
+    async def call(self, method: str, params: Any = None, request_id: Any = 1) -> Any:
+        """Send one request and read one line."""
+        request = {"jsonrpc": "2.0", "id": request_id, "method": method}
+        return await self.ask(request if params is None else {**request, "params": params})
+
+    async def rest(self) -> bytes:
+        """Everything that still comes, until the server closes."""
+        received = b""
+        with anyio.fail_after(PATIENCE_SECONDS):
+            try:
+                while True:
+                    received += await self._buffered.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return received
+
+
+class Served:
+    """A running server and what belongs to it."""
+
+    def __init__(self, server: RpcServer, service: ScriptedService, clock: StillClock, path: Path) -> None:
+        self.server = server
+        self.service = service
+        self.clock = clock
+        self.path = path
+
+    @asynccontextmanager
+    async def peer(self) -> AsyncIterator[RawPeer]:
+        async with await anyio.connect_unix(self.path) as stream:
+            yield RawPeer(stream)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and the server notice."""
+        self.clock.now += seconds
+        self.server.sweep()
+        await settle()
+
+
+async def settle() -> None:
+    """Let everything that is ready happen; the socket is local, so what was sent has arrived."""
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+
+
+async def until(condition: Any) -> None:
+    """Let things happen until something is so."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def serving(
+    directory: Path, service: ScriptedService | None = None, *, audit: Audit | None = None
+) -> AsyncIterator[Served]:
+    """A server on a socket of its own, closed at the end."""
+    service = service or ScriptedService()
+    clock = StillClock()
+    server = RpcServer(service, clock=clock, audit=audit)
+    path = directory / "run" / "t.sock"
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.serve, [bind_socket(str(path))])
+        try:
+            yield Served(server, service, clock, path)
+        finally:
+            service.release.set()
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,284 @@
+"""JSON-RPC 2.0 as the dispatcher speaks it: the specification's examples, and what may never be said."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon.served import PROFILE, SECRET, TOKEN, ScriptedService, serving
+
+from tokenward import errors
+from tokenward.daemon.methods.registry import METHODS
+from tokenward.daemon.peer import Peer
+from tokenward.daemon.service import Result
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The daemon runs on asyncio."""
+    return "asyncio"
+
+
+def _codes(answer: Any) -> Any:
+    """Ids and error codes, or ids and "ok": what the specification fixes."""
+    if isinstance(answer, list):
+        return sorted((_codes(each) for each in answer), key=repr)
+    return answer["id"], answer["error"]["code"] if "error" in answer else "ok"
+
+
+HELLO = '"jsonrpc": "2.0", "method": "daemon.hello"'
+SPECIFICATION = {
+    "named parameters": ('{%s, "params": {"client": "t/1"}, "id": 3}' % HELLO, (3, "ok")),  # noqa: UP031 - braces
+    "absent parameters": ('{%s, "id": 3}' % HELLO, (3, "ok")),  # noqa: UP031 - braces
+    "string id": ('{%s, "id": "1"}' % HELLO, ("1", "ok")),  # noqa: UP031 - braces
+    "empty string id": ('{%s, "id": ""}' % HELLO, ("", "ok")),  # noqa: UP031 - braces
+    "zero id": ('{%s, "id": 0}' % HELLO, (0, "ok")),  # noqa: UP031 - braces
+    "negative id": ('{%s, "id": -7}' % HELLO, (-7, "ok")),  # noqa: UP031 - braces
+    "id of many digits": ('{%s, "id": 123456789012345678901}' % HELLO, (123456789012345678901, "ok")),  # noqa: UP031
+    "positional parameters": ('{%s, "params": ["t/1"], "id": 1}' % HELLO, (1, -32602)),  # noqa: UP031 - braces
+    "empty positional parameters": ('{%s, "params": [], "id": 1}' % HELLO, (1, -32602)),  # noqa: UP031 - braces
+    "non-existent method": ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', ("1", -32601)),
+    "private method name": ('{"jsonrpc": "2.0", "method": "__init__", "id": "1"}', ("1", -32601)),
+    "invalid JSON": ('{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]', (None, -32700)),
+    "invalid request object": ('{"jsonrpc": "2.0", "method": 1, "params": "bar"}', (None, -32600)),
+    "batch, invalid JSON": ('[{"jsonrpc": "2.0", "method": "sum", "id": "1"}, {"jsonrpc": "2.0", "method"', (None, -32700)),
+    "empty array": ("[]", (None, -32600)),
+    "invalid batch of one": ("[1]", [(None, -32600)]),
+    "invalid batch": ("[1,2,3]", [(None, -32600)] * 3),
+    "batch": (
+        '[{%s, "id": "1"}, {%s}, {"foo": "boo"}, {"jsonrpc": "2.0", "method": "foo.get", "params": {}, "id": "5"},'
+        ' {"jsonrpc": "2.0", "method": "profile.list", "id": "9"}]' % (HELLO, HELLO),  # noqa: UP031 - braces
+        sorted([("1", "ok"), (None, -32600), ("5", -32601), ("9", "ok")], key=repr),
+    ),
+    "batch of 32": (json.dumps([{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}] * 32), [(1, "ok")] * 32),
+    "batch of 33": (json.dumps([{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}] * 33), (None, -32600)),
+    "batch with a batch in it": ('[[{%s, "id": 1}]]' % HELLO, [(None, -32600)]),  # noqa: UP031 - braces
+    "null id": ('{%s, "id": null}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
+    "float id": ('{%s, "id": 1.0}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
+    "boolean id": ('{%s, "id": true}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
+    "object id": ('{%s, "id": {"a": 1}}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
+    "array id": ('{%s, "id": [1]}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
+    "another version": ('{"jsonrpc": "1.0", "method": "daemon.hello", "id": 4}', (4, -32600)),
+    "no version": ('{"method": "daemon.hello", "id": 4}', (4, -32600)),
+    "no method": ('{"jsonrpc": "2.0", "id": 4}', (4, -32600)),
+    "null parameters": ('{%s, "params": null, "id": 4}' % HELLO, (4, -32600)),  # noqa: UP031 - braces
+    "unknown parameter": ('{%s, "params": {"cilent": "t"}, "id": 4}' % HELLO, (4, -32602)),  # noqa: UP031 - braces
+    "parameter of a wrong type": ('{%s, "params": {"client": 5}, "id": 4}' % HELLO, (4, -32602)),  # noqa: UP031
+    "twice the same member": ('{%s, "id": 1, "id": 2}' % HELLO, (2, "ok")),  # noqa: UP031 - braces
+    "a number": ("17", (None, -32600)),
+    "a string": ('"daemon.hello"', (None, -32600)),
+    "null": ("null", (None, -32600)),
+    "nothing": ("", (None, -32700)),
+    "NaN": ('{%s, "params": {"client": NaN}, "id": 4}' % HELLO, (None, -32700)),  # noqa: UP031 - braces
+    "infinity": ('{%s, "id": -Infinity}' % HELLO, (None, -32700)),  # noqa: UP031 - braces
+    "more digits than can be read": ('{%s, "id": %s}' % (HELLO, "9" * 5000), (None, -32700)),  # noqa: UP031 - braces
+    "deep nesting": ("[" * 100_000, (None, -32700)),
+    "deep nesting that ends": ("[" * 100_000 + "]" * 100_000, (None, -32700)),
+    "carriage return": ('{%s, "id": 1}\r' % HELLO, (1, "ok")),  # noqa: UP031 - braces
+}
+
+
+@pytest.mark.parametrize("case", SPECIFICATION)
+async def test_a_line_is_answered_as_the_specification_says(tmp_path: Path, case: str) -> None:
+    """The examples of JSON-RPC 2.0 section 7, and the edges of our own rules, get their ids and codes."""
+    line, expected = SPECIFICATION[case]
+    async with serving(tmp_path) as served, served.peer() as peer:
+        await peer.send(line.encode() + b"\n")
+        assert expected == _codes(await peer.line())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc": "2.0", "method": "daemon.hello"}',
+        b'{"jsonrpc": "2.0", "method": "foobar"}',
+        b'{"jsonrpc": "2.0", "method": "daemon.hello", "params": [1]}',
+        b'{"jsonrpc": "2.0", "method": "token.get", "params": {"profile": "acme:broken"}}',
+        b'[{"jsonrpc": "2.0", "method": "daemon.hello"}, {"jsonrpc": "2.0", "method": "foobar"}]',
+    ],
+)
+async def test_a_notification_gets_no_answer(tmp_path: Path, line: bytes) -> None:
+    """Neither a result nor an error is said to a notification; the next request is answered."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        await peer.send(line + b"\n")
+        assert (await peer.call("profile.list", request_id="next"))["id"] == "next"
+
+
+async def test_a_report_works_as_a_notification(tmp_path: Path) -> None:
+    """``token.report`` without an id reaches the service."""
+    params = {"profile": "acme:me", "generation": "0123456789ab", "status": 401}
+    async with serving(tmp_path) as served, served.peer() as peer:
+        await peer.send(json.dumps({"jsonrpc": "2.0", "method": "token.report", "params": params}).encode() + b"\n")
+        await served.service.reported.wait()
+        assert [report.status for report in served.service.reports] == [401]
+
+
+async def test_bytes_that_are_not_utf8_are_a_parse_error(tmp_path: Path) -> None:
+    """Broken UTF-8, and JSON in another encoding, are -32700."""
+    text = '{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}'
+    lines = [b'{"id": "\xff"}', b"\xed\xa0\x80", text.encode("utf-16-be"), b"\xef\xbb\xbf" + text.encode()]
+    async with serving(tmp_path) as served, served.peer() as peer:
+        for line in lines:
+            await peer.send(line + b"\n")
+            assert _codes(await peer.line()) == (None, -32700)
+
+
+async def test_every_method_answers(tmp_path: Path) -> None:
+    """Each method of the table can be called, and its result is that of the service."""
+    profile = PROFILE.model_dump(mode="json")
+    one = {"profile": "acme:me"}
+    calls: dict[str, tuple[Any, Any]] = {
+        "token.get": ({}, TOKEN.model_dump(mode="json") | {"valid_for": 60.0, "source": "main"}),
+        "token.report": (
+            {"profile": "acme:me", "generation": "0123456789ab"},
+            {"failure": None, "action": "none", "retry_after": None},
+        ),
+        "profile.list": ({}, {"profiles": [profile]}),
+        "profile.get": (one, profile),
+        "profile.add": ({**one, "credential": {"access_token": "a"}}, profile),
+        "profile.forget": (one, profile),
+        "profile.refresh": (one, profile),
+        "daemon.reload": ({}, {"reloaded": True, "error": None}),
+        "daemon.stop": ({}, {"stopping": True}),
+        "events.subscribe": ({}, {"subscribed": True}),
+    }
+    async with serving(tmp_path) as served, served.peer() as peer:
+        for method, (params, result) in calls.items():
+            assert (await peer.call(method, params))["result"] == result
+        assert served.service.is_stopping
+        assert (await peer.call("daemon.hello"))["result"]["protocol"] == 1
+        assert (await peer.call("daemon.status"))["error"]["code"] == errors.StoreUnavailable.code
+        assert (await peer.call("rpc.discover"))["result"]["openrpc"].startswith("1.3")
+    assert set(METHODS) == {*calls, "daemon.hello", "daemon.status", "rpc.discover"}
+
+
+async def test_an_error_of_ours_goes_out_whole(tmp_path: Path) -> None:
+    """Code, cause, type, class, hint and details arrive."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        assert (await peer.call("token.get", {"profile": "acme:locked"}))["error"] == {
+            "code": -32005,
+            "message": "the login ended",
+            "data": {
+                "type": "LoginRequired",
+                "class": "AuthenticationError",
+                "hint": "log in again",
+                "command": "tokenward login acme",
+            },
+        }
+
+
+async def test_an_unexpected_error_says_nothing_of_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The peer reads "internal error"; the log has type and place; neither has the text."""
+    caplog.set_level(logging.DEBUG)
+    async with serving(tmp_path) as served, served.peer() as peer:
+        answer = await peer.call("token.get", {"profile": "acme:broken", "credential": {"access_token": SECRET}})
+        subscribing = await peer.call("events.subscribe", {"profiles": ["acme:broken"]})
+        assert (await peer.call("daemon.hello"))["result"]
+    assert (answer["error"]["code"], answer["error"]["message"]) == (-32603, "internal error")
+    assert subscribing["error"]["code"] == -32603
+    assert "RuntimeError at served.py:" in caplog.text
+    assert SECRET not in caplog.text + json.dumps([answer, subscribing])
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "field"),
+    [
+        ("token.get", {"kinds": [SECRET]}, "kinds.0"),
+        ("token.get", {"min_valid": SECRET}, "min_valid"),
+        ("token.get", {"auth_method": SECRET}, "auth_method"),
+        ("token.get", {"profile": SECRET}, "profile"),
+        ("token.get", {"credential": SECRET}, "credential"),
+        ("token.get", {"credential": {"access_token": [SECRET]}}, "credential.access_token"),
+        ("token.get", {SECRET * 2: 1}, "…"),
+        ("token.get", {"tokem": SECRET}, "tokem"),
+        ("token.get", {"tier": "\ud800" + SECRET}, "tier"),
+        ("profile.add", {"profile": "acme:me", "credential": {"access_token": {"x": SECRET}}}, "credential.access_token"),
+        ("profile.add", {"profile": "acme:me", "credential": {"access_token": "x", "expires_in": SECRET}},
+         "credential.expires_in"),
+        ("token.report", {"profile": "acme:me", "generation": SECRET}, "generation"),
+        ("daemon.hello", [SECRET], None),
+    ],
+)  # fmt: skip
+async def test_wrong_params_are_named_but_never_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, method: str, params: Any, field: str | None
+) -> None:
+    """-32602 names the field and the reason; the value appears neither in the answer nor in the log."""
+    caplog.set_level(logging.DEBUG)
+    async with serving(tmp_path) as served, served.peer() as peer:
+        answer = await peer.call(method, params)
+    assert answer["error"]["code"] == -32602
+    assert answer["error"]["data"]["type"] == "InvalidParams"
+    assert [reason["field"] for reason in answer["error"]["data"]["errors"]][:1] == ([field] if field else [])
+    assert SECRET not in json.dumps(answer) + caplog.text
+
+
+async def test_a_thousand_wrong_params_get_a_short_answer(tmp_path: Path) -> None:
+    """Eight wrong fields are named, however many there are."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        answer = await peer.call("token.get", {f"x{number}": 1 for number in range(1000)})
+    assert len(answer["error"]["data"]["errors"]) == 8
+
+
+async def test_credentials_never_reach_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not the credential that is added, not the token that is answered, at no log level and by no logger."""
+    caplog.set_level(logging.DEBUG)
+    async with serving(tmp_path, ScriptedService(has_lane=False)) as served, served.peer() as peer:
+        await peer.call("profile.add", {"profile": "acme:me", "credential": {"access_token": SECRET}})
+        await peer.call("token.get")
+        await peer.call("token.get", {"profile": "acme:locked", "credential": {"access_token": SECRET}})
+        assert served.service.added[0].credential.access_token.get_secret_value() == SECRET
+    assert SECRET not in caplog.text
+    assert "at-1" not in caplog.text
+
+
+async def test_an_answer_too_long_for_a_line_is_an_error(tmp_path: Path) -> None:
+    """What no client would read is not sent; the caller learns that it failed."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        assert _codes(await peer.call("token.get", {"profile": "acme:huge"}, 8)) == (8, -32603)
+
+
+async def test_the_requests_of_a_batch_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """All slow requests of a batch are under way at once; one answer holds them all."""
+    batch = [
+        {"jsonrpc": "2.0", "id": number, "method": "token.get", "params": {"profile": f"acme:slow{number}"}}
+        for number in range(3)
+    ]
+    async with serving(tmp_path) as served, served.peer() as peer, peer.stream:
+        await peer.send(json.dumps([*batch, {"jsonrpc": "2.0", "method": "x", "id": "x"}]).encode() + b"\n")
+        while served.service.waiting < 3:
+            assert (await peer.call("daemon.hello"))["result"]
+        served.service.release.set()
+        assert _codes(await peer.line()) == sorted([(0, "ok"), (1, "ok"), (2, "ok"), ("x", -32601)], key=repr)
+
+
+async def test_every_call_is_audited_by_itself(tmp_path: Path) -> None:
+    """The lane, the dispatcher and each request of a batch are told to the audit, failures with their code."""
+    seen: list[tuple[str, int, bool]] = []
+
+    def audit(peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+        assert peer.uid >= 0
+        seen.append((method, code, result is None))
+
+    locked = {"jsonrpc": "2.0", "id": 2, "method": "token.get", "params": {"profile": "acme:locked"}}
+    hello = {"jsonrpc": "2.0", "id": 3, "method": "daemon.hello"}
+    async with serving(tmp_path, audit=audit) as served, served.peer() as peer:
+        await peer.call("token.get")
+        await peer.ask([locked, hello])
+    assert seen[0] == ("token.get", 0, False)
+    assert sorted(seen[1:]) == [("daemon.hello", 0, False), ("token.get", -32005, True)]
+
+
+async def test_what_cannot_be_audited_is_not_handed_out(tmp_path: Path) -> None:
+    """A failing audit fails the call, on the lane too; a call that failed anyway keeps its own reason."""
+
+    def audit(peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+        raise OSError("disk full")
+
+    async with serving(tmp_path, audit=audit) as served, served.peer() as peer:
+        assert _codes(await peer.call("token.get")) == (1, -32603)
+        assert _codes(await peer.call("token.get", {"profile": "acme:locked"})) == (1, -32005)
