@@ -379,6 +379,16 @@ class TestTlsAndProxies:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.port}")
         assert isinstance(await post(client, f"https://{PLAYED}/path"), NotSent)
 
+    async def test_a_callers_own_error_is_not_the_reason(self, client: HttpClient, serve: Serve) -> None:
+        """A request made while another error is handled is not explained by that one."""
+        server = serve(lambda peer: (peer.read_request(), peer.answer(b"not TLS")))
+        try:
+            raise OSError("the caller's disk is full")
+        except OSError:
+            result = await post(client, url_of(server, "https"))
+        assert isinstance(result, NotSent)
+        assert "disk" not in result.reason
+
     @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
     async def test_plain_http_never_goes_through_a_proxy(
         self, client: HttpClient, serve: Serve, monkeypatch: pytest.MonkeyPatch, variable: str
@@ -395,9 +405,11 @@ class TestTlsAndProxies:
     async def test_a_proxy_that_cannot_be_used_is_a_reason(
         self, client: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A kind of proxy without its library is reported, not raised."""
-        monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
-        assert isinstance(await post(client, f"https://{PLAYED}/path"), NotSent)
+        """A proxy of an unknown kind is reported, not raised, and its password is not shown."""
+        monkeypatch.setenv("ALL_PROXY", f"gopher://me:{SECRET}@127.0.0.1:1")
+        result = await post(client, f"https://{PLAYED}/")
+        assert isinstance(result, NotSent)
+        assert "proxies" in result.reason
 
 
 class TestLifetime:

@@ -30,7 +30,7 @@ Location = tuple[str | int, ...]
 
 _WORDS = {
     "string_type": "must be a text",
-    "path_type": "must be a text",
+    "is_instance_of": "must be a text",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "dict_type": "must be a table",

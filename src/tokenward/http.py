@@ -26,6 +26,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -34,6 +35,7 @@ from tokenward.core.provider import endpoint_problem
 from tokenward.core.redact import printable
 
 if TYPE_CHECKING:
+    import httpcore
     import httpx
 
 MAX_ANSWER_BYTES = 256 * 1024
@@ -134,11 +136,12 @@ class HttpClient:
     ) -> HttpResult:
         if problem := endpoint_problem(url):
             return NotSent(problem)
-        attempt = _Attempt()
+        attempt = _Attempt(urlsplit(url).netloc)
         handled_by_caller = sys.exception()
         try:
             with anyio.move_on_after(deadline):
                 client = await self._ready()
+                attempt.begun = True
                 request = client.build_request(
                     method, url, headers=headers, content=body, extensions={"trace": attempt.trace}
                 )
@@ -173,16 +176,31 @@ class HttpClient:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is known of a request under way."""
+    """What is known of a request under way.
 
-    host: str = ""
+    Args:
+        host: where it goes.
+        begun: whether there was a client to send it.
+        sent: whether a byte of it may have been written.
+        stream: its connection.
+    """
+
+    host: str
+    begun: bool = False
     sent: bool = False
+    stream: httpcore.AsyncNetworkStream | None = None
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear from httpcore; a proxy's CONNECT is not the request, and a malformed header is never written."""
         import httpcore
 
-        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+        if event.endswith(".connect_tcp.complete"):
+            self.stream = info["return_value"]
+        elif event.endswith(".start_tls.failed") and self.stream is not None:
+            # httpcore 1.0.9 leaves the socket open when a handshake ends by a timeout or cancellation.
+            with anyio.CancelScope(shield=True):
+                await self.stream.aclose()
+        elif event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
             self.sent = True
         elif event.endswith(".send_request_headers.failed"):
             self.sent = self.sent and not isinstance(info["exception"], httpcore.LocalProtocolError)
@@ -190,13 +208,14 @@ class _Attempt:
     def failed(self, detail: str) -> NotSent | NoAnswer:
         if self.sent:
             return NoAnswer(f"no answer from {self.host}: {detail}")
-        return NotSent(f"{self.host or 'the server'} was not reached: {detail}")
+        if self.begun:
+            return NotSent(f"{self.host} was not reached: {detail}")
+        return NotSent(f"no HTTP client could be made with the environment's proxies and certificates: {detail}")
 
 
 async def _send(client: httpx.AsyncClient, request: httpx.Request, attempt: _Attempt) -> HttpResult:
     import httpx
 
-    attempt.host = request.url.netloc.decode("ascii", "replace")
     for tries_left in reversed(range(CONNECT_TRIES)):
         try:
             response = await client.send(request, stream=True)
@@ -222,16 +241,17 @@ def _tls_context() -> ssl.SSLContext:
 
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # OpenSSL heeds the variable by itself; the trust stores of macOS do not.
-    if extra := os.environ.get("SSL_CERT_FILE"):
-        try:
-            context.load_verify_locations(cafile=extra)
-        except OSError:
-            usable = False
-        else:
-            usable = True
-        if not usable:
-            raise OSError("the file that SSL_CERT_FILE names holds no certificates")
+    if (extra := os.environ.get("SSL_CERT_FILE")) and not _loaded(context, extra):
+        raise OSError("the file that SSL_CERT_FILE names holds no certificates")
     return context
+
+
+def _loaded(context: ssl.SSLContext, certificates: str) -> bool:
+    try:
+        context.load_verify_locations(cafile=certificates)
+    except OSError:
+        return False
+    return True
 
 
 def _detail(error: BaseException, handled_by_caller: BaseException | None) -> str:

@@ -27,7 +27,7 @@ def line_of(text: str, keys: Sequence[str | int]) -> int | None:
     Returns:
         A line number from 1; None if not even the first key is in the text.
     """
-    lines = text.split("\n")
+    lines = [f"{line}\n" for line in text.split("\n")]
     path = list(keys)
     whole = tomllib.loads(text)
     while path and not _holds(whole, path):
@@ -44,7 +44,7 @@ def _longest_valid(lines: list[str], count: int) -> tuple[int, dict[str, Any]]:
     """The most of the first ``count`` lines that is a document, and what it says."""
     for length in range(count, 0, -1):
         try:
-            return length, tomllib.loads("\n".join(lines[:length]))
+            return length, tomllib.loads("".join(lines[:length]))
         except tomllib.TOMLDecodeError:
             continue
     return 0, {}

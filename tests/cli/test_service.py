@@ -24,7 +24,9 @@ echo "$(basename "$0") $*" >> "$FAKE_LOG"
 case "$*" in
 *"$FAKE_REFUSES"*) echo "Failed to connect to bus: No medium found" >&2; exit 1 ;;
 *show*) printf 'ActiveState=active\\nUnitFileState=enabled\\n' ;;
-*print*) printf 'gui/501/dev.tokenward.daemon = {\\n\\tstate = running\\n}\\n' ;;
+*print*)
+    test ! -e "$FAKE_LOG.unloaded" || exit 113
+    printf 'gui/501/dev.tokenward.daemon = {\\n\\tstate = running\\n}\\n' ;;
 esac
 """
 NOTHING = "nothing-is-refused"
@@ -146,11 +148,10 @@ class TestInstall:
         desk("install")
         assert f'Environment="PATH={desk.bin}:%h/.local/bin:' in (desk.units / "tokenward.service").read_text()
 
-    def test_units_are_readable_and_no_temporary_file_stays(self, desk: Desk) -> None:
-        """A unit holds no secret, and the directory only units."""
+    def test_no_temporary_file_stays(self, desk: Desk) -> None:
+        """The directory holds the units and nothing else."""
         desk("install")
         assert sorted(path.name for path in desk.units.iterdir()) == ["tokenward.service", "tokenward.socket"]
-        assert stat.S_IMODE((desk.units / "tokenward.service").stat().st_mode) & 0o400
 
     def test_xdg_config_home_is_followed(self, desk: Desk) -> None:
         """As systemd does; a relative one is to be ignored (XDG Base Directory Specification)."""
@@ -340,7 +341,7 @@ class TestStatus:
         """A removed or moved environment is the usual end of an installed service."""
         desk("install")
         unit = desk.units / "tokenward.service"
-        unit.write_text(unit.read_text().replace("ExecStart=", "ExecStart=/gone").replace("-I", "-I"))
+        unit.write_text(unit.read_text().replace("ExecStart=", "ExecStart=/gone"))
         assert "(missing: run install again)" in desk("status")[1]
         assert json.loads(desk("status", "--json")[1])["program_exists"] is False
 
@@ -382,7 +383,14 @@ class TestLaunchd:
     def test_now_loads_it_anew(self, mac: Desk) -> None:
         """An agent that is loaded cannot be bootstrapped again."""
         assert mac("install", "--now")[0] == 0
-        assert [line.split()[1] for line in mac.asked()] == ["bootout", "bootstrap"]
+        assert [line.split()[1] for line in mac.asked()] == ["print", "bootout", "bootstrap"]
+
+    def test_what_is_not_loaded_need_not_be_unloaded(self, mac: Desk) -> None:
+        """Bootout fails on an agent that is not there, and that is no failure of an uninstallation."""
+        mac("install")
+        mac.log.with_name("log.unloaded").write_text("")
+        assert mac("uninstall")[0] == 0
+        assert not any("bootout" in line for line in mac.asked())
 
     def test_status_and_uninstall(self, mac: Desk) -> None:
         """The same shape, the same marks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tokenward import errors
@@ -82,12 +80,15 @@ class StillClock:
         self.now = 1000.0
 
     def wall(self) -> datetime:
+        """Aware UTC."""
         return datetime.fromtimestamp(self.now, UTC)
 
     def monotonic(self) -> float:
+        """Seconds."""
         return self.now
 
     def boottime(self) -> float:
+        """Seconds."""
         return self.now
 
 
@@ -95,17 +96,17 @@ class Feed:
     """Events put in by a test."""
 
     def __init__(self) -> None:
-        self.send, self._receive = anyio.create_memory_object_stream[Event](64)
+        self.send, self.receive = anyio.create_memory_object_stream[Event](1000)
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        return self._receive.__aiter__()
+        return self.receive.__aiter__()
 
 
 class ScriptedService:
     """A service whose behaviour hangs on the name of the profile.
 
-    ``acme:slow*`` waits for ``release``, ``acme:broken`` raises with a secret in its text, ``acme:locked`` raises an
-    error of ours, ``acme:huge`` is too long to send; every other one is served.
+    ``acme:slow*`` waits for ``release``, ``acme:broken`` raises with a secret in its text, ``acme:locked`` raises
+    an error of ours, ``acme:large`` has 900 KiB, ``acme:huge`` is too long to send; every other one is served.
     """
 
     def __init__(self, *, has_lane: bool = True) -> None:
@@ -121,6 +122,7 @@ class ScriptedService:
         self.lane_served = 0
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
+        """The lane, where it is open."""
         if params.profile not in {None, "acme:me"} or params.credential is not None:
             if params.profile == "acme:broken":
                 raise RuntimeError(SECRET)
@@ -132,9 +134,12 @@ class ScriptedService:
 
     def result(self, params: TokenParams) -> TokenResult:
         """An answer that shows what was understood, so that a difference between two readings is seen."""
-        return TOKEN.model_copy(update={"tier": params.tier, "valid_for": params.min_valid, "source": params.agent})
+        return TOKEN.model_copy(
+            update={"tier": params.tier, "valid_for": params.min_valid, "source": params.agent}
+        )
 
     async def token(self, params: TokenParams) -> TokenResult:
+        """As the profile's name says."""
         profile = params.profile or ""
         if profile.startswith("acme:slow"):
             self.waiting += 1
@@ -150,30 +155,37 @@ class ScriptedService:
         return self.result(params)
 
     async def report(self, params: ReportParams) -> ReportResult:
+        """Kept for the test."""
         self.reports.append(params)
         self.reported.set()
         return ReportResult(failure=None, action="none")
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
+        """The one there is."""
         return [PROFILE]
 
     def profile(self, profile: str) -> ProfileResult:
+        """The one there is, else an error."""
         if profile != PROFILE.profile:
             raise errors.ProfileUnavailable("there is no such profile", hint="tokenward profiles lists them")
         return PROFILE
 
     async def add(self, params: ProfileAddParams) -> ProfileResult:
+        """Kept for the test."""
         self.added.append(params)
         return PROFILE
 
     async def forget(self, profile: str) -> ProfileResult:
+        """Nothing happens."""
         return self.profile(profile)
 
     async def refresh(self, profile: str) -> ProfileResult:
+        """Nothing happens."""
         return self.profile(profile)
 
     @asynccontextmanager
     async def subscribe(self, profiles: frozenset[str] | None) -> AsyncIterator[Feed]:
+        """A feed the test fills."""
         if profiles == frozenset({"acme:broken"}):
             raise RuntimeError(SECRET)
         feed = Feed()
@@ -183,14 +195,19 @@ class ScriptedService:
             yield feed
         finally:
             self.open_feeds -= 1
+            feed.send.close()
+            feed.receive.close()
 
     def status(self) -> DaemonStatusResult:
+        """An error, for once of a call without params."""
         raise errors.StoreUnavailable("the store is locked", hint="unlock it")
 
     async def reload(self) -> ReloadResult:
+        """Nothing happens."""
         return ReloadResult(reloaded=True, error=None)
 
     def stop(self) -> None:
+        """Kept for the test."""
         self.is_stopping = True
 
 
@@ -201,12 +218,8 @@ class RawPeer:
         self.stream = stream
         self._buffered = BufferedByteReceiveStream(stream)
 
-    @property
-    def socket(self) -> socket.socket:
-        """The socket underneath."""
-        return self.stream.extra(SocketAttribute.raw_socket)
-
     async def send(self, data: bytes) -> None:
+        """Bytes as they are."""
         await self.stream.send(data)
 
     async def line(self) -> Any:
@@ -246,6 +259,7 @@ class Served:
 
     @asynccontextmanager
     async def peer(self) -> AsyncIterator[RawPeer]:
+        """Connect."""
         async with await anyio.connect_unix(self.path) as stream:
             yield RawPeer(stream)
 

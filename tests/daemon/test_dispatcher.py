@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon.served import PROFILE, SECRET, TOKEN, ScriptedService, serving
 
+from daemon.served import PROFILE, SECRET, TOKEN, ScriptedService, serving
 from tokenward import errors
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer
@@ -29,55 +29,68 @@ def _codes(answer: Any) -> Any:
     return answer["id"], answer["error"]["code"] if "error" in answer else "ok"
 
 
-HELLO = '"jsonrpc": "2.0", "method": "daemon.hello"'
+def _hello(members: str) -> str:
+    return '{"jsonrpc": "2.0", "method": "daemon.hello", ' + members + "}"
+
+
 SPECIFICATION = {
-    "named parameters": ('{%s, "params": {"client": "t/1"}, "id": 3}' % HELLO, (3, "ok")),  # noqa: UP031 - braces
-    "absent parameters": ('{%s, "id": 3}' % HELLO, (3, "ok")),  # noqa: UP031 - braces
-    "string id": ('{%s, "id": "1"}' % HELLO, ("1", "ok")),  # noqa: UP031 - braces
-    "empty string id": ('{%s, "id": ""}' % HELLO, ("", "ok")),  # noqa: UP031 - braces
-    "zero id": ('{%s, "id": 0}' % HELLO, (0, "ok")),  # noqa: UP031 - braces
-    "negative id": ('{%s, "id": -7}' % HELLO, (-7, "ok")),  # noqa: UP031 - braces
-    "id of many digits": ('{%s, "id": 123456789012345678901}' % HELLO, (123456789012345678901, "ok")),  # noqa: UP031
-    "positional parameters": ('{%s, "params": ["t/1"], "id": 1}' % HELLO, (1, -32602)),  # noqa: UP031 - braces
-    "empty positional parameters": ('{%s, "params": [], "id": 1}' % HELLO, (1, -32602)),  # noqa: UP031 - braces
+    "named parameters": (_hello('"params": {"client": "t/1"}, "id": 3'), (3, "ok")),
+    "absent parameters": (_hello('"id": 3'), (3, "ok")),
+    "string id": (_hello('"id": "1"'), ("1", "ok")),
+    "empty string id": (_hello('"id": ""'), ("", "ok")),
+    "zero id": (_hello('"id": 0'), (0, "ok")),
+    "negative id": (_hello('"id": -7'), (-7, "ok")),
+    "id of many digits": (_hello('"id": 123456789012345678901'), (123456789012345678901, "ok")),
+    "positional parameters": (_hello('"params": ["t/1"], "id": 1'), (1, -32602)),
+    "empty positional parameters": (_hello('"params": [], "id": 1'), (1, -32602)),
     "non-existent method": ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', ("1", -32601)),
     "private method name": ('{"jsonrpc": "2.0", "method": "__init__", "id": "1"}', ("1", -32601)),
     "invalid JSON": ('{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]', (None, -32700)),
     "invalid request object": ('{"jsonrpc": "2.0", "method": 1, "params": "bar"}', (None, -32600)),
-    "batch, invalid JSON": ('[{"jsonrpc": "2.0", "method": "sum", "id": "1"}, {"jsonrpc": "2.0", "method"', (None, -32700)),
+    "batch, invalid JSON": (
+        '[{"jsonrpc": "2.0", "method": "sum", "id": "1"}, {"jsonrpc": "2.0", "method"',
+        (None, -32700),
+    ),
     "empty array": ("[]", (None, -32600)),
     "invalid batch of one": ("[1]", [(None, -32600)]),
     "invalid batch": ("[1,2,3]", [(None, -32600)] * 3),
     "batch": (
-        '[{%s, "id": "1"}, {%s}, {"foo": "boo"}, {"jsonrpc": "2.0", "method": "foo.get", "params": {}, "id": "5"},'
-        ' {"jsonrpc": "2.0", "method": "profile.list", "id": "9"}]' % (HELLO, HELLO),  # noqa: UP031 - braces
+        json.dumps(
+            [
+                {"jsonrpc": "2.0", "method": "daemon.hello", "id": "1"},
+                {"jsonrpc": "2.0", "method": "daemon.hello"},
+                {"foo": "boo"},
+                {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},
+                {"jsonrpc": "2.0", "method": "profile.list", "id": "9"},
+            ]
+        ),
         sorted([("1", "ok"), (None, -32600), ("5", -32601), ("9", "ok")], key=repr),
     ),
     "batch of 32": (json.dumps([{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}] * 32), [(1, "ok")] * 32),
     "batch of 33": (json.dumps([{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}] * 33), (None, -32600)),
-    "batch with a batch in it": ('[[{%s, "id": 1}]]' % HELLO, [(None, -32600)]),  # noqa: UP031 - braces
-    "null id": ('{%s, "id": null}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
-    "float id": ('{%s, "id": 1.0}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
-    "boolean id": ('{%s, "id": true}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
-    "object id": ('{%s, "id": {"a": 1}}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
-    "array id": ('{%s, "id": [1]}' % HELLO, (None, -32600)),  # noqa: UP031 - braces
+    "batch with a batch in it": ("[[" + _hello('"id": 1') + "]]", [(None, -32600)]),
+    "null id": (_hello('"id": null'), (None, -32600)),
+    "float id": (_hello('"id": 1.0'), (None, -32600)),
+    "boolean id": (_hello('"id": true'), (None, -32600)),
+    "object id": (_hello('"id": {"a": 1}'), (None, -32600)),
+    "array id": (_hello('"id": [1]'), (None, -32600)),
     "another version": ('{"jsonrpc": "1.0", "method": "daemon.hello", "id": 4}', (4, -32600)),
     "no version": ('{"method": "daemon.hello", "id": 4}', (4, -32600)),
     "no method": ('{"jsonrpc": "2.0", "id": 4}', (4, -32600)),
-    "null parameters": ('{%s, "params": null, "id": 4}' % HELLO, (4, -32600)),  # noqa: UP031 - braces
-    "unknown parameter": ('{%s, "params": {"cilent": "t"}, "id": 4}' % HELLO, (4, -32602)),  # noqa: UP031 - braces
-    "parameter of a wrong type": ('{%s, "params": {"client": 5}, "id": 4}' % HELLO, (4, -32602)),  # noqa: UP031
-    "twice the same member": ('{%s, "id": 1, "id": 2}' % HELLO, (2, "ok")),  # noqa: UP031 - braces
+    "null parameters": (_hello('"params": null, "id": 4'), (4, -32600)),
+    "unknown parameter": (_hello('"params": {"cilent": "t"}, "id": 4'), (4, -32602)),
+    "parameter of a wrong type": (_hello('"params": {"client": 5}, "id": 4'), (4, -32602)),
+    "twice the same member": (_hello('"id": 1, "id": 2'), (2, "ok")),
     "a number": ("17", (None, -32600)),
     "a string": ('"daemon.hello"', (None, -32600)),
     "null": ("null", (None, -32600)),
     "nothing": ("", (None, -32700)),
-    "NaN": ('{%s, "params": {"client": NaN}, "id": 4}' % HELLO, (None, -32700)),  # noqa: UP031 - braces
-    "infinity": ('{%s, "id": -Infinity}' % HELLO, (None, -32700)),  # noqa: UP031 - braces
-    "more digits than can be read": ('{%s, "id": %s}' % (HELLO, "9" * 5000), (None, -32700)),  # noqa: UP031 - braces
+    "NaN": (_hello('"params": {"client": NaN}, "id": 4'), (None, -32700)),
+    "infinity": (_hello('"id": -Infinity'), (None, -32700)),
+    "more digits than can be read": (_hello('"id": ' + "9" * 5000), (None, -32700)),
     "deep nesting": ("[" * 100_000, (None, -32700)),
     "deep nesting that ends": ("[" * 100_000 + "]" * 100_000, (None, -32700)),
-    "carriage return": ('{%s, "id": 1}\r' % HELLO, (1, "ok")),  # noqa: UP031 - braces
+    "carriage return": (_hello('"id": 1') + "\r", (1, "ok")),
 }
 
 
@@ -111,7 +124,9 @@ async def test_a_report_works_as_a_notification(tmp_path: Path) -> None:
     """``token.report`` without an id reaches the service."""
     params = {"profile": "acme:me", "generation": "0123456789ab", "status": 401}
     async with serving(tmp_path) as served, served.peer() as peer:
-        await peer.send(json.dumps({"jsonrpc": "2.0", "method": "token.report", "params": params}).encode() + b"\n")
+        await peer.send(
+            json.dumps({"jsonrpc": "2.0", "method": "token.report", "params": params}).encode() + b"\n"
+        )
         await served.service.reported.wait()
         assert [report.status for report in served.service.reports] == [401]
 
@@ -197,7 +212,7 @@ async def test_an_unexpected_error_says_nothing_of_itself(
         ("token.get", {SECRET * 2: 1}, "…"),
         ("token.get", {"tokem": SECRET}, "tokem"),
         ("token.get", {"tier": "\ud800" + SECRET}, "tier"),
-        ("profile.add", {"profile": "acme:me", "credential": {"access_token": {"x": SECRET}}}, "credential.access_token"),
+        ("profile.add", {"profile": "a:b", "credential": {"access_token": [SECRET]}}, "credential.access_token"),
         ("profile.add", {"profile": "acme:me", "credential": {"access_token": "x", "expires_in": SECRET}},
          "credential.expires_in"),
         ("token.report", {"profile": "acme:me", "generation": SECRET}, "generation"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon.served import SECRET, ScriptedService, serving
 
+from daemon.served import SECRET, ScriptedService, serving
 from tokenward.daemon import lane as lane_module
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.peer import Peer
@@ -24,7 +24,7 @@ def anyio_backend() -> str:
 
 
 def _get(members: str) -> str:
-    return '{"jsonrpc":"2.0","method":"token.get",%s}' % members  # noqa: UP031 - braces
+    return '{"jsonrpc":"2.0","method":"token.get",' + members + "}"
 
 
 REQUESTS = [
@@ -46,7 +46,7 @@ REQUESTS = [
     _get('"id":"\\u00e9"'),
     _get('"id":"é"'),
     _get('"id":"\\ud800"'),
-    _get('"id":"%s"' % ("x" * 65)),  # noqa: UP031 - braces
+    _get('"id":"' + "x" * 65 + '"'),
     _get('"id":null'),
     _get('"id":true'),
     _get('"id":[1]'),
@@ -114,7 +114,7 @@ async def _answers(directory: Path, *, has_lane: bool) -> tuple[list[Any], int]:
     async with serving(directory, service) as served, served.peer() as peer:
         for request in [*REQUESTS, *REQUESTS]:
             await peer.send(request.encode() + b"\n" + b'{"jsonrpc":"2.0","id":"end","method":"daemon.reload"}\n')
-            got = []
+            got: list[Any] = []
             while not got or got[-1] != "end":
                 answer = await peer.line()
                 got.append("end" if isinstance(answer, dict) and answer["id"] == "end" else answer)
@@ -146,7 +146,9 @@ def test_a_known_shape_is_read_once() -> None:
     lane, asked = _lane()
     for request_id in ("1", "2", '"a"', "0"):
         line = _get(f'"id":{request_id},"params":{{"tier":"max"}}').encode()
-        assert lane.answer(line, PEER) == b'{"jsonrpc":"2.0","id":%s,"result":{"token":"t"}}\n' % request_id.encode()
+        assert (
+            lane.answer(line, PEER) == b'{"jsonrpc":"2.0","id":%s,"result":{"token":"t"}}\n' % request_id.encode()
+        )
     assert len({id(params) for params in asked}) == 1
 
 
@@ -158,7 +160,7 @@ def test_what_is_remembered_is_bounded_and_holds_no_secret(monkeypatch: pytest.M
         assert lane.answer(_get(f'"id":1,"params":{{"tier":"t{number}"}}').encode(), PEER)
     assert len(lane._shapes) == 3
     before = dict(lane._shapes)
-    assert lane.answer(_get('"id":1,"params":{"credential":{"access_token":"%s"}}' % SECRET).encode(), PEER)  # noqa: UP031
+    assert lane.answer(_get(f'"id":1,"params":{{"credential":{{"access_token":"{SECRET}"}}}}').encode(), PEER)
     assert lane.answer((_get('"id":1') + " " * 600).encode(), PEER)
     assert lane._shapes == before
     assert len(asked) == 12

@@ -410,8 +410,8 @@ class TestCommit:
     def test_a_link_that_leads_elsewhere_now_is_not_followed_to_the_old_place(
         self, path: Path, tmp_path: Path
     ) -> None:
-        """A link repointed between proof and write stops the write."""
-        other = tmp_path / "other"
+        """A link repointed between proof and write stops the write, even within one directory."""
+        other = path.with_name("other")
         other.write_bytes(b"other")
         link = tmp_path / "link"
         link.symlink_to(path)
@@ -421,7 +421,7 @@ class TestCommit:
         with pytest.raises(TargetMoved):
             prepared.commit(b"new")
         assert (path.read_bytes(), other.read_bytes()) == (b"old", b"other")
-        assert names_in(path.parent) == {path.name}
+        assert names_in(path.parent) == {path.name, other.name}
 
     def test_a_directory_that_was_replaced_is_not_written_to(self, path: Path) -> None:
         """A write into the directory that was moved away would be lost, so it is an error."""

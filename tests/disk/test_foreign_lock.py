@@ -166,7 +166,7 @@ class TestOneLock:
         make_held(path, age=-2.0)
         assert lock.try_acquire(NOW) == Held(-2.0, future=False)
 
-    @pytest.mark.parametrize("event", ["touched", "replaced", "given back"])
+    @pytest.mark.parametrize("event", ["touched", "replaced", "replaced by one as old", "given back"])
     def test_a_stale_lock_that_moves_is_not_stolen(
         self, lock: ForeignLock, path: Path, event: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -183,8 +183,10 @@ class TestOneLock:
                     os.utime(path, (NOW, NOW))
                 else:
                     path.rename(path.with_suffix(".old"))
-                if event == "replaced":
+                if event.startswith("replaced"):
                     path.mkdir()
+                if event == "replaced by one as old":
+                    os.utime(path, (NOW - 61, NOW - 61))
             return found
 
         monkeypatch.setattr(Path, "lstat", lstat_then_move)

@@ -1,4 +1,4 @@
-"""The encrypted store loses nothing: not to damage, another key, a newer version, a full disk or another writer."""
+"""The encrypted store loses nothing to damage, another key, a newer version, a full disk or another writer."""
 
 import base64
 import errno

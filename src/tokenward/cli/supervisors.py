@@ -205,13 +205,18 @@ class Launchd:
         return _ask("launchctl", "bootstrap", f"gui/{self.uid}", str(self.files[0].path))
 
     def stop(self) -> Answer:
-        """Unload the agent."""
+        """Unload the agent, if it is loaded."""
+        if not self._shown().ok:
+            return Answer(ok=True, text="")
         return _ask("launchctl", "bootout", f"gui/{self.uid}/{_LABEL}")
 
     def state(self) -> Mapping[str, bool | None]:
         """A loaded agent is an enabled one."""
-        shown = _ask("launchctl", "print", f"gui/{self.uid}/{_LABEL}")
+        shown = self._shown()
         return {"active": "state = running" in shown.text, "enabled": shown.ok}
+
+    def _shown(self) -> Answer:
+        return _ask("launchctl", "print", f"gui/{self.uid}/{_LABEL}")
 
     def _socket_path(self) -> str:
         return protocol.socket_path(self.environ, uid=self.uid, platform="darwin", is_ours=lambda _: False)

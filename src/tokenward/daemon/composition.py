@@ -190,6 +190,7 @@ class Composition:
             wait=equipment.wait,
             entropy=equipment.entropy.fraction,
         )
+        place.tidy()
         command = shutil.which(said.command, path=equipment.environ.get("PATH", os.defpath))
         mode, note = _claude_mode(said.refresh, command)
         registration = claude_code_registration(self.provider(CLAUDE_CODE_PROVIDER))

@@ -55,6 +55,13 @@ def _invalid_params(cause: str, reasons: list[dict[str, str]]) -> JsonRpcError:
     return _wire_error(errors.InvalidParams(cause, hint="see openrpc.json or call rpc.discover", errors=reasons))
 
 
+def _is_too_long(answer: bytes) -> bool:
+    if len(answer) <= protocol.MAX_LINE_BYTES:
+        return False
+    logger.error("an answer of %d bytes is too long to send", len(answer))
+    return True
+
+
 def _field_name(location: tuple[int | str, ...]) -> str:
     names = [str(part) for part in location]
     return ".".join(name if _SHOWABLE_NAME(name) else "…" for name in names) or "params"
@@ -139,10 +146,7 @@ class Dispatcher:
                 for text in work.requests:
                     tasks.start_soon(answer_one, text)
         answer = message.join(tuple(responses), is_batch=work.is_batch)
-        if answer is not None and len(answer) > protocol.MAX_LINE_BYTES:
-            logger.error("an answer of %d bytes is too long to send", len(answer))
-            return message.internal_error()
-        return answer
+        return message.internal_error() if answer is not None and _is_too_long(answer) else answer
 
     async def _respond(self, text: str, call: Call) -> bytes | None:
         try:
@@ -152,7 +156,10 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other calls of this daemon go on
             logger.error("a call failed: %s", fault.describe(error))  # noqa: TRY400 - a traceback may show a secret
             return message.internal_error()
-        return None if answer is None else answer[0].encode("ascii")
+        if answer is None:
+            return None
+        response = answer[0].encode("ascii")
+        return message.internal_error(message.load(text)["id"]) if _is_too_long(response) else response
 
     async def _refuse_unknown(
         self, request: Request, context: Call, handler: AsyncHandlerType[Call]

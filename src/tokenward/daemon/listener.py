@@ -150,33 +150,6 @@ def _who_answers(connected: socket.socket) -> str:
         return "a program that does not say who it is"
 
 
-def adopt_socket(descriptor: int) -> socket.socket:
-    """Take over a listening socket that a service manager opened for us; closing it leaves its file alone.
-
-    Args:
-        descriptor: the inherited file descriptor.
-
-    Raises:
-        ConfigurationFault: if it is not a listening AF_UNIX stream socket.
-    """
-    try:
-        adopted = socket.socket(fileno=descriptor)
-    except OSError as error:
-        raise ConfigurationFault(
-            f"inherited descriptor {descriptor} is not a socket", hint="see the service's socket unit"
-        ) from error
-    listens = not hasattr(socket, "SO_ACCEPTCONN") or adopted.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    if adopted.family != socket.AF_UNIX or adopted.type != socket.SOCK_STREAM or not listens:
-        adopted.detach()
-        raise ConfigurationFault(
-            f"inherited descriptor {descriptor} is not a listening Unix stream socket",
-            hint="the socket unit needs ListenStream= with a path",
-        )
-    adopted.setblocking(False)
-    os.set_inheritable(descriptor, False)
-    return adopted
-
-
 def raise_nofile_limit() -> int:
     """Raise the soft limit of open files as far as we need it and may; never fails.
 

@@ -100,7 +100,7 @@ class RpcServer:
         """Serve until ``aclose``; a cancellation ends it at once, with calls under way cancelled.
 
         Args:
-            listeners: listening AF_UNIX stream sockets (``listener.bind_socket``, ``listener.adopt_socket``);
+            listeners: listening AF_UNIX stream sockets (``listener.bind_socket``, ``sd.inherited_sockets``);
                 closed at the end.
             task_status: told once connections are accepted.
 

@@ -184,7 +184,6 @@ class PreparedWrite:
         temporary = f".{self.real_path.name}{_MARK}{os.urandom(_RANDOM_BYTES).hex()}"
         self._fd = os.open(temporary, _CREATE_FLAGS, PRIVATE, dir_fd=directory)
         self._temporary = temporary
-        os.fchmod(self._fd, PRIVATE)  # a umask may have taken bits from the owner
         reserve(self._fd, size_hint)
         return self._fd
 

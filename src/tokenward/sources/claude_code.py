@@ -20,6 +20,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,13 @@ from tokenward.core.credential import (
     to_unix_milliseconds,
 )
 from tokenward.core.reading import Absent, Blanked, Found, Reading, Unreadable
-from tokenward.disk.atomic_file import PreparedWrite, prepare_write, read_regular, signature_of
+from tokenward.disk.atomic_file import (
+    PreparedWrite,
+    prepare_write,
+    read_regular,
+    remove_stale_temporaries,
+    signature_of,
+)
 from tokenward.disk.foreign_lock import Busy, ForeignLock, HeldForeignLocks, RefusedBy, acquire_in_order
 from tokenward.ports import Clock, HeldLocks, LocksBusy, PlaceWriter, Stored, Superseded
 
@@ -176,8 +183,18 @@ class ClaudeCodeFile:
         return str(self.path)
 
     def signature(self) -> Hashable | None:
-        """One stat of the file, links followed."""
-        return signature_of(self.path)
+        """One stat of the file, links followed; what cannot be looked at has not changed as long as it cannot."""
+        try:
+            return signature_of(self.path)
+        except OSError as error:
+            return error.errno
+
+    def tidy(self) -> None:
+        """Remove temporary files that a process of ours left when it died."""
+        with suppress(OSError):
+            remove_stale_temporaries(
+                Path(os.path.realpath(self.path)).parent, self.path.name, now=self._clock.wall().timestamp()
+            )
 
     def read(self) -> Reading:
         """Look at the file; torn, huge, foreign or strange content is ``Unreadable``, never an error."""
@@ -223,7 +240,7 @@ class ClaudeCodeFile:
         )
         match held:
             case Busy():
-                when = "in the future" if held.future else f"{held.age:.0f} s ago"
+                when = "in the future" if held.future else f"{max(held.age, 0.0):.0f} s ago"
                 return LocksBusy(f"Claude Code's lock {held.path.name} is held (last touched {when})")
             case RefusedBy():
                 why = os.strerror(held.errno)

@@ -6,11 +6,11 @@ Rule: ``daemon.hello`` answers whatever state the daemon is in; it asks the serv
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from tokenward import __version__
 from tokenward.daemon.methods.method import Call, Method
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -34,18 +34,8 @@ class DiscoverResult(Result):
     components: dict[str, Any]
 
 
-@cache
-def _version() -> str:
-    from importlib import metadata  # some milliseconds that a start need not pay
-
-    try:
-        return metadata.version("tokenward")
-    except metadata.PackageNotFoundError:
-        return "unknown"  # run from a source tree that is not installed
-
-
 async def _hello(_call: Call, _params: HelloParams) -> HelloResult:
-    return HelloResult(version=_version(), pid=os.getpid())
+    return HelloResult(version=__version__, pid=os.getpid())
 
 
 async def _status(call: Call, _params: NoParams) -> DaemonStatusResult:

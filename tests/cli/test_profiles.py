@@ -1,0 +1,70 @@
+"""``tokenward profiles list`` and ``tokenward refresh``."""
+
+import json
+
+import pytest
+
+from client.fake_daemon import FakeDaemon, Json, Refusal, profile
+from tokenward.cli.main import main
+
+LOGIN = profile("acme:me", kind="oauth", refresh="direct", valid_for=28_800.0)
+DEAD = profile("acme:dead", kind="oauth", refresh="direct")
+KEY = profile()
+
+
+@pytest.fixture
+def daemon(daemon: FakeDaemon) -> FakeDaemon:
+    """One with three profiles, of which one's refresh token is dead."""
+
+    def refresh(params: Json) -> Json:
+        if params["profile"] == "acme:dead":
+            raise Refusal("LoginRequired", "the refresh token is dead")
+        return LOGIN
+
+    daemon.answers["profile.list"] = lambda _: {"profiles": [DEAD, LOGIN, KEY]}
+    daemon.answers["profile.refresh"] = refresh
+    return daemon
+
+
+def test_the_list_says_where_each_lives(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a profile, filtered by the daemon."""
+    assert main(["profiles", "list", "--provider", "acme", "--agent", "main"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split(maxsplit=5) == ["acme:me", "main", "oauth", "direct", "store", "the store"]
+    assert daemon.params("profile.list") == {"provider": "acme", "agent": "main"}
+
+
+def test_the_list_as_json(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` is the result of `profile.list`."""
+    assert main(["profiles", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"profiles": [DEAD, LOGIN, KEY]}
+
+
+def test_refresh_says_how_long_it_is_good_for(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """One profile, refreshed by hand."""
+    assert main(["refresh", "acme:me"]) == 0
+    assert capsys.readouterr().out == "acme:me: refreshed, valid for 8h\n"
+
+
+@pytest.mark.covers("N31")
+def test_refresh_touches_no_other_profile(daemon: FakeDaemon) -> None:
+    """Only the named profile is asked for."""
+    assert main(["refresh", "acme:me", "--json"]) == 0
+    assert [each["params"] for each in daemon.requests] == [{"profile": "acme:me"}]
+
+
+def test_refresh_all_goes_on_after_a_failure(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every profile that can be refreshed is, the failures are named, and the worst is the exit status."""
+    assert main(["refresh", "--all"]) == 3
+    said = capsys.readouterr()
+    assert said.out == "acme:me: refreshed, valid for 8h\n"
+    assert said.err == "tokenward: acme:dead: the refresh token is dead\n  hint: do this\n"
+    refreshed = [each["params"]["profile"] for each in daemon.requests if each["method"] == "profile.refresh"]
+    assert refreshed == ["acme:dead", "acme:me"]
+
+
+def test_refresh_all_with_nothing_to_do(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only static keys: said, and no error."""
+    daemon.answers["profile.list"] = lambda _: {"profiles": [KEY]}
+    assert main(["refresh", "--all"]) == 0
+    assert "nothing to refresh" in capsys.readouterr().out

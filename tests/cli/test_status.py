@@ -1,0 +1,173 @@
+"""``tokenward status``: a table for people, columns for pipes, JSON for programs, live where asked."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tokenward
+from client.fake_daemon import FakeDaemon, Json, event, profile, status
+from tokenward.cli import status as command
+from tokenward.cli.main import main
+
+LOGIN = profile(
+    "anthropic:claude-cli",
+    kind="oauth",
+    source="claude-code",
+    location="~/.claude/.credentials.json",
+    valid_for=25_920.0,
+    refresh="delegate",
+)
+FAILURE = {"failure": "unavailable", "reason": "HTTP 503", "at_ms": 1, "failures": 2}
+
+
+def serve(daemon: FakeDaemon, *profiles: Json, **members: Any) -> None:
+    """Have the daemon answer this status."""
+    daemon.answers["daemon.status"] = lambda _: status(*profiles, **members)
+
+
+def test_a_pipe_gets_aligned_columns(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a profile under a heading, without colours, health last."""
+    serve(daemon, LOGIN, profile(unusable="the key was refused"))
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == (
+        "PROFILE               KIND     VALID  NEXT  SOURCE       HEALTH\n"
+        "anthropic:claude-cli  oauth    7h12m  -     claude-code  ok\n"
+        "anthropic:work        api_key  -      -     store        unusable: the key was refused\n"
+    )
+
+
+def test_json_is_the_daemons_own_answer(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` is the result of `daemon.status`, whole."""
+    serve(daemon, LOGIN)
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == status(LOGIN)
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({}, "ok"),
+        ({"enabled": False}, "disabled"),
+        ({"enabled": False, "unusable": "logged out"}, "unusable: logged out"),
+        ({"degraded": "short"}, "degraded: short"),
+        ({"degraded": "refresh_failing", "last_failure": FAILURE}, "degraded: refresh_failing (HTTP 503)"),
+        ({"last_failure": FAILURE}, "ok"),
+    ],
+)
+def test_health_says_why(members: dict[str, Any], words: str) -> None:
+    """Unusable before disabled before degraded, each with its reason; a failure of the past is no illness."""
+    assert command.health(profile(**members)) == words  # type: ignore[arg-type] - a fake's JSON
+
+
+def test_the_next_refresh_is_counted_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown as a length of time; what is overdue is due now."""
+    monkeypatch.setattr(time, "time", lambda: 1_000.0)
+    due = [command.next_refresh(profile(next_refresh_at_ms=at)) for at in (None, 1_060_000, 900_000)]  # type: ignore[arg-type] - a fake's JSON
+    assert due == ["-", "1m", "0s"]
+
+
+def test_a_configuration_not_in_force_is_said(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """The daemon goes on with old settings: standard error says so, standard output is the same."""
+    serve(daemon, LOGIN, config_error="line 3: no such key")
+    assert main(["status"]) == 0
+    said = capsys.readouterr()
+    assert "line 3: no such key" in said.err
+    assert said.out.startswith("PROFILE")
+
+
+def test_what_a_file_says_cannot_move_the_cursor(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters in any text are gone."""
+    serve(daemon, profile(unusable="\x1b[2Jgone\n"))
+    assert main(["status"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+class TestScreen:
+    def test_a_terminal_gets_a_table(self, daemon: FakeDaemon) -> None:
+        """A bar for the life that is left, health in words, the note below, the daemon above."""
+        granted = {"last_refresh_at_ms": 1_000, "expires_at_ms": 1_000 + 2 * 25_920_000}
+        serve(daemon, {**LOGIN, **granted, "note": "log in [again]"}, profile("acme:k", unusable="revoked"))
+        shown = on_a_terminal(daemon, "status")
+        assert "tokenward 0.1.0, pid 4711, up 1h1m" in shown
+        assert "━" * 5 + "╌" * 5 + " 7h12m" in shown
+        assert "log in [again]" in shown
+        assert "unusable: revoked" in shown
+
+    def test_an_empty_daemon_says_what_to_do(self, daemon: FakeDaemon) -> None:
+        """Without a profile there is no empty table."""
+        serve(daemon)
+        assert "tokenward add" in on_a_terminal(daemon, "status")
+
+
+class TestWatch:
+    def test_every_event_is_a_new_picture(
+        self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """In a pipe: the status at the start and after each event, until the daemon is gone."""
+        lives = iter([60.0, 50.0])
+        daemon.answers["daemon.status"] = lambda _: status(profile(valid_for=next(lives)))
+
+        def drive() -> None:
+            daemon.wait_for(lambda: daemon.subscribed() and "daemon.status" in daemon.methods())
+            daemon.publish(event())
+            daemon.wait_for(lambda: daemon.methods().count("daemon.status") == 2)
+            daemon.publish(event("stopping"))
+            daemon.close()
+
+        driver = threading.Thread(target=drive)
+        driver.start()
+        assert main(["status", "--watch", "--json"]) == 4
+        driver.join()
+        pictures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [picture["profiles"][0]["valid_for"] for picture in pictures[:2]] == [60.0, 50.0]
+
+    def test_an_interrupt_is_its_normal_end(
+        self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Ctrl-C in --watch is exit 0, and what was shown stays."""
+        serve(daemon, LOGIN)
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("tokenward.client.EventStream.wait", interrupt)
+        assert main(["status", "--watch"]) == 0
+        assert "anthropic:claude-cli" in capsys.readouterr().out
+
+
+def on_a_terminal(daemon: FakeDaemon, *arguments: str) -> str:
+    """What a person sees on a terminal of 120 columns."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tokenward", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(Path(tokenward.__file__).parents[1]),
+                "TOKENWARD_SOCKET": str(daemon.path),
+                "COLUMNS": "120",
+                "TERM": "dumb",
+                "LANG": "C.UTF-8",
+            },
+        )
+        os.close(theirs)
+        shown = io.BytesIO()
+        try:
+            while part := screen.read(4096):
+                shown.write(part)
+        except OSError:
+            pass  # Linux says EIO when the last writer is gone
+        assert process.wait(30) == 0
+    return shown.getvalue().decode()

@@ -1,0 +1,28 @@
+"""No test ever sees the home, the settings or the credentials of the person who runs it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FORGOTTEN = ("ANTHROPIC_", "CLAUDE_", "TOKENWARD_", "XDG_")
+KEPT = frozenset({"TOKENWARD_TEST_CLAUDE"})
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for every test, and an environment without anybody's credentials."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in list(os.environ):
+        if name.startswith(FORGOTTEN) and name not in KEPT:
+            monkeypatch.delenv(name)
+    return home
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The one event loop that we run on: APScheduler 3 knows no other."""
+    return "asyncio"
