@@ -369,6 +369,13 @@ def test_claude_codes_client_id_is_for_its_own_login_only(home: Path, write: Wri
     assert (own.token_endpoint, own.client_auth, own.client_secret) == ("http://127.0.0.1:9/token", "none", None)
 
 
+def test_claude_codes_login_is_not_sent_to_an_issuer_of_the_users(home: Path, write: Write) -> None:
+    """That issuer is for a client of the user's own."""
+    write('[providers.anthropic]\nissuer = "https://identity.example"\nclient_id = "mine"\n')
+    own = claude_code_registration(provider(loaded(home), "anthropic"))
+    assert (own.issuer, own.token_endpoint) == (None, "https://platform.claude.com/v1/oauth/token")
+
+
 # Sources
 
 

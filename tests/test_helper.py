@@ -189,13 +189,13 @@ class TestFailure:
         assert daemon.params("profile.list") == {"provider": "anthropic"}
 
     def test_with_no_login_at_all_the_daemon_has_the_word(self, daemon: FakeDaemon) -> None:
-        """No profile of any kind: its own hint, and still a matter for a person."""
+        """No profile that holds a credential: its own hint, and still a matter for a person."""
 
         def refuse(_: Json) -> Json:
             raise Refusal("NoCredentials", "nothing is configured")
 
         daemon.answers["token.get"] = refuse
-        daemon.answers["profile.list"] = lambda _: {"profiles": []}
+        daemon.answers["profile.list"] = lambda _: {"profiles": [profile("anthropic:claude-cli", kind=None)]}
         ran = run(daemon)
         assert_failed(ran, 3)
         assert "nothing is configured" in ran.stderr
@@ -248,6 +248,7 @@ class TestFailure:
         assert_failed(ran, 1)
         assert "\x1b" not in ran.stderr
 
+    @pytest.mark.covers("A24")
     def test_without_a_daemon(self, tmp_path: Path) -> None:
         """Exit 4, where it looked, and how to start one."""
         ran = run(tmp_path / "none")

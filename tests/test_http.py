@@ -140,8 +140,14 @@ class TestAnswers:
         assert elsewhere.peers == []
 
     async def test_cookies_are_refused_and_connections_not_reused(self, client: HttpClient, serve: Serve) -> None:
-        """A second request carries nothing of the first and has a connection of its own."""
-        server = serve(lambda peer: (peer.read_request(), peer.answer(b"", headers="Set-Cookie: a=b\r\n")))
+        """A second request carries nothing of the first and has a connection of its own: the first is closed."""
+
+        def answer_and_stay(peer: Peer) -> None:
+            peer.read_request()
+            peer.answer(b"", headers="Set-Cookie: a=b\r\n")
+            peer.wait_until_gone()
+
+        server = serve(answer_and_stay)
         for _ in range(2):
             assert isinstance(await post(client, url_of(server)), Answer)
         assert len(server.peers) == 2
@@ -381,7 +387,7 @@ class TestTlsAndProxies:
 
     async def test_a_callers_own_error_is_not_the_reason(self, client: HttpClient, serve: Serve) -> None:
         """A request made while another error is handled is not explained by that one."""
-        server = serve(lambda peer: (peer.read_request(), peer.answer(b"not TLS")))
+        server = serve(lambda peer: peer.answer(b"not TLS"))
         try:
             raise OSError("the caller's disk is full")
         except OSError:

@@ -299,7 +299,8 @@ def _only_other_kinds(wish: "dict[str, Any]", connection: "_socket.socket", dead
     try:
         reply = _parsed(_exchange(connection, "profile.list", {"provider": provider}, deadline))
         listed = [item for item in reply["result"]["profiles"] if profile in {None, item["profile"]}]
-        return bool(listed) and all(item["kind"] not in USABLE_KINDS for item in listed)
+        kinds = {item["kind"] for item in listed} - {None}  # None: a place that is watched and holds no login
+        return bool(kinds) and kinds.isdisjoint(USABLE_KINDS)
     except (OSError, Failure, KeyError, TypeError):
         return False
 

@@ -145,10 +145,17 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
 
 def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
     """How Claude Code's own login is refreshed in direct mode: at the same place, under its own client_id."""
-    own = _file(CLAUDE_CODE_PROVIDER).claude_code
-    assert own is not None  # noqa: S101 - the packaged file has it, and a test reads it
+    known = _file(CLAUDE_CODE_PROVIDER)
+    assert known.claude_code is not None  # noqa: S101 - the packaged file has it, and a test reads it
     return replace(
-        anthropic.registration, client_id=own.client_id, client_auth="none", client_secret=None, scope=None
+        anthropic.registration,
+        client_id=known.claude_code.client_id,
+        client_auth="none",
+        client_secret=None,
+        scope=None,
+        # An issuer that the user named is for a client of their own; this login's token is not to be sent there.
+        issuer=None,
+        token_endpoint=anthropic.registration.token_endpoint or known.token_endpoint,
     )
 
 

@@ -127,10 +127,19 @@ class ClaudeCodeSettings(_Table):
     )
 
 
+class NeuroLinkSettings(_Table):
+    """``[sources.neurolink]``: the login that NeuroLink keeps."""
+
+    enabled: bool = False
+    path: AbsolutePath | None = Field(default=None, description="None = where NeuroLink keeps it by default.")
+    refresh: Literal["direct", "watch"] = "watch"
+
+
 class SourceSettings(_Table):
     """``[sources.*]``."""
 
     claude_code: ClaudeCodeSettings = Field(default=ClaudeCodeSettings(), alias="claude-code")
+    neurolink: NeuroLinkSettings = NeuroLinkSettings()
 
 
 class StoreSettings(_Table):
@@ -153,6 +162,7 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("default",): DefaultSettings,
     ("sources",): SourceSettings,
     ("sources", "claude-code"): ClaudeCodeSettings,
+    ("sources", "neurolink"): NeuroLinkSettings,
     ("store",): StoreSettings,
     ("providers", "*"): ProviderSettings,
 }

@@ -42,7 +42,15 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["unknown"], ["token", "--unknown"], ["token", "--format", "xml"], ["add", "a:b"], ["refresh"], ["profiles"]],
+    [
+        [],
+        ["unknown"],
+        ["token", "--unknown"],
+        ["token", "--format", "xml"],
+        ["add", "a:b"],
+        ["refresh"],
+        ["profiles"],
+    ],
 )
 def test_wrong_usage_is_two_lines_and_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong, and where the help is; nothing on standard output."""
@@ -55,12 +63,14 @@ def test_wrong_usage_is_two_lines_and_exit_2(arguments: list[str], capsys: pytes
 
 
 def test_a_secret_in_a_wrong_place_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse would repeat the argument that it does not know."""
+    """Argparse would repeat the argument that it does not know."""
     assert main(["add", "acme:me", "--api-key", "sk-ant-api03-this-is-a-secret-in-the-wrong-place"]) == 2
     assert "secret" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("error", "status"), [("LoginRequired", 3), ("RefreshFailed", 1), ("StoreUnavailable", 5)])
+@pytest.mark.parametrize(
+    ("error", "status"), [("LoginRequired", 3), ("RefreshFailed", 1), ("StoreUnavailable", 5)]
+)
 def test_an_error_of_the_daemon_is_said_in_two_lines(
     daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], error: str, status: int
 ) -> None:
@@ -75,7 +85,9 @@ def test_an_error_of_the_daemon_is_said_in_two_lines(
     assert (said.out, said.err) == ("", "tokenward: no luck\n  hint: do this\n")
 
 
-@pytest.mark.parametrize("arguments", [["token"], ["status"], ["refresh", "a:b"], ["refresh", "--all"], ["events"]])
+@pytest.mark.parametrize(
+    "arguments", [["token"], ["status"], ["refresh", "a:b"], ["refresh", "--all"], ["events"]]
+)
 def test_without_a_daemon_it_says_how_to_start_one(
     no_daemon: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -141,7 +153,11 @@ def test_a_token_loads_no_library(daemon: FakeDaemon, arguments: list[str]) -> N
         "sys.stderr.write(' '.join(sys.modules)); sys.exit(status)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=_environment(daemon)
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=_environment(daemon),
     )
     loaded = {name.partition(".")[0] for name in ran.stderr.split()}
     assert loaded & {"rich", "pydantic", "anyio", "httpx", "platformdirs", "asyncio"} == set()

@@ -40,7 +40,13 @@ def test_columns_are_aligned_and_do_not_trail() -> None:
     assert output.columns([("A", "B"), ("long cell", "x"), ("y", "")]) == ["A          B", "long cell  x", "y"]
 
 
-EXPECTED = {"NoCredentials": 3, "LoginRequired": 3, "DaemonUnreachable": 4, "StoreUnavailable": 5, "InvalidParams": 2}
+EXPECTED = {
+    "NoCredentials": 3,
+    "LoginRequired": 3,
+    "DaemonUnreachable": 4,
+    "StoreUnavailable": 5,
+    "InvalidParams": 2,
+}
 
 
 @pytest.mark.parametrize("name", sorted(errors.by_name()))

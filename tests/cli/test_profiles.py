@@ -46,7 +46,6 @@ def test_refresh_says_how_long_it_is_good_for(daemon: FakeDaemon, capsys: pytest
     assert capsys.readouterr().out == "acme:me: refreshed, valid for 8h\n"
 
 
-@pytest.mark.covers("N31")
 def test_refresh_touches_no_other_profile(daemon: FakeDaemon) -> None:
     """Only the named profile is asked for."""
     assert main(["refresh", "acme:me", "--json"]) == 0

@@ -9,14 +9,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import tokenward
-from client.fake_daemon import FakeDaemon, Json, event, profile, status
+from client.fake_daemon import FakeDaemon, HangUp, Json, event, profile, status
 from tokenward.cli import status as command
 from tokenward.cli.main import main
+from tokenward.client import Profile
 
 LOGIN = profile(
     "anthropic:claude-cli",
@@ -65,14 +66,14 @@ def test_json_is_the_daemons_own_answer(daemon: FakeDaemon, capsys: pytest.Captu
 )
 def test_health_says_why(members: dict[str, Any], words: str) -> None:
     """Unusable before disabled before degraded, each with its reason; a failure of the past is no illness."""
-    assert command.health(profile(**members)) == words  # type: ignore[arg-type] - a fake's JSON
+    assert ": ".join(filter(None, command.health(cast("Profile", profile(**members))))) == words
 
 
 def test_the_next_refresh_is_counted_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shown as a length of time; what is overdue is due now."""
     monkeypatch.setattr(time, "time", lambda: 1_000.0)
-    due = [command.next_refresh(profile(next_refresh_at_ms=at)) for at in (None, 1_060_000, 900_000)]  # type: ignore[arg-type] - a fake's JSON
-    assert due == ["-", "1m", "0s"]
+    due = [cast("Profile", profile(next_refresh_at_ms=at)) for at in (None, 1_060_000, 900_000)]
+    assert [command.next_refresh(each) for each in due] == ["-", "1m", "0s"]
 
 
 def test_a_configuration_not_in_force_is_said(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,14 +94,15 @@ def test_what_a_file_says_cannot_move_the_cursor(daemon: FakeDaemon, capsys: pyt
 
 class TestScreen:
     def test_a_terminal_gets_a_table(self, daemon: FakeDaemon) -> None:
-        """A bar for the life that is left, health in words, the note below, the daemon above."""
+        """A bar for the life left, health in a word, reasons and notes below, the daemon above; 80 columns do."""
         granted = {"last_refresh_at_ms": 1_000, "expires_at_ms": 1_000 + 2 * 25_920_000}
         serve(daemon, {**LOGIN, **granted, "note": "log in [again]"}, profile("acme:k", unusable="revoked"))
         shown = on_a_terminal(daemon, "status")
         assert "tokenward 0.1.0, pid 4711, up 1h1m" in shown
-        assert "━" * 5 + "╌" * 5 + " 7h12m" in shown
-        assert "log in [again]" in shown
-        assert "unusable: revoked" in shown
+        assert "━" * 4 + "╌" * 4 + " 7h12m" in shown
+        assert "anthropic:claude-cli: log in [again]" in shown
+        assert "acme:k: revoked" in shown
+        assert max(map(len, shown.splitlines())) <= 80
 
     def test_an_empty_daemon_says_what_to_do(self, daemon: FakeDaemon) -> None:
         """Without a profile there is no empty table."""
@@ -114,21 +116,27 @@ class TestWatch:
     ) -> None:
         """In a pipe: the status at the start and after each event, until the daemon is gone."""
         lives = iter([60.0, 50.0])
-        daemon.answers["daemon.status"] = lambda _: status(profile(valid_for=next(lives)))
+
+        def answer(_: Json) -> Json:
+            left = next(lives, None)
+            if left is None:
+                raise HangUp
+            return status(profile(valid_for=left))
 
         def drive() -> None:
-            daemon.wait_for(lambda: daemon.subscribed() and "daemon.status" in daemon.methods())
-            daemon.publish(event())
-            daemon.wait_for(lambda: daemon.methods().count("daemon.status") == 2)
-            daemon.publish(event("stopping"))
-            daemon.close()
+            for pictures in (1, 2):
+                daemon.wait_for(
+                    lambda: daemon.subscribed() and daemon.methods().count("daemon.status") == pictures  # noqa: B023 - called in this round
+                )
+                daemon.publish(event())
 
+        daemon.answers["daemon.status"] = answer
         driver = threading.Thread(target=drive)
         driver.start()
         assert main(["status", "--watch", "--json"]) == 4
         driver.join()
         pictures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [picture["profiles"][0]["valid_for"] for picture in pictures[:2]] == [60.0, 50.0]
+        assert [picture["profiles"][0]["valid_for"] for picture in pictures] == [60.0, 50.0]
 
     def test_an_interrupt_is_its_normal_end(
         self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -145,7 +153,7 @@ class TestWatch:
 
 
 def on_a_terminal(daemon: FakeDaemon, *arguments: str) -> str:
-    """What a person sees on a terminal of 120 columns."""
+    """What a person sees on a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
         process = subprocess.Popen(
@@ -157,7 +165,6 @@ def on_a_terminal(daemon: FakeDaemon, *arguments: str) -> str:
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(Path(tokenward.__file__).parents[1]),
                 "TOKENWARD_SOCKET": str(daemon.path),
-                "COLUMNS": "120",
                 "TERM": "dumb",
                 "LANG": "C.UTF-8",
             },

@@ -105,10 +105,10 @@ async def test_time_in_which_we_do_not_read_is_not_the_peers(tmp_path: Path) -> 
         assert (await peer.line())["id"] == 1
 
 
-async def _clog(peer: RawPeer, served: Served) -> None:
+async def _clog(peer: RawPeer, served: Served, then: bytes = b"") -> None:
     """Ask for more than the kernel's buffers take, and read nothing."""
     request = {"jsonrpc": "2.0", "id": 1, "method": "token.get", "params": {"profile": "acme:large"}}
-    await peer.send(json.dumps(request).encode() + b"\n")
+    await peer.send(json.dumps(request).encode() + b"\n" + then)
     await until(lambda: _unsent(served) > 0)
 
 
@@ -133,6 +133,18 @@ async def test_a_peer_that_reads_late_gets_everything(tmp_path: Path) -> None:
         assert (await peer.line())["id"] == 2
         await served.advance(protocol.WRITE_SECONDS)
         assert (await peer.call("daemon.hello"))["result"]
+
+
+async def test_a_torn_line_waits_while_its_peer_is_slow_to_read(tmp_path: Path) -> None:
+    """As long as we do not read because of an unsent answer, the rest of a line cannot be late."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        await _clog(peer, served, then=HELLO[:5])
+        await served.advance(protocol.WRITE_SECONDS - 1)
+        await peer.line()
+        await settle()
+        await served.advance(protocol.PARTIAL_LINE_SECONDS - 1)
+        await peer.send(HELLO[5:])
+        assert (await peer.line())["id"] == 1
 
 
 async def test_the_answers_kept_for_one_peer_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

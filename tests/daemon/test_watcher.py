@@ -146,6 +146,20 @@ async def test_a_directory_made_anew(tmp_path: Path, looker: Looker, how: str) -
         await hears_replacements(looker, path)
 
 
+async def test_a_directory_made_anew_at_once(tmp_path: Path, looker: Looker) -> None:
+    """File systems give a new directory the number of the one just removed: the two look the same."""
+    path = tmp_path / "d" / "c.json"
+    path.parent.mkdir()
+    async with watching(looker, path):
+        for number in range(3):
+            path.parent.rmdir()
+            path.parent.mkdir()
+            path.write_text(f"anew {number}")
+            await looker.until(path, f"anew {number}")
+            await hears_replacements(looker, path)
+            path.unlink()
+
+
 async def test_the_target_of_a_symlink(tmp_path: Path, looker: Looker) -> None:
     """Dotfiles are symlinks: a change of the target, and another target, are heard."""
     for name in ("one", "two"):
@@ -283,6 +297,16 @@ def test_the_latest_announcement_comes_within_a_second() -> None:
     """Events are given out at the second look; a debounce under a step forbids a third."""
     assert DEBOUNCE_MILLISECONDS < STEP_MILLISECONDS
     assert 2 * STEP_MILLISECONDS <= 600
+
+
+def test_a_path_watched_no_more_is_not_announced(tmp_path: Path, looker: Looker) -> None:
+    """Also not while the watch that knew it still stands."""
+    watcher = Watcher(looker)
+    watcher.watch(tmp_path / "a")
+    watcher.watch(tmp_path / "b")
+    watcher.unwatch(tmp_path / "a")
+    watcher._announce({tmp_path / "a", tmp_path / "b"})
+    assert looker.told == [tmp_path / "b"]
 
 
 def test_temporary_names_are_not_heard(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ How: ``unshare`` makes private mount, PID, IPC and cgroup namespaces; ``private_
   ``/run/user/UID``;
 - mounts a cgroup2 tree whose root is a cgroup of ours that the user owns, as logind's delegation would;
 - gives the user a line in /etc/passwd and a home directory, ``/home/ward``;
-- makes the interpreter and the sources readable: every directory above them that others may not enter (``/root``
-  on a machine where root's pyenv is the interpreter; and /home, which it needs for the user's own) is covered by
+- makes the interpreter and the sources readable: every directory above them that others may not enter (root's
+  home, where a pyenv of root's has the interpreter; and /home, which it needs for the user's own) is covered by
   an empty tmpfs *of this namespace*, and just the wanted trees are bound back into it, read-only, **at their own
-  paths**. So symlinks, ``pyvenv.cfg`` and ``#!`` lines hold, nothing else of /root becomes visible, and outside
+  paths**. So symlinks, ``pyvenv.cfg`` and ``#!`` lines hold, nothing else of it becomes visible, and outside
   nothing changes;
 - drops to the user and starts ``systemd --user``.
 

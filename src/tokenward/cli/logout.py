@@ -71,7 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _still_held(call: Call, provider: str) -> list[str]:
     """Where else logins of this provider lie: places of other programs, and variables of this shell."""
     profiles = call("profile.list", {"provider": provider})["profiles"]
-    places = [f"{each['location']} ({each['profile']})" for each in profiles if each["source"] != _STORE]
+    # A place that is watched and holds no login has no generation.
+    holding = [each for each in profiles if each["source"] != _STORE and each["generation"] is not None]
+    places = [f"{each['location']} ({each['profile']})" for each in holding]
     names = _ANTHROPIC_VARIABLES if provider == "anthropic" else (f"{provider.upper().replace('-', '_')}_API_KEY",)
     return places + [f"the variable {name} of this shell" for name in names if os.environ.get(name)]
 

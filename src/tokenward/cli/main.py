@@ -96,7 +96,7 @@ def _place(error: Exception) -> str:
         trace = trace.tb_next
     if trace is None:
         return "an unknown place"
-    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - as elsewhere here: no pathlib for one name
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _TICK = 1.0
 """Seconds between two pictures on a terminal, where the bars shrink though nothing happens."""
+OK = "ok"
+"""The health of a profile that needs no attention."""
 _HEADINGS = ("PROFILE", "KIND", "VALID", "NEXT", "SOURCE", "HEALTH")
 
 
@@ -45,16 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     return output.OK
 
 
-def health(profile: Profile) -> str:
-    """Whether a profile can serve, and if it cannot or not well, why."""
+def health(profile: Profile) -> tuple[str, str]:
+    """Whether a profile can serve, in one word, and the reason if it cannot or not well."""
     failure = profile["last_failure"]
     if profile["unusable"]:
-        return f"unusable: {profile['unusable']}"
+        return "unusable", profile["unusable"]
     if not profile["enabled"]:
-        return "disabled"
+        return "disabled", ""
     if profile["degraded"]:
-        return f"degraded: {profile['degraded']}" + (f" ({failure['reason']})" if failure else "")
-    return "ok"
+        return "degraded", profile["degraded"] + (f" ({failure['reason']})" if failure else "")
+    return OK, ""
 
 
 def valid_for(profile: Profile) -> str:
@@ -77,7 +79,7 @@ def plain_lines(profiles: list[Profile]) -> list[str]:
             valid_for(profile),
             next_refresh(profile),
             profile["source"],
-            health(profile),
+            ": ".join(filter(None, health(profile))),
         )
         for profile in profiles
     ]

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenward.cli.output import clean, duration
-from tokenward.cli.status import health, next_refresh, valid_for
+from tokenward.cli.status import OK, health, next_refresh, valid_for
 from tokenward.client import Profile, Status
 
-_BAR_CELLS = 10
+_BAR_CELLS = 8
 _UNKNOWN_GRANT = 3600.0
 """Seconds that a full bar means where nobody knows for how long the token was granted."""
 _SHORT = 0.2
@@ -38,7 +38,7 @@ def animate(pictures: Iterable[Status]) -> None:
 
 
 def picture(status: Status) -> RenderableType:
-    """The daemon in one line, and the table of profiles."""
+    """The daemon in one line, the table of profiles, and below it what needs attention."""
     head = Text(
         f"tokenward {clean(status['version'])}, pid {status['pid']}, up {duration(status['uptime'])}, "
         f"{clean(status['socket'])}"
@@ -46,18 +46,23 @@ def picture(status: Status) -> RenderableType:
     if not status["profiles"]:
         return Group(head, Text("no profiles yet; add one: tokenward add anthropic:work --api-key"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("profile", "kind", "valid for", "next refresh", "source", "health"):
-        table.add_column(heading, no_wrap=heading in {"profile", "valid for", "next refresh"})
+    for heading in ("profile", "kind", "valid for", "next", "source", "health"):
+        table.add_column(heading, no_wrap=True)
+    remarks = []
     for profile in status["profiles"]:
+        name = clean(profile["profile"])
+        word, why = health(profile)
+        style = "green" if word == OK else "red" if profile["unusable"] else "yellow"
         table.add_row(
-            Text(clean(profile["profile"])),
+            Text(name),
             Text(profile["kind"] or "-"),
             _bar(profile),
             Text(next_refresh(profile)),
             Text(clean(profile["source"])),
-            _health(profile),
+            Text(word, style),
         )
-    return Group(head, table)
+        remarks += [Text(f"{name}: {clean(text)}") for text in (why, profile["note"]) if text]
+    return Group(head, table, *remarks)
 
 
 def _bar(profile: Profile) -> Text:
@@ -76,12 +81,3 @@ def _granted(profile: Profile) -> float:
     if start is None or end is None or end <= start:
         return _UNKNOWN_GRANT
     return (end - start) / 1000
-
-
-def _health(profile: Profile) -> Text:
-    words = clean(health(profile))
-    style = "green" if words == "ok" else "red" if profile["unusable"] else "yellow"
-    text = Text(words, style)
-    if profile["note"]:
-        text.append(f"\n{clean(profile['note'])}", "dim")
-    return text

@@ -17,15 +17,16 @@ import logging
 import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, MutableMapping
+import subprocess
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
 
-from tokenward import __version__, config, paths
+from tokenward import __version__
+from tokenward.checks import CheckContext, Finding, Ran, examine
 from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
@@ -37,6 +38,7 @@ from tokenward.daemon.keeper import Surroundings
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
 from tokenward.daemon.logs import start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
+from tokenward.daemon.options import Options
 from tokenward.daemon.refresher import flight_limiter
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import Scheduler
@@ -50,50 +52,18 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock
+from tokenward.sources.claude_code_command import clean_environment
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
+CHECK_SECONDS = 10.0
+"""A program that the doctor asks for its version answers in this time or not at all."""
 PRUNE_EVERY_BEATS = 360
 """Beats of 20 s between two prunings of finished families: two hours."""
 
 log = logging.getLogger("tokenward")
-
-
-class Options:
-    """How one daemon is started.
-
-    Args:
-        environ: the environment; what the command line says of state and socket is laid over it.
-        config_file: what ``--config`` named.
-        state_dir: what ``--state-dir`` named.
-        socket_file: what ``--socket`` named.
-    """
-
-    def __init__(
-        self,
-        environ: MutableMapping[str, str],
-        *,
-        config_file: Path | None = None,
-        state_dir: Path | None = None,
-        socket_file: Path | None = None,
-    ) -> None:
-        self.environ = environ
-        if state_dir is not None:
-            environ["TOKENWARD_STATE_DIR"] = str(state_dir.absolute())
-        if socket_file is not None:
-            environ["TOKENWARD_SOCKET"] = str(socket_file.absolute())
-        self.config_file = config_file
-        self.paths = paths.resolve(environ, uid=os.getuid(), platform=sys.platform)
-
-    def load(self) -> LoadedConfig:
-        """The configuration file as it is now.
-
-        Raises:
-            ConfigurationFault: if it is wrong.
-        """
-        return config.load(self.config_file, self.environ, uid=os.getuid(), platform=sys.platform)
 
 
 class Daemon:
@@ -379,6 +349,47 @@ def run_daemon(
     except BaseExceptionGroup as group:
         raise _the_one(group) from None
     return 0
+
+
+def run_checks(*, config: Path | None) -> Sequence[Finding]:
+    """Look at everything that could be wrong around the daemon; needs none to run.
+
+    Args:
+        config: what ``--config`` named.
+    """
+    options = Options(dict(os.environ), config_file=config)
+    try:
+        loaded = options.load()
+    except ConfigurationFault as fault:
+        return [Finding("config", "fail", fault.cause, fault.hint)]
+    found = [Finding("config", "warn", warning) for warning in loaded.warnings]
+    claude = loaded.settings.sources.claude_code
+    context = CheckContext(
+        uid=os.getuid(),
+        environ=options.environ,
+        clock=SystemClock(),
+        run=_run_briefly,
+        socket=options.paths.socket,
+        state=options.paths.state,
+        store_key=options.paths.store_key,
+        config=loaded.path,
+        config_holds_key=loaded.holds_key,
+        claude_config=options.paths.claude_config,
+        claude_credentials=claude.path or options.paths.claude_credentials,
+        claude_command=claude.command,
+    )
+    return [*found, *examine(context)]
+
+
+def _run_briefly(argv: Sequence[str]) -> Ran | None:
+    environ = clean_environment(os.environ)
+    try:
+        ended = subprocess.run(
+            argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return Ran(ended.returncode, ended.stdout.decode("utf-8", "replace"))
 
 
 def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:

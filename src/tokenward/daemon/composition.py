@@ -43,9 +43,12 @@ from tokenward.provider_files import (
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
 from tokenward.sources.fixed import FixedCredential, from_environment
+from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
+from tokenward.sources.neurolink import NeuroLinkFile
 
 CLAUDE_PROFILE = "anthropic:claude-cli"
 CLAUDE_CODE = "claude-code"
+NEUROLINK_PROFILE = "anthropic:neurolink"
 CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.claude-code] (read the README first)'
 
 ClaudeMode = Literal["delegate", "direct", "watch"]
@@ -148,6 +151,8 @@ class Composition:
         kept = [self.stored(profile) for profile in self._equipment.store.profiles()]
         if self.settings.sources.claude_code.enabled:
             kept.append(self._claude_code())
+        if self.settings.sources.neurolink.enabled:
+            kept.append(self._neurolink())
         if (given := from_environment(self._equipment.environ)) is not None:
             kept.append(_fixed(f"{CLAUDE_CODE_PROVIDER}:env", CLAUDE_CODE_PROVIDER, given))
         for name, provider in self.providers.items():
@@ -209,6 +214,18 @@ class Composition:
             )
         profile = Profile(CLAUDE_PROFILE, CLAUDE_CODE_PROVIDER, CLAUDE_CODE)
         return Kept(profile, place, refresher, note, (said, command, registration.token_endpoint))
+
+    def _neurolink(self) -> Kept:
+        """NeuroLink's login, which was made under Claude Code's client_id and is refreshed under it."""
+        said, equipment = self.settings.sources.neurolink, self._equipment
+        place = NeuroLinkFile(said.path or equipment.paths.home / NEUROLINK_PATH, clock=equipment.clock)
+        place.tidy()
+        refresher = None
+        if said.refresh == "direct":
+            refresher = self._direct(NEUROLINK_PROFILE, place, self._claude_endpoint(), CLAUDE_CODE_PROVIDER)
+        profile = Profile(NEUROLINK_PROFILE, CLAUDE_CODE_PROVIDER, place.name)
+        endpoint = self.provider(CLAUDE_CODE_PROVIDER).registration.token_endpoint
+        return Kept(profile, place, refresher, None, (said, endpoint))
 
     def _claude_endpoint(self) -> HttpTokenEndpoint:
         """Where Claude Code's own login is refreshed, under its own client_id; never discovered."""

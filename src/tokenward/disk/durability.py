@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _NO_PREALLOCATION = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+_MAY_NOT_GIVE = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL})
 _NO_DIRECTORY_SYNC = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: its fsync stops at the drive's cache
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -65,15 +66,21 @@ def overwrite(fd: int, data: bytes) -> None:
 
 
 def give_to(fd: int, uid: int, gid: int) -> None:
-    """Make a file belong to this user and group, as far as we may."""
+    """Make a file belong to this user and group, as far as we may.
+
+    In a user namespace an owner outside it shows as the overflow uid, and giving to that one is ``EINVAL``.
+    """
     ours = os.fstat(fd)
     if (ours.st_uid, ours.st_gid) == (uid, gid):
         return
-    try:
-        os.fchown(fd, uid, gid)
-    except PermissionError:
-        with suppress(PermissionError):
-            os.fchown(fd, -1, gid)  # a group of ours may be given where an owner may not
+    for owner in (uid, -1):  # a group of ours may be given where an owner may not
+        try:
+            os.fchown(fd, owner, gid)
+        except OSError as error:
+            if error.errno not in _MAY_NOT_GIVE:
+                raise
+        else:
+            return
 
 
 def sync_file(fd: int) -> None:

@@ -101,15 +101,11 @@ def decode(data: bytes, profile: str, sealer: Sealer) -> Credential:
     if envelope.key != sealer.key_id:
         raise BadRecord(f"another key sealed this record ({printable(envelope.key)[:16]})")
     try:
-        inner = json.loads(sealer.unseal(envelope.sealed, _associated(profile, envelope.generation)))
-        credential = _credential(inner)
+        return _credential(json.loads(sealer.unseal(envelope.sealed, _associated(profile, envelope.generation))))
     except StoreUnavailable as error:
         raise BadRecord(error.cause) from None
     except (ValueError, KeyError, TypeError):
         raise BadRecord("the record's inside is not one that this version wrote") from None
-    if credential.generation != envelope.generation:
-        raise BadRecord("the record does not hold the generation it names")
-    return credential
 
 
 def _associated(profile: str, generation: str) -> bytes:
