@@ -47,7 +47,7 @@ async def test_an_idle_connection_is_closed_after_300_seconds(tmp_path: Path) ->
     async with serving(tmp_path) as served, served.peer() as peer:
         await peer.call("token.get")
         await served.advance(200)
-        await peer.call("daemon.hello")
+        await peer.call("token.get")
         await served.advance(protocol.IDLE_SECONDS - 1)
         assert (served.server.connections, _only(served).is_closed) == (1, False)
         await served.advance(1)
@@ -90,6 +90,18 @@ async def test_a_line_after_another_has_its_own_5_seconds(tmp_path: Path) -> Non
         await served.advance(protocol.PARTIAL_LINE_SECONDS - 1)
         await peer.send(HELLO[5:])
         assert (await peer.line())["id"] == 1
+
+
+async def test_an_answer_in_between_does_not_lengthen_a_line(tmp_path: Path) -> None:
+    """A request that ends while a line is torn leaves that line's time as it was."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        await peer.send(_slow(1) + HELLO[:5])
+        await until(lambda: served.service.waiting == 1)
+        await served.advance(protocol.PARTIAL_LINE_SECONDS - 1)
+        served.service.release.set()
+        assert (await peer.line())["id"] == 1
+        await served.advance(1)
+        assert json.loads(await peer.rest())["error"]["code"] == -32600
 
 
 async def test_time_in_which_we_do_not_read_is_not_the_peers(tmp_path: Path) -> None:
@@ -153,6 +165,7 @@ async def test_the_answers_kept_for_one_peer_are_bounded(tmp_path: Path, monkeyp
     request = {"jsonrpc": "2.0", "id": 1, "method": "token.get", "params": {"profile": "acme:large"}}
     async with serving(tmp_path) as served, served.peer() as peer:
         await peer.send((json.dumps(request).encode() + b"\n") * 3)
+        await until(lambda: served.server.connections == 1)
         await until(lambda: served.server.connections == 0)
 
 

@@ -170,6 +170,14 @@ async def test_every_method_answers(tmp_path: Path) -> None:
     assert set(METHODS) == {*calls, "daemon.hello", "daemon.status", "rpc.discover"}
 
 
+async def test_an_unknown_method_is_said_to_be_unknown_and_not_quoted(tmp_path: Path) -> None:
+    """The name may be a secret in the wrong place."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        answer = await peer.call(SECRET)
+    assert answer["error"]["data"]["type"] == "MethodNotFound"
+    assert SECRET not in json.dumps(answer)
+
+
 async def test_an_error_of_ours_goes_out_whole(tmp_path: Path) -> None:
     """Code, cause, type, class, hint and details arrive."""
     async with serving(tmp_path) as served, served.peer() as peer:

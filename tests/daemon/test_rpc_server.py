@@ -287,6 +287,7 @@ async def test_shutting_down_waits_no_longer_than_5_seconds(tmp_path: Path) -> N
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(served.server.aclose)
             assert await subscriber.rest() == b""
+            assert served.server._next_sweep == served.clock.now + rpc_server_module.SHUTDOWN_SECONDS
             await served.advance(rpc_server_module.SHUTDOWN_SECONDS - 1)
             assert served.server.connections == 1
             await served.advance(1)

@@ -137,13 +137,17 @@ def parse_answer(
     retry_after = parse_retry_after(headers.get("retry-after"), now=now)
     if document is None:
         kind = printable(headers.get("content-type", "nothing"))[:40]
+        if 200 <= status < 300 and "json" in kind:
+            return Ambiguous(f"HTTP {status} with JSON that is not whole: the tokens in it are lost")
         return Unavailable(f"HTTP {status} with {kind} instead of JSON", retry_after)
+    succeeded = 200 <= status < 300
+    if succeeded and (granted := _grant(document)) is not None:
+        # Even beside an ``error``: the refresh token is spent, and what came for it is all that is left.
+        return granted
     error = _error_code(document)
     if error is not None:
         return _refusal(status, error, document, retry_after, dead_errors)
-    if not 200 <= status < 300:
-        return Unavailable(f"HTTP {status}", retry_after)
-    return _grant(document) or Unavailable(f"HTTP {status} without an access_token", retry_after)
+    return Unavailable(f"HTTP {status} without an access_token" if succeeded else f"HTTP {status}", retry_after)
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -160,7 +164,7 @@ def _error_code(document: dict[str, Any]) -> str | None:
     if isinstance(error, str) and error:
         return error
     if isinstance(error, dict) and isinstance(error.get("type"), str):
-        return str(error["type"])
+        return str(error["type"]) or None
     return None
 
 
@@ -219,7 +223,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         return None
@@ -249,7 +253,17 @@ def renewed(old: Credential, granted: Granted, *, requested_at: datetime) -> Cre
 
 
 def lengthens_life(old: Credential, new: Credential) -> bool:
-    """Whether a refresh was worth its request; one that was not counts as a failure (design section 4.11)."""
+    """Whether a refresh was worth its request; one that was not counts as a failure (design section 4.11).
+
+    A value that came with no life at all (``expires_in`` of zero or less, section 4.8) was not, even if the old
+    one had ended before it: taken for a success, it would be due again at once.
+
+    Args:
+        old: the value whose refresh token was spent.
+        new: what ``renewed`` made of the answer.
+    """
     if new.expires_at is None:
         return True
+    if new.granted_life is None:
+        return False
     return old.expires_at is None or new.expires_at > old.expires_at

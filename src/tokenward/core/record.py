@@ -4,22 +4,17 @@ The problem: what lives in memory changes from release to release, and what lies
 the next one. So the persisted form is a separate, explicit list of members, and a test holds it to the live
 one: a member of ``Credential`` about which nobody decided fails it.
 
-Rules: the result holds secrets, and so exists only between a credential and a ``Sealer``. A record of a newer
-version is refused, never guessed at.
+Rules: the result holds secrets, and so exists only between a credential and a ``Sealer``. Moments are kept to
+the microsecond, so that what comes back equals what went. A record of another version is refused, never guessed
+at.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import datetime
 
-from tokenward.core.credential import (
-    Credential,
-    Kind,
-    Secret,
-    from_unix_milliseconds,
-    to_unix_milliseconds,
-)
+from tokenward.core.credential import Credential, Kind, Secret
 
 RECORD_VERSION = 1
 
@@ -36,11 +31,11 @@ def to_record(credential: Credential) -> bytes:
             "kind": credential.kind.value,
             "access": credential.access.reveal(),
             "refresh": credential.refresh.reveal() if credential.refresh is not None else None,
-            "expires_at_ms": _milliseconds(credential.expires_at),
+            "expires_at": _text(credential.expires_at),
             "granted_life": credential.granted_life,
             "scopes": list(credential.scopes),
             "token_type": credential.token_type,
-            "login_ends_at_ms": _milliseconds(credential.login_ends_at),
+            "login_ends_at": _text(credential.login_ends_at),
             "subscription": credential.subscription,
             "tier": credential.tier,
         },
@@ -62,23 +57,23 @@ def from_record(record: bytes) -> Credential:
             kind=Kind(members["kind"]),
             access=Secret(members["access"]),
             refresh=None if members["refresh"] is None else Secret(members["refresh"]),
-            expires_at=_moment(members["expires_at_ms"]),
+            expires_at=_moment(members["expires_at"]),
             granted_life=members["granted_life"],
             scopes=tuple(members["scopes"]),
             token_type=members["token_type"],
-            login_ends_at=_moment(members["login_ends_at_ms"]),
+            login_ends_at=_moment(members["login_ends_at"]),
             subscription=members["subscription"],
             tier=members["tier"],
         )
     except UnknownRecord:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnknownRecord("not a credential's record") from None
 
 
-def _milliseconds(moment: Any) -> int | None:
-    return None if moment is None else to_unix_milliseconds(moment)
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
-def _moment(milliseconds: Any) -> Any:
-    return None if milliseconds is None else from_unix_milliseconds(milliseconds)
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

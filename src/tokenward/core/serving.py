@@ -126,7 +126,9 @@ def _may_start(standing: Standing) -> bool:
 def _shortcoming(wish: Wish, standing: Standing) -> str:
     if standing.phase is Phase.UNSAVED:
         return protocol.DEGRADED_UNSAVED
-    if wish.tried or standing.phase in {Phase.BACKOFF, Phase.LOGIN_REQUIRED}:
+    if standing.phase in {Phase.BACKOFF, Phase.LOGIN_REQUIRED}:
+        return protocol.DEGRADED_REFRESH_FAILING
+    if wish.tried and standing.phase is Phase.REFRESHING:
         return protocol.DEGRADED_REFRESH_FAILING
     return protocol.DEGRADED_SHORT
 

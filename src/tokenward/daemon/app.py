@@ -17,7 +17,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,7 +25,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tokenward import __version__
-from tokenward.checks import CheckContext, Finding, Ran, examine
+from tokenward.checks import CheckContext, Finding, examine
+from tokenward.checks.commands import runner
 from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
@@ -52,14 +52,11 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock
-from tokenward.sources.claude_code_command import clean_environment
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
-CHECK_SECONDS = 10.0
-"""A program that the doctor asks for its version answers in this time or not at all."""
 PRUNE_EVERY_BEATS = 360
 """Beats of 20 s between two prunings of finished families: two hours."""
 
@@ -89,6 +86,7 @@ class Daemon:
         self._started_boot = clock.boottime()
         self._loaded = loaded
         self._config_error: str | None = None
+        self._reloading = anyio.Lock()
         self._beats = 0
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -175,6 +173,10 @@ class Daemon:
 
     async def reload(self) -> ReloadResult:
         """Take the configuration file over, if it is right; else go on as before and say so."""
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> ReloadResult:
         try:
             loaded = self.options.load()
         except ConfigurationFault as fault:
@@ -268,6 +270,8 @@ async def _opened(options: Options, loaded: LoadedConfig) -> AsyncIterator[Daemo
             finally:
                 group.cancel_scope.cancel()
         await daemon.aclose()
+    except BaseExceptionGroup as failures:
+        raise _the_one(failures) from None
     finally:
         lock.release()
 
@@ -315,7 +319,7 @@ async def _obey_signals(daemon: Daemon) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for received in signals:
             if received is signal.SIGHUP:
-                await daemon.reload()
+                daemon.group.start_soon(daemon.reload)
             else:
                 daemon.stop.set()
 
@@ -344,10 +348,7 @@ def run_daemon(
     start_logging(log_level, options.environ)
     loaded = options.load()
     _say(loaded)
-    try:
-        anyio.run(_serve, options, loaded)
-    except BaseExceptionGroup as group:
-        raise _the_one(group) from None
+    anyio.run(_serve, options, loaded)
     return 0
 
 
@@ -368,7 +369,7 @@ def run_checks(*, config: Path | None) -> Sequence[Finding]:
         uid=os.getuid(),
         environ=options.environ,
         clock=SystemClock(),
-        run=_run_briefly,
+        run=runner(options.environ),
         socket=options.paths.socket,
         state=options.paths.state,
         store_key=options.paths.store_key,
@@ -379,17 +380,6 @@ def run_checks(*, config: Path | None) -> Sequence[Finding]:
         claude_command=claude.command,
     )
     return [*found, *examine(context)]
-
-
-def _run_briefly(argv: Sequence[str]) -> Ran | None:
-    environ = clean_environment(os.environ)
-    try:
-        ended = subprocess.run(
-            argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return Ran(ended.returncode, ended.stdout.decode("utf-8", "replace"))
 
 
 def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:

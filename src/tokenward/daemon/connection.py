@@ -266,27 +266,25 @@ class Connection:
             return
         self._readiness.remove_writer(self._fd)
         self._write_deadline = math.inf
-        self._set_drained()
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
         self.last_active = self._monotonic()
         self._owner.expect(self.last_active + protocol.IDLE_SECONDS)
         self._resume()
 
     async def wait_drained(self) -> None:
-        """Wait until the peer has taken everything, or is gone."""
-        if self._outbox and not self._closed:
+        """Wait until the peer has taken everything; for the subscription, which ends with the connection."""
+        if self._outbox:
             if self._drained is None:
                 self._drained = anyio.Event()
             await self._drained.wait()
 
-    def _set_drained(self) -> None:
-        if self._drained is not None:
-            self._drained.set()
-            self._drained = None
-
     def _resume(self) -> None:
         try:
             if self._inbox and not self._outbox:
-                self._line_deadline = math.inf  # the time we did not read is not the peer's
+                if not self._reading:
+                    self._line_deadline = math.inf  # the time we did not read is not the peer's
                 self._take_lines()
             self._update_reading()
             self._close_if_done()
@@ -347,5 +345,4 @@ class Connection:
         if self.subscription is not None:
             self.subscription.cancel()
         self._outbox.clear()
-        self._set_drained()
         self._owner.closed(self)

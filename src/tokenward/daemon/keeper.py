@@ -465,7 +465,7 @@ class Keeper:
 
     def predecessor_left_work(self) -> bool:
         """Whether a process that died left this value's family unfinished; blocks on the disk."""
-        if self.refresher is None or self.credential is None:
+        if self.refresher is None or self.refresher.mode != "direct" or self.credential is None:
             return False
         family = self.refresher.family(self.credential)
         if family is None or not family.path.exists():

@@ -213,7 +213,9 @@ class Ward:
                     params.min_valid, newer_than=params.newer_than, patience=params.timeout
                 )
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
-                refusals.append(refusal)
+                # Unless it was asked for, a place with nothing in it was looked at and has not failed.
+                if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
+                    refusals.append(refusal)
             else:
                 return answers.token_result(keeper, self.provider(keeper), degraded)
         raise self._nothing_served(params, refusals)

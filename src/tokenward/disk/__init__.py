@@ -1,0 +1,1 @@
+"""Everything that must be right about files: atomic writes, private directories, locks, the family file."""

@@ -1,0 +1,1 @@
+"""What is known of providers: data files, read by ``tokenward.provider_files``."""

@@ -29,7 +29,7 @@ from tokenward.core.reading import Absent, Found, Reading, Unreadable
 from tokenward.disk.atomic_file import PreparedWrite, prepare_write, read_regular, signature_of
 from tokenward.disk.flock import FileLock
 from tokenward.disk.private_dir import ensure_private_dir
-from tokenward.ports import HeldLocks, LockIdentity, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
+from tokenward.ports import HeldLocks, LocksBusy, NoLocks, Place, PlaceWriter, Sealer, Stored, Superseded
 from tokenward.stores.record import BadRecord, decode, encode, open_envelope
 
 LARGEST_RECORD_BYTES = 256 * 1024
@@ -210,7 +210,7 @@ class _RecordPlace:
         return self._store.read(self._profile)
 
     def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:  # noqa: ARG002 - the port's signature
-        return _NoLocks()
+        return NoLocks()
 
     def prepare_write(self) -> PlaceWriter:
         return _RecordWriter(self._store, self._profile, self._store.prepare(self._profile))
@@ -228,18 +228,6 @@ class _RecordWriter:
 
     def discard(self) -> None:
         self._prepared.discard()
-
-
-class _NoLocks:
-    """A place of our own has no owner whose locks we would need."""
-
-    identities: Sequence[LockIdentity] = ()
-
-    def still_owned(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        """There is nothing to give back."""
 
 
 def _digest(profile: str) -> str:

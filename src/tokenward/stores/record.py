@@ -1,14 +1,12 @@
-"""What of a credential is kept, and in which words.
+"""The file of one stored credential: whose it is, which value, which key, and the sealed inside.
 
-The problem: a live type changes with the program, a file outlives it. If the file were the live type written
-down, a renamed field would lose a login. So the file has words of its own, and a test fails when a live field
-has no decision here.
+The problem: a record that can be read only with the key must still say whose it is and which key it wants, and
+must not be passed off as another's. The inside is ``core.record``.
 
 Rules:
 - The outer record is readable without the key and holds no secret: whose it is, which generation, which key.
 - Profile and generation are bound to what is sealed, so that a record cannot be passed off as another's or as
   another value.
-- Moments are kept to the microsecond: a value that comes back from the disk equals the one that went there.
 - A record of a newer version is not guessed at.
 """
 
@@ -17,10 +15,9 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.credential import Credential
+from tokenward.core.record import UnknownRecord, from_record, to_record
 from tokenward.core.redact import printable
 from tokenward.errors import StoreUnavailable
 from tokenward.ports import Sealer
@@ -51,8 +48,7 @@ class Envelope:
 
 def encode(profile: str, credential: Credential, sealer: Sealer) -> bytes:
     """The record of a credential, as it goes to the disk."""
-    plain = json.dumps(_inner(credential)).encode()
-    sealed = sealer.seal(plain, _associated(profile, credential.generation))
+    sealed = sealer.seal(to_record(credential), _associated(profile, credential.generation))
     outer = {
         "version": VERSION,
         "profile": profile,
@@ -101,51 +97,12 @@ def decode(data: bytes, profile: str, sealer: Sealer) -> Credential:
     if envelope.key != sealer.key_id:
         raise BadRecord(f"another key sealed this record ({printable(envelope.key)[:16]})")
     try:
-        return _credential(json.loads(sealer.unseal(envelope.sealed, _associated(profile, envelope.generation))))
+        return from_record(sealer.unseal(envelope.sealed, _associated(profile, envelope.generation)))
     except StoreUnavailable as error:
         raise BadRecord(error.cause) from None
-    except (ValueError, KeyError, TypeError):
+    except UnknownRecord:
         raise BadRecord("the record's inside is not one that this version wrote") from None
 
 
 def _associated(profile: str, generation: str) -> bytes:
     return json.dumps(["tokenward credential", profile, generation]).encode()
-
-
-def _inner(credential: Credential) -> dict[str, Any]:
-    return {
-        "kind": credential.kind.value,
-        "access_token": credential.access.reveal(),
-        "refresh_token": None if credential.refresh is None else credential.refresh.reveal(),
-        "expires_at": _text(credential.expires_at),
-        "granted_life": credential.granted_life,
-        "scopes": list(credential.scopes),
-        "token_type": credential.token_type,
-        "login_ends_at": _text(credential.login_ends_at),
-        "subscription": credential.subscription,
-        "tier": credential.tier,
-    }
-
-
-def _credential(inner: dict[str, Any]) -> Credential:
-    refresh = inner["refresh_token"]
-    return Credential(
-        kind=Kind(inner["kind"]),
-        access=Secret(inner["access_token"]),
-        refresh=None if refresh is None else Secret(refresh),
-        expires_at=_moment(inner["expires_at"]),
-        granted_life=inner["granted_life"],
-        scopes=tuple(inner["scopes"]),
-        token_type=inner["token_type"],
-        login_ends_at=_moment(inner["login_ends_at"]),
-        subscription=inner["subscription"],
-        tier=inner["tier"],
-    )
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
