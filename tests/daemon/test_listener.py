@@ -136,6 +136,7 @@ async def test_an_inherited_socket_is_served_and_left(tmp_path: Path) -> None:
     server = RpcServer(ScriptedService(), clock=StillClock())
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [theirs])
+        assert not theirs.getblocking()
         async with await anyio.connect_unix(path) as stream:
             assert (await RawPeer(stream).call("token.get"))["result"]
         await server.aclose()

@@ -75,7 +75,11 @@ class Connection:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(PATIENCE)
-        self._socket.connect(str(path))
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
         self._lines = self._socket.makefile("rb")
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
@@ -119,7 +123,9 @@ class Subscription:
         self.seen: list[dict[str, Any]] = []
         connection.call("events.subscribe", {})
 
-    def wait_for(self, kind: str, *, profile: str | None = None, not_generation: str | None = None) -> dict[str, Any]:
+    def wait_for(
+        self, kind: str, *, profile: str | None = None, not_generation: str | None = None
+    ) -> dict[str, Any]:
         """Wait for the next event of a type.
 
         Args:
@@ -137,9 +143,9 @@ class Subscription:
             except TimeoutError:
                 break
             self.seen.append(event)
-            if event["type"] == kind and profile in {None, event["profile"]}:
-                if not_generation is None or event["generation"] != not_generation:
-                    return event
+            is_new = not_generation is None or event["generation"] != not_generation
+            if event["type"] == kind and profile in {None, event["profile"]} and is_new:
+                return event
         raise TimeoutError(f"no {kind} event; seen: {self.seen}")
 
     def __enter__(self) -> Self:
@@ -159,6 +165,7 @@ class DaemonProcess:
         config: the text of the configuration; None leaves what is there.
         env: further environment variables, which win.
         arguments: further words of the command line.
+        wrapper: words before the command line: a program that becomes it.
         runtime_dir: what XDG_RUNTIME_DIR names, and so where the socket lies; two daemons of one home need two.
     """
 
@@ -169,6 +176,7 @@ class DaemonProcess:
         config: str | None = None,
         env: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
         runtime_dir: Path | None = None,
     ) -> None:
         self.home = home
@@ -183,7 +191,7 @@ class DaemonProcess:
         self._notify_file = runtime / "notify"
         self._stdout_file = runtime / "stdout"
         self._log_file = runtime / "stderr"
-        self._arguments = arguments
+        self._argv = [*wrapper, sys.executable, "-m", "tokenward", "daemon", *arguments]
         self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._manager: socket.socket | None = None
@@ -242,7 +250,7 @@ class DaemonProcess:
         with self._stdout_file.open("ab") as stdout, self._log_file.open("ab") as stderr:
             said_before = self._log_file.stat().st_size
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tokenward", "daemon", *self._arguments],
+                self._argv,
                 env=self.environment(),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -276,8 +284,9 @@ class DaemonProcess:
             raise RuntimeError("the daemon was not started")
         deadline = time.monotonic() + PATIENCE
         while True:
-            ready, _, _ = select.select([manager, self._lifeline], [], [], max(0.0, deadline - time.monotonic()))
-            if manager in ready:  # before the end: what it said last counts
+            watched = [manager.fileno(), self._lifeline]
+            ready, _, _ = select.select(watched, [], [], max(0.0, deadline - time.monotonic()))
+            if manager.fileno() in ready:  # before the end: what it said last counts
                 if assignment in manager.recv(_DATAGRAM).decode().splitlines():
                     return True
             elif ready:
@@ -377,6 +386,5 @@ class DaemonProcess:
 
 def direct(token_endpoint: str) -> str:
     """The configuration of somebody who lets us refresh Claude Code's login, at this token endpoint."""
-    return (
-        f'[sources.claude-code]\nrefresh = "direct"\n\n[providers.anthropic]\ntoken_endpoint = "{token_endpoint}"\n'
-    )
+    consent = '[sources.claude-code]\nrefresh = "direct"\n'
+    return f'{consent}\n[providers.anthropic]\ntoken_endpoint = "{token_endpoint}"\n'

@@ -10,7 +10,11 @@ from typing import Any
 from e2e.claude_code import SCOPE, SIBLINGS
 from tokenward.sandbox import Issued
 
-ODDITIES = {"subscriptionType": "max", "rateLimitTier": "default_claude_max_5x", "notYetInvented": {"kept": [1, None]}}
+ODDITIES = {
+    "subscriptionType": "max",
+    "rateLimitTier": "default_claude_max_5x",
+    "notYetInvented": {"kept": [1, None]},
+}
 """Members of the login itself that a writer of the file has to keep."""
 
 

@@ -129,7 +129,7 @@ def profile_result(keeper: Keeper, rules: HeaderRules) -> ProfileResult:
         last_failure=_last_failure(keeper),
         unusable=_UNUSABLE[decision] if isinstance(decision, Refusal) else None,
         degraded=_degraded(keeper, decision.degraded if isinstance(decision, Serve) else None),
-        note=keeper.note or keeper.lookout.trouble,
+        note=_note(keeper),
         billing=None if credential is None else rules.billing.get(credential.kind),
         tier=None if credential is None else credential.tier,
     )
@@ -158,6 +158,13 @@ def _mode(keeper: Keeper) -> Literal["direct", "delegate", "watch", "none"]:
     if keeper.refresher is not None:
         return keeper.refresher.mode
     return "watch" if credential is not None and credential.kind is Kind.OAUTH else "none"
+
+
+def _note(keeper: Keeper) -> str | None:
+    """What a person should know; how a refresh could be had is no news of what has nothing to refresh."""
+    credential = keeper.credential
+    static = credential is not None and not credential.refreshable
+    return keeper.lookout.trouble or (None if static else keeper.note)
 
 
 def _last_failure(keeper: Keeper) -> LastFailure | None:

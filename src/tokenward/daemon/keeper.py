@@ -132,6 +132,10 @@ class Keeper:
         """The value held."""
         return self.held.credential if self.held is not None else None
 
+    def is_vacant(self) -> bool:
+        """Whether nothing is held, and nothing is in its place."""
+        return self.phase is Phase.EMPTY and self.place.signature() is None
+
     def left(self) -> float | None:
         """Seconds of life of the value held; None if none is held."""
         if self.held is None:

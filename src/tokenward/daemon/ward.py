@@ -287,12 +287,14 @@ class Ward:
         return keeper
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
-        """All profiles that fit; see ``Service``."""
+        """All profiles that fit; a place where nothing ever was is watched, but is no profile yet. See ``Service``."""
         provider = choose(params.provider).provider if params.provider is not None else None
         return [
             self._shown(keeper)
             for _, keeper in sorted(self.keepers.items())
-            if provider in {None, keeper.profile.provider} and params.agent in {None, keeper.profile.agent}
+            if provider in {None, keeper.profile.provider}
+            and params.agent in {None, keeper.profile.agent}
+            and not keeper.is_vacant()
         ]
 
     def _shown(self, keeper: Keeper) -> ProfileResult:
