@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
-import stat
 import struct
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -33,6 +34,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everybody may pass through, outside of pytest's own, which are private."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        yield directory
+
+
 ASK = textwrap.dedent(
     """
     import os, socket, sys
@@ -50,12 +60,10 @@ ASK = textwrap.dedent(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("uid", [12345, peer_module.overflow_uid()])
-async def test_another_user_is_refused(tmp_path: Path, uid: int) -> None:
-    """Even where the file's mode lets it connect, it reads -32010 and no token."""
-    async with serving(tmp_path) as served:
-        for directory in (served.path.parent, *tmp_path.parents[:-1], tmp_path):
-            if directory.stat().st_uid == os.geteuid() and not directory.stat().st_mode & stat.S_IXOTH:
-                directory.chmod(directory.stat().st_mode | 0o011)
+async def test_another_user_is_refused(open_directory: Path, uid: int) -> None:
+    """Even where the modes let it connect, it reads -32010 and no token."""
+    async with serving(open_directory) as served:
+        served.path.parent.chmod(0o711)
         served.path.chmod(0o666)
         finished = await anyio.run_process([sys.executable, "-c", ASK, str(served.path), str(uid)])
         assert json.loads(finished.stdout)["error"]["code"] == -32010

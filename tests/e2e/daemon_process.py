@@ -165,7 +165,7 @@ class DaemonProcess:
         config: the text of the configuration; None leaves what is there.
         env: further environment variables, which win.
         arguments: further words of the command line.
-        wrapper: words before the command line: a program that becomes it.
+        wrapper: words before the command line: a program, by its path, that becomes it.
         runtime_dir: what XDG_RUNTIME_DIR names, and so where the socket lies; two daemons of one home need two.
     """
 
@@ -247,8 +247,18 @@ class DaemonProcess:
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(str(self._notify_file))
         self._lifeline, held_by_child = os.pipe()
+        said_before = len(self.log)
+        try:
+            self._spawn(held_by_child)
+            os.close(held_by_child)
+            if not self.wait_until_told("READY=1"):
+                raise DidNotStart(self.wait(), self.log[said_before:])
+        except BaseException:
+            self.close()
+            raise
+
+    def _spawn(self, lifeline: int) -> None:
         with self._stdout_file.open("ab") as stdout, self._log_file.open("ab") as stderr:
-            said_before = self._log_file.stat().st_size
             self._process = subprocess.Popen(
                 self._argv,
                 env=self.environment(),
@@ -256,16 +266,9 @@ class DaemonProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                pass_fds=[held_by_child],
+                pass_fds=[lifeline],
                 start_new_session=True,
             )
-        os.close(held_by_child)
-        try:
-            if not self.wait_until_told("READY=1"):
-                raise DidNotStart(self.wait(), self.log[said_before:])
-        except BaseException:
-            self.close()
-            raise
 
     def wait_until_told(self, assignment: str) -> bool:
         """Wait until it tells its service manager something, or ends.

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from e2e.claude_code import SCOPE, SIBLINGS
+from e2e.claude_code import SIBLINGS
 from tokenward.sandbox import Issued
 
 ODDITIES = {
@@ -43,7 +43,7 @@ class StoredLogin:
                     "accessToken": login.access_token,
                     "refreshToken": login.refresh_token or None,
                     "expiresAt": int(expires_at * 1000),
-                    "scopes": SCOPE.split(),
+                    "scopes": login.scope.split(),
                     **ODDITIES,
                 },
                 **SIBLINGS,

@@ -196,7 +196,7 @@ class TestSocket:
             assert daemon.wait() == 0
 
 
-UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+UNPRIVILEGED = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """What makes of root a user like others, who may look into processes of the same user only if they let him."""
 
 

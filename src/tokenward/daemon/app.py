@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
 from tokenward.daemon.options import Options
 from tokenward.daemon.refresher import flight_limiter
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.scheduler import Scheduler
+from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
 from tokenward.daemon.ward import Household, Kept, Ward
 from tokenward.daemon.watcher import Watcher
@@ -58,7 +58,7 @@ from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
 PRUNE_EVERY_BEATS = 360
-"""Beats of 20 s between two prunings of finished families: two hours."""
+"""Beats between two prunings of finished families: two hours at 20 s each, less where a watchdog wants more."""
 
 log = logging.getLogger("tokenward")
 
@@ -78,7 +78,12 @@ class Daemon:
         self.group = group
         self.clock = clock
         self.hub = EventHub(clock)
-        self.scheduler = Scheduler(clock, on_clock_step=self._clock_stepped, progress=self._progress)
+        self.scheduler = Scheduler(
+            clock,
+            on_clock_step=self._clock_stepped,
+            progress=self._progress,
+            beat_seconds=_beat_seconds(options.environ),
+        )
         self.watcher = Watcher(self._path_changed)
         self.server: RpcServer | None = None
         self.stop = anyio.Event()
@@ -241,6 +246,11 @@ class Daemon:
         """Let go of subscribers and connections; flights have ended before."""
         self.hub.end()
         await self._http.aclose()
+
+
+def _beat_seconds(environ: Mapping[str, str]) -> float:
+    watchdog = sd.watchdog_interval(environ, os.getpid())
+    return BEAT_SECONDS if watchdog is None else min(BEAT_SECONDS, watchdog)
 
 
 def _timing(loaded: LoadedConfig) -> RefreshTiming:

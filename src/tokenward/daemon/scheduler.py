@@ -86,6 +86,7 @@ class Scheduler:
         on_clock_step: told by how many seconds the wall or the boot clock left the monotonic one behind; a
             negative number is a wall clock set back.
         progress: called at each beat: the proof of life that a watchdog wants.
+        beat_seconds: between two beats, where a watchdog wants them more often than ``BEAT_SECONDS``.
         sleep: waits for a number of seconds.
     """
 
@@ -95,11 +96,13 @@ class Scheduler:
         *,
         on_clock_step: Callable[[float], None] = _no_step,
         progress: Callable[[], None] = _nothing,
+        beat_seconds: float = BEAT_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._clock = clock
         self._on_clock_step = on_clock_step
         self._progress = progress
+        self._beat_seconds = beat_seconds
         self._sleep = sleep
         self._requests: dict[str, _Request] = {}
         self._serial = itertools.count(1)
@@ -132,7 +135,7 @@ class Scheduler:
             self._last = self._read_clocks()
             task_status.started()
             while True:
-                await self._sleep(BEAT_SECONDS)
+                await self._sleep(self._beat_seconds)
                 self.beat()
         finally:
             self._running = None

@@ -318,8 +318,8 @@ class Transaction:
             case Superseded(Found(credential)):
                 self._note(family, Outcome.SUPERSEDED)
                 return Adopted(credential)
-            case _:
-                return self._unsaved(family, pending, f"{self.place.description} is gone or was blanked")
+            case Superseded(reading):
+                return self._unsaved(family, pending, f"{self.place.description}: {_not_there(reading).reason}")
 
     def _unsaved(self, family: FamilyFile, pending: SaveFailed, reason: str) -> SaveFailed:
         self._note(family, Outcome.UNSAVED)

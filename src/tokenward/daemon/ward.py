@@ -287,7 +287,7 @@ class Ward:
         return keeper
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
-        """All profiles that fit; a place where nothing ever was is watched, but is no profile yet. See ``Service``."""
+        """All profiles that fit; a place where nothing ever was is no profile yet. See ``Service``."""
         provider = choose(params.provider).provider if params.provider is not None else None
         return [
             self._shown(keeper)

@@ -175,10 +175,8 @@ class LoginFile:
         match image.reading:
             case Found(credential=there) if there.generation not in {expected_generation, credential.generation}:
                 return Superseded(image.reading)
-            case Absent() | Blanked(login_ended=True):
+            case Absent() | Blanked(login_ended=True) | Unreadable():
                 return Superseded(image.reading)
-            case Unreadable(reason):
-                raise OSError(reason)
             case _:
                 pass
         assert image.document is not None  # noqa: S101 - what is found or blanked was read from a document

@@ -1,0 +1,93 @@
+"""Who may answer a request, and who first."""
+
+import random
+
+import pytest
+
+from tokenward.core.credential import Kind, Profile
+from tokenward.core.selection import KEY_KINDS, OAUTH_KINDS, Candidate, Selector, in_order
+
+
+def candidate(
+    name: str,
+    kind: Kind | None = Kind.OAUTH,
+    *,
+    provider: str = "anthropic",
+    source: str = "store",
+    agent: str = "main",
+    enabled: bool = True,
+    tier: str | None = None,
+) -> Candidate:
+    """A profile of ``provider:name``."""
+    profile = Profile(f"{provider}:{name}", provider, source, agent=agent, enabled=enabled)
+    return Candidate(profile, kind, tier)
+
+
+ANY = Selector("anthropic")
+
+
+@pytest.mark.parametrize(
+    ("selector", "offered", "admitted"),
+    [
+        (ANY, candidate("a"), True),
+        (ANY, candidate("a", provider="acme"), False),
+        (ANY, candidate("a", enabled=False), False),
+        (ANY, candidate("a", agent="b"), False),
+        (Selector("anthropic", agent="b"), candidate("a", agent="b"), True),
+        (Selector("anthropic", agent="b"), candidate("a"), False),
+        (Selector("anthropic", profile="anthropic:a"), candidate("a"), True),
+        (Selector("anthropic", profile="anthropic:b"), candidate("a"), False),
+        (Selector("anthropic", profile="acme:a"), candidate("a", provider="acme"), True),
+        (Selector("anthropic", profile="anthropic:a"), candidate("a", enabled=False), False),
+        (Selector("anthropic", profile="anthropic:a"), candidate("a", agent="b"), False),
+        (Selector("anthropic", kinds=KEY_KINDS), candidate("a", Kind.API_KEY), True),
+        (Selector("anthropic", kinds=KEY_KINDS), candidate("a", Kind.OAUTH), False),
+        (Selector("anthropic", kinds=OAUTH_KINDS), candidate("a", Kind.SETUP_TOKEN), True),
+        (Selector("anthropic", kinds=OAUTH_KINDS), candidate("a", None), True),
+        (Selector("anthropic", kinds=frozenset()), candidate("a"), False),
+        (Selector("anthropic", tier="max"), candidate("a", tier="max"), True),
+        (Selector("anthropic", tier="max"), candidate("a", tier="pro"), False),
+        (Selector("anthropic", tier="max"), candidate("a"), False),
+        (ANY, candidate("a", tier="max"), True),
+        (Selector("anthropic", profile="anthropic:a", kinds=KEY_KINDS, tier="max"), candidate("a", tier="max"), False),
+    ],
+)
+def test_who_may_answer(selector: Selector, offered: Candidate, *, admitted: bool) -> None:
+    """Disabled profiles and other agents' never; a name beats the provider; every filter given must fit."""
+    assert selector.admits(offered) is admitted
+
+
+def test_every_kind_is_a_key_or_comes_from_oauth() -> None:
+    """``auth_method`` leaves no kind out and names none twice."""
+    assert OAUTH_KINDS | KEY_KINDS == set(Kind)
+    assert not OAUTH_KINDS & KEY_KINDS
+
+
+IN_ORDER = [
+    candidate("a-oauth", Kind.OAUTH),
+    candidate("b-oauth", Kind.OAUTH, source="claude-code"),
+    candidate("federated", Kind.FEDERATED),
+    candidate("setup", Kind.SETUP_TOKEN),
+    candidate("gateway", Kind.AUTH_TOKEN),
+    candidate("key", Kind.API_KEY),
+    candidate("nothing-held", None),
+    candidate("env-oauth", Kind.OAUTH, source="environment"),
+    candidate("env-key", Kind.API_KEY, source="environment"),
+    candidate("config-oauth", Kind.OAUTH, source="config"),
+    candidate("config-key", Kind.API_KEY, source="config"),
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_does_not_depend_on_how_they_come(seed: int) -> None:
+    """Stored before environment before config; what refreshes before what does not; ties by id."""
+    shuffled = random.Random(seed).sample(IN_ORDER, len(IN_ORDER))
+    assert in_order(shuffled, ANY) == [one.profile.id for one in IN_ORDER]
+
+
+def test_only_those_who_may_answer_are_in_the_order() -> None:
+    """Filters come first, and no one may be no error here."""
+    offered = [candidate("b", Kind.API_KEY), candidate("a"), candidate("c", provider="acme")]
+    assert in_order(offered, Selector("anthropic", kinds=KEY_KINDS)) == ["anthropic:b"]
+    assert in_order(offered, Selector("nobody")) == []
+    assert in_order([], ANY) == []
