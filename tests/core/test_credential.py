@@ -43,7 +43,7 @@ SHOWINGS: dict[str, Callable[[Secret], str]] = {
     "f-string ascii": lambda secret: f"{secret!a}",
     "aligned": lambda secret: f"{secret:>40}",
     "format": lambda secret: format(secret, ""),
-    "str.format": lambda secret: "{}".format(secret),  # noqa: UP032 - the old way is what is tested
+    "str.format": "{}".format,
     "percent": lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 - as above
     "in a list": lambda secret: str([secret]),
     "in a dict": lambda secret: str({"access": secret}),
@@ -96,7 +96,7 @@ def test_nothing_that_holds_a_secret_is_pickled(value: object, protocol: int) ->
 
 @pytest.mark.parametrize(
     "convert",
-    [copy.copy, copy.deepcopy, vars, json.dumps, lambda secret: "".join(secret), bytes],
+    [copy.copy, copy.deepcopy, vars, json.dumps, "".join, bytes],
     ids=["copy", "deepcopy", "vars", "json", "join", "bytes"],
 )
 def test_a_secret_does_not_turn_into_data(convert: Callable[[object], object]) -> None:
@@ -141,9 +141,9 @@ def test_a_credential_cannot_be_changed() -> None:
     """A refresh makes a new value; nothing alters the one that somebody reads."""
     credential = held()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        credential.access = Secret("other")  # type: ignore[misc] - that it is refused is the test
+        credential.access = Secret("other")  # type: ignore[misc]  # that it is refused is the test
     with pytest.raises(dataclasses.FrozenInstanceError):
-        credential.generation = "0" * 12  # type: ignore[misc] - as above
+        credential.generation = "0" * 12  # type: ignore[misc]  # as above
 
 
 @pytest.mark.parametrize(

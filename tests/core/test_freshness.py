@@ -82,7 +82,7 @@ def test_a_refresh_is_due_at_exactly_ninety_seconds(
 @LAW
 @given(noted=moments, boot=boots, milliseconds=st.integers(min_value=90_002, max_value=10**12))
 def test_no_rounding_moves_the_boundary(noted: datetime, boot: float, milliseconds: int) -> None:
-    """However large the clocks' numbers, the boot clock's rounding does not shift the 90.000 s by a millisecond."""
+    """However large the clocks' numbers, rounding does not shift the 90.000 s by a millisecond."""
     end = noted + milliseconds * MILLISECOND
     held = hold(oauth(end), now=noted, boot_now=boot)
     for left, expected in ((90_001, False), (90_000, True)):
@@ -210,7 +210,7 @@ def test_without_the_boot_clocks_word_the_wall_clock_decides() -> None:
     access=tokens,
 )
 def test_due_time_is_monotone(
-    end: datetime, other_end: datetime, boot: float, passed: float, more: float, step: float, access: str
+    *, end: datetime, other_end: datetime, boot: float, passed: float, more: float, step: float, access: str
 ) -> None:
     """It comes nearer as time passes, whatever the wall clock does; and a later end is never due earlier."""
     assume(end <= other_end)

@@ -134,7 +134,9 @@ def test_a_flight_starts_only_into_refreshing_and_from_outside_it() -> None:
     starting = {(phase, result.phase) for phase, _, result in ALL_STEPS if Effect.START_FLIGHT in result.effects}
     assert starting == {(Phase.READY, Phase.REFRESHING), (Phase.BACKOFF, Phase.REFRESHING)}
     entering = {
-        result for phase, _, result in ALL_STEPS if result.phase is Phase.REFRESHING and phase is not Phase.REFRESHING
+        result
+        for phase, _, result in ALL_STEPS
+        if result.phase is Phase.REFRESHING and phase is not Phase.REFRESHING
     }
     assert all(Effect.START_FLIGHT in result.effects for result in entering)
 
@@ -212,7 +214,9 @@ def test_the_diagram_shows_every_step_that_does_something() -> None:
 
 def test_the_documented_diagram_is_the_tables() -> None:
     """docs/lifecycle.md shows ``lifecycle.diagram()``; after a change of the table paste its output there."""
-    fenced = re.findall(r"^```mermaid\n(.*?)\n```$", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    fenced = re.findall(
+        r"^```mermaid\n(.*?)\n```$", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
     assert fenced == [diagram()]
 
 

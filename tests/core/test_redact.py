@@ -25,7 +25,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
         "disk-encryption and task-scheduler, risk-assessment",
         "unsupported_grant_type_for_this_client_registration",
         "CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS",
-        "refreshTokenExpiresAt/organizationRateLimitTier/subscriptionType",
+        "refreshTokenLifetime/organizationRateLimit/subscriptionType",
         "/home/alice/projects/something/deep/path/credentials.json",
         "/Users/alice/Library/ApplicationSupport/tokenward/credentials",
         "~/.local/state/tokenward/families/",
@@ -34,6 +34,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
         "https://sk.wikipedia.org/wiki/OAuth",
         "http://127.0.0.1:8080/oauth/token",
         "https://a1b2c3d4e5f6a7b8.eu-west-1.cloud.example.com, said the server",
+        f"/{'w' * 24}/{'word' * 6}",
         "anthropic:user@example.com",
         "claude-sonnet-4-5-20250929",
         "HTTP 503 with text/html; charset=utf-8 instead of JSON",
@@ -63,6 +64,8 @@ def test_words_paths_and_hosts_stay_readable(text: str) -> None:
         (f"https://alice:{HEX_KEY}@host.example/", "https://alice:[masked]@host.example/"),
         (f"https://{HEX_KEY}@host.example/", "https:[masked]@host.example/"),
         ("https://sk-ant-oat01-abcdefgh/", "https://[masked]"),
+        (f"/{'w' * 25}/word", f"/{'w' * 25}/word"),
+        (f"/{'w' * 25}/words", "[masked]"),
         ("A" * 32, "[masked]"),
         ("a" * 4096, "[masked]"),
         ("1" * 32, "[masked]"),
@@ -73,8 +76,7 @@ def test_tokens_are_masked(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
-@LAW
-@settings(max_examples=2000)
+@settings(LAW, max_examples=2000)
 @given(seed=st.integers(), size=st.integers(min_value=24, max_value=64))
 def test_no_random_token_of_32_characters_is_shown(seed: int, size: int) -> None:
     """Hexadecimal, base64 and its URL-safe form, of 192 bits and more, in the midst of a message."""

@@ -49,7 +49,11 @@ ANY = Selector("anthropic")
         (Selector("anthropic", tier="max"), candidate("a", tier="pro"), False),
         (Selector("anthropic", tier="max"), candidate("a"), False),
         (ANY, candidate("a", tier="max"), True),
-        (Selector("anthropic", profile="anthropic:a", kinds=KEY_KINDS, tier="max"), candidate("a", tier="max"), False),
+        (
+            Selector("anthropic", profile="anthropic:a", kinds=KEY_KINDS, tier="max"),
+            candidate("a", tier="max"),
+            False,
+        ),
     ],
 )
 def test_who_may_answer(selector: Selector, offered: Candidate, *, admitted: bool) -> None:
@@ -59,7 +63,7 @@ def test_who_may_answer(selector: Selector, offered: Candidate, *, admitted: boo
 
 def test_every_kind_is_a_key_or_comes_from_oauth() -> None:
     """``auth_method`` leaves no kind out and names none twice."""
-    assert OAUTH_KINDS | KEY_KINDS == set(Kind)
+    assert set(Kind) == OAUTH_KINDS | KEY_KINDS
     assert not OAUTH_KINDS & KEY_KINDS
 
 

@@ -52,7 +52,7 @@ class TestSources:
                 daemon.call("token.get")
             assert refusal.value.code == -32001
             StoredLogin(own_home).write(login)
-            announced = events.wait_for("rotated", profile=CLAUDE_PROFILE)
+            announced = events.wait_for("appeared", profile=CLAUDE_PROFILE)
             answer = daemon.call("token.get")
         assert (answer["token"], answer["generation"]) == (login.access_token, announced["generation"])
 
@@ -98,6 +98,19 @@ class TestSources:
         with DaemonProcess(own_home, env={"ANTHROPIC_API_KEY": "sk-ant-api03-other"}) as daemon:
             assert daemon.call("token.get")["token"] == "sk-ant-api03-other"
             assert daemon.call("profile.get", profile=CLAUDE_PROFILE)["unusable"] == "expired"
+
+    def test_without_claude_code_its_login_is_only_watched(self, own_home: Path, sandbox: Sandbox) -> None:
+        """By default, with no `claude` on PATH: nothing is refreshed, and `status` says how to consent to it."""
+        login = sandbox.issue(ttl_seconds=50)
+        StoredLogin(own_home).write(login)
+        config = f'[providers.anthropic]\ntoken_endpoint = "{sandbox.token_endpoint}"\n'
+        with DaemonProcess(own_home, config=config) as daemon:
+            answer = daemon.call("token.get", min_valid=600)
+            shown = daemon.call("profile.get", profile=CLAUDE_PROFILE)
+        assert (answer["token"], answer["degraded"]) == (login.access_token, "short")
+        assert shown["refresh"] == "watch"
+        assert 'refresh = "direct"' in shown["note"]
+        assert sandbox.requests == ()
 
 
 class TestConfiguration:

@@ -183,7 +183,7 @@ class TestCrash:
 
     def test_a_sealed_answer_never_replaces_a_newer_login(self, own_home: Path, sandbox: Sandbox) -> None:
         """Somebody logged in again before the next daemon came: that login is served and stays."""
-        stored, before = stored_when_due(own_home, sandbox)
+        stored, _ = stored_when_due(own_home, sandbox)
         write_lock = stored.path.with_name(".storage-write.lock")
         write_lock.mkdir()
         with DaemonProcess(own_home, config=direct(sandbox.token_endpoint)) as daemon:
@@ -196,4 +196,24 @@ class TestCrash:
             assert daemon.call("token.get")["token"] == newer.access_token
             assert daemon.terminate() == 0
         assert stored.access == newer.access_token
+        assert sandbox.statistics().token_requests == 1
+
+    def test_what_is_unsaved_survives_a_crash(self, own_home: Path, sandbox: Sandbox) -> None:
+        """The next daemon serves it at once, unsaved as it is, and writes it by hand when the fault has ended."""
+        stored, before = stored_when_due(own_home, sandbox)
+        obstacle = stored.path.with_name(".storage-write.lock")
+        obstacle.touch()  # where a directory is to be made, so that no write is ever begun
+        with DaemonProcess(own_home, config=direct(sandbox.token_endpoint)) as daemon:
+            token = daemon.call("token.get", min_valid=600)["token"]
+            assert sandbox.liveness(token) == "live"
+            assert stored.access == before.access_token
+            daemon.kill()
+            daemon.start()
+            daemon.wait_for("profile.get", lambda shown: shown["phase"] == "unsaved", profile=CLAUDE_PROFILE)
+            answer = daemon.call("token.get", min_valid=600)
+            assert (answer["token"], answer["degraded"]) == (token, "unsaved")
+            assert stored.access == before.access_token
+            obstacle.unlink()
+            assert daemon.call("profile.refresh", profile=CLAUDE_PROFILE)["phase"] == "ready"
+            assert stored.access == token
         assert sandbox.statistics().token_requests == 1

@@ -1,38 +1,39 @@
-"""The daemon on disks that are full or read-only, for real: no refresh token is spent that could not be replaced."""
+"""The daemon on disks that are full or read-only, for real: nothing is spent that could not be replaced."""
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, direct
+from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, RpcError, direct
 from e2e.stored_login import StoredLogin
 from tokenward.sandbox import HOLD_AFTER, Sandbox
 
 DUE = 50.0
 """Seconds of life that are less than the margin: a refresh is due."""
+HOUR = 3600.0
 SMALL_DISK = "2m"  # two reservations of the journal fit
 
 pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or os.geteuid() != 0 or shutil.which("mount") is None,
+    not sys.platform.startswith("linux") or os.geteuid() != 0,
     reason="mounts need root: NO DAEMON IS TESTED ON A FULL OR READ-ONLY DISK",
 )
 
 
-def mount(*words: str | Path) -> None:
-    """Run mount(8); skip where a container forbids it."""
-    done = subprocess.run(["mount", *words], check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"mounting is not permitted: NO DAEMON IS TESTED ON A FULL OR READ-ONLY DISK: {done.stderr}")
-
-
-def unmount(path: Path) -> None:
-    """Take the topmost mount off, even if somebody still has a file open there."""
-    subprocess.run(["umount", "--lazy", path], check=True)
+@contextmanager
+def mounted(target: Path, *words: str) -> Iterator[Callable[[], None]]:
+    """Mount something on a directory; what is yielded takes it off again, at the latest at the end."""
+    made = subprocess.run(["mount", *words, str(target)], check=False, capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"this root may not mount: {made.stderr.strip()}")
+    with ExitStack() as mounts:
+        # Lazily: a daemon that is on its way out may still have a file open there.
+        mounts.callback(subprocess.run, ["umount", "--lazy", str(target)], check=True)
+        yield mounts.close
 
 
 @pytest.fixture
@@ -40,28 +41,103 @@ def small_home(tmp_path: Path) -> Iterator[Path]:
     """A home directory that is a disk of its own, and a small one."""
     home = tmp_path / "small"
     home.mkdir()
-    mount("-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=700", "tmpfs", home)
-    try:
+    with mounted(home, "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=700", "tmpfs"):
         yield home
-    finally:
-        unmount(home)
+
+
+def read_only(directory: Path) -> AbstractContextManager[Callable[[], None]]:
+    """Make a directory read-only for whoever enters it by its path from now on."""
+    return mounted(directory, "--bind", "-o", "ro", str(directory))
 
 
 def fill(directory: Path) -> Path:
-    """Take all room that is left, and return the file that has it."""
+    """Take all room that is left on a disk, and return the file that has it."""
     ballast = directory / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return ballast
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
 
 
-def test_nothing_is_spent_on_a_full_disk(small_home: Path, sandbox: Sandbox) -> None:
-    """Without room for the answer there is no request; the old token is served, and room brings the refresh."""
-    login = sandbox.issue(ttl_seconds=DUE)
-    stored = StoredLogin(small_home)
-    stored.write(login)
-    with DaemonProcess(small_home, config=direct(sandbox.token_endpoint)) as daemon:
-        pass
+class TestFullDisk:
+    """Home, journal and login on one disk that is full."""
+
+    def test_nothing_is_spent_without_room_for_the_answer(self, small_home: Path, sandbox: Sandbox) -> None:
+        """No request goes out, the old token is served, and with room again the refresh is made."""
+        login = sandbox.issue(ttl_seconds=HOUR)
+        stored = StoredLogin(small_home)
+        stored.write(login)
+        with DaemonProcess(small_home, config=direct(sandbox.token_endpoint)) as daemon:
+            ballast = fill(small_home)
+            with pytest.raises(RpcError, match="No space left") as refusal:
+                daemon.call("profile.refresh", profile=CLAUDE_PROFILE)
+            assert refusal.value.data["type"] == "RefreshFailed"
+            answer = daemon.call("token.get")
+            assert answer["token"] == login.access_token
+            assert sandbox.requests == ()
+            assert stored.access == login.access_token
+            ballast.unlink()
+            daemon.call("profile.refresh", profile=CLAUDE_PROFILE)
+            assert daemon.call("token.get")["token"] == stored.access != login.access_token
+        assert sandbox.statistics().token_requests == 1
+
+    def test_room_taken_while_the_request_is_out_does_no_harm(self, small_home: Path, sandbox: Sandbox) -> None:
+        """What the answer needs was reserved before the token was sent."""
+        stored = StoredLogin(small_home)
+        stored.write(sandbox.issue(ttl_seconds=DUE))
+        sandbox.faults.next("token", HOLD_AFTER)
+        with DaemonProcess(small_home, config=direct(sandbox.token_endpoint)) as daemon:
+            assert sandbox.faults.wait_held()
+            fill(small_home)
+            sandbox.faults.release()
+            answer = daemon.call("token.get", min_valid=600)
+            assert (answer["token"], answer["degraded"]) == (stored.access, None)
+        assert sandbox.liveness(stored.access) == "live"
+
+
+class TestReadOnlyDirectory:
+    """The directory of Claude Code's login cannot be written."""
+
+    def test_nothing_is_spent_that_could_not_be_replaced(self, own_home: Path, sandbox: Sandbox) -> None:
+        """Read-only before: no request, the old token with the reason, and a refresh when it is writable again."""
+        login = sandbox.issue(ttl_seconds=DUE)
+        stored = StoredLogin(own_home)
+        stored.write(login)
+        with (
+            read_only(stored.path.parent) as end_it,
+            DaemonProcess(own_home, config=direct(sandbox.token_endpoint)) as daemon,
+        ):
+            answer = daemon.call("token.get", min_valid=600)
+            assert (answer["token"], answer["degraded"]) == (login.access_token, "refresh_failing")
+            shown = daemon.call("profile.get", profile=CLAUDE_PROFILE)
+            assert "Read-only file system" in shown["last_failure"]["reason"]
+            assert sandbox.requests == ()
+            end_it()
+            daemon.call("profile.refresh", profile=CLAUDE_PROFILE)
+            assert daemon.call("token.get")["token"] == stored.access != login.access_token
+        assert sandbox.statistics().token_requests == 1
+
+    def test_an_answer_that_cannot_be_written_is_served_and_written_later(
+        self, own_home: Path, sandbox: Sandbox
+    ) -> None:
+        """Read-only since the request: `unsaved`, and `saved` by itself when the fault ends."""
+        before = sandbox.issue(ttl_seconds=DUE)
+        stored = StoredLogin(own_home)
+        stored.write(before)
+        sandbox.faults.next("token", HOLD_AFTER)
+        daemon = DaemonProcess(own_home, config=direct(sandbox.token_endpoint))
+        with daemon, daemon.subscribe() as events, ExitStack() as mounts:
+            assert sandbox.faults.wait_held()
+            end_it = mounts.enter_context(read_only(stored.path.parent))
+            sandbox.faults.release()
+            answer = daemon.call("token.get", min_valid=600)
+            assert answer["degraded"] == "unsaved"
+            assert sandbox.liveness(answer["token"]) == "live"
+            assert daemon.call("profile.get", profile=CLAUDE_PROFILE)["degraded"] == "unsaved"
+            assert stored.access == before.access_token
+            end_it()
+            assert events.wait_for("saved")["generation"] == answer["generation"]
+            assert "unsaved" in [event["type"] for event in events.seen]
+            assert stored.access == answer["token"]
+            assert daemon.call("token.get", min_valid=600)["degraded"] is None
+        assert sandbox.statistics().token_requests == 1

@@ -107,6 +107,11 @@ class UserManager:
         self._process: subprocess.Popen[bytes] | None = None
         self._target = 0
 
+    @property
+    def pid(self) -> int:
+        """The manager's process id, as the test sees it."""
+        return self._target
+
     def __enter__(self) -> Self:
         """Start it.
 
@@ -166,6 +171,21 @@ class UserManager:
     def property(self, unit: str, name: str) -> str:
         """One property of a unit, as ``systemctl show`` tells it."""
         return self.systemctl("show", "--value", f"--property={name}", unit)
+
+    def main_pid(self, unit: str) -> int:
+        """The main process of a running service, by its id as the test sees it.
+
+        Raises:
+            LookupError: if the service has none.
+        """
+        inside = self.property(unit, "MainPID")
+        control_group = self._cgroup / self.property(unit, "ControlGroup").lstrip("/")
+        for pid in (control_group / "cgroup.procs").read_text().split():
+            status = Path(f"/proc/{pid}/status").read_text().splitlines()
+            ids = next(line.split()[1:] for line in status if line.startswith("NSpid:"))
+            if ids[-1] == inside:
+                return int(pid)
+        raise LookupError(f"{unit} has no main process\n{self.log(unit)}")
 
     def wait_for(self, unit: str, name: str, value: str, *, timeout: float = 30.0) -> None:
         """Wait until a property of a unit has a value.

@@ -93,7 +93,7 @@ def _hand_over(supervisor: Supervisor, *, now: bool) -> int:
         return 0
     started = supervisor.start()
     if not started.ok:
-        return _fail(f"the daemon was not started: {started.text}", "see what it said: tokenward service status")
+        return _fail(f"the daemon was not started: {started.text}", f"see what it said: {supervisor.messages}")
     print("started")
     print(supervisor.afterthought)
     return 0

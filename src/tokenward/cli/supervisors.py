@@ -76,6 +76,10 @@ class Supervisor(Protocol):
     def afterthought(self) -> str:
         """A line worth knowing after an installation."""
 
+    @property
+    def messages(self) -> str:
+        """What a person types to read what the daemon said."""
+
     def render(self, file: UnitFile, *, python: Path, claude: Path | None) -> str:
         """A file's text for this installation."""
 
@@ -108,6 +112,7 @@ class Systemd:
     afterthought: str = field(
         default="to keep it running while you are logged out: loginctl enable-linger", init=False
     )
+    messages: str = field(default="journalctl --user --unit tokenward.service", init=False)
 
     @property
     def files(self) -> Sequence[UnitFile]:
@@ -169,6 +174,7 @@ class Launchd:
     environ: Mapping[str, str]
     uid: int
     afterthought: str = field(default="its messages go to ~/Library/Logs/tokenward.log", init=False)
+    messages: str = field(default="tail ~/Library/Logs/tokenward.log", init=False)
 
     @property
     def files(self) -> Sequence[UnitFile]:

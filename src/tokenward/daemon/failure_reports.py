@@ -41,6 +41,6 @@ async def take(keeper: Keeper, params: ReportParams) -> ReportResult:
         return ReportResult(failure=AUTH, action="wait", retry_after=bucket.details.get("retry_after"))
     if renewed:
         return ReportResult(failure=AUTH, action="retry")
-    if keeper.phase is Phase.BACKOFF:
+    if keeper.phase in {Phase.BACKOFF, Phase.UNSAVED}:
         return ReportResult(failure=AUTH, action="wait", retry_after=keeper.retry_in())
     return ReportResult(failure=AUTH, action="login")

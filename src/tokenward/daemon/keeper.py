@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from logging import getLogger
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import CapacityLimiter
@@ -49,6 +49,9 @@ from tokenward.daemon.transaction import (
 )
 from tokenward.errors import TokenwardError
 from tokenward.ports import Clock, Entropy, Place
+
+if TYPE_CHECKING:
+    from tokenward.daemon.answers import EncodedAnswer
 
 log = getLogger(__name__)
 
@@ -122,8 +125,12 @@ class Keeper:
         self.last_refresh: datetime | None = None
         self.next_attempt: datetime | None = None
         self._around = around
+        self.encoded: dict[str | None, EncodedAnswer] = {}
+        """Answers made of the value held, by why they are degraded; they go with it."""
         self._pending: SaveFailed | None = None
         self._flight: anyio.Event | None = None
+        self._flown: Held | None = None
+        self._published = False
 
     # What callers see
 
@@ -213,10 +220,12 @@ class Keeper:
             TokenwardError: if it cannot be done, or failed.
         """
         await self.reconcile()
-        before = self.credential
-        if before is None or not self._standing().refreshable:
+        before, unsaved, dead = self.credential, self.phase is Phase.UNSAVED, self.phase is Phase.LOGIN_REQUIRED
+        if before is None or dead or not self._standing().refreshable:
             raise refusals.cannot_refresh(self)
         await self._fly(forced=True)
+        if unsaved and self.phase is Phase.READY:
+            return
         if self.credential == before or self.phase is Phase.LOGIN_REQUIRED:
             raise self.refusal(
                 Refusal.LOGIN_REQUIRED if self.phase is Phase.LOGIN_REQUIRED else Refusal.REFRESH_FAILING
@@ -242,9 +251,16 @@ class Keeper:
             self._apply(Event.REJECTED)
 
     async def accept(self, credential: Credential) -> None:
-        """A person put this value into the place: it is news even if we saw it replaced once."""
+        """A person put this value into the place: it is news whatever we held or saw replaced before."""
         self.lookout.reinstate(credential.generation)
         await self.reconcile()
+        if not self._holds(credential):
+            await self.settle()
+        if not self._holds(credential) and not self.lookout.is_over(credential):
+            self._take(credential)
+
+    def _holds(self, credential: Credential) -> bool:
+        return self.credential is not None and self.credential.generation == credential.generation
 
     # What wakes it
 
@@ -253,12 +269,9 @@ class Keeper:
 
         While our own transaction is at work its file is not read: a value is seen when it is durable (I2).
         """
-        if self._flight is not None and self.refresher is not None and self.refresher.mode == "direct":
-            return
-        judged, reading = await self.lookout.look(self.credential)
+        judged, reading = await self.lookout.look(lambda: self.credential, at_work=self._is_writing)
         if judged is News.NEW_CREDENTIAL and isinstance(reading, Found):
-            self._hold(reading.credential)
-            self._apply(Event.LOADED)
+            self._take(reading.credential)
         elif judged is News.NEW_DETAILS and isinstance(reading, Found):
             self._hold(reading.credential)
             self.reschedule()
@@ -268,11 +281,22 @@ class Keeper:
             moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
             self._around.alarm.at(f"absence:{self.profile.id}", moment, self._check_absence)
 
+    def _is_writing(self) -> bool:
+        return self._flight is not None and self.refresher is not None and self.refresher.mode == "direct"
+
+    def _take(self, credential: Credential) -> None:
+        """New material: what failed before has nothing to do with it."""
+        self._hold(credential)
+        self.attempts.succeeded()
+        self._apply(Event.LOADED)
+
     def _check_absence(self) -> None:
         self._around.spawn(self.reconcile)
 
     def refresh_if_due(self) -> None:
         """Start what time asks for, if anything; harmless at any time."""
+        if self._flight is not None:
+            return
         match self.phase:
             case Phase.READY if self.held is not None and self._is_due(self.held):
                 self._apply(Event.DUE)
@@ -336,6 +360,7 @@ class Keeper:
                     result = Failed(Cause.UNAVAILABLE, f"a defect of tokenward ({type(error).__name__})")
                 self._flight = None
                 self._land(result)
+                self.lookout.look_again()
             finally:
                 self._flight = None
                 ended.set()
@@ -345,6 +370,7 @@ class Keeper:
     async def _refresh(self) -> FlightResult:
         assert self.refresher is not None  # noqa: S101 - never due without one
         assert self.held is not None  # noqa: S101 - as above
+        self._flown = self.held
         return await self.refresher.refresh(self.held.credential, self.left() or 0.0)
 
     async def _save(self) -> FlightResult:
@@ -377,18 +403,28 @@ class Keeper:
                 event = Event.SAVE_FAILED if saving else Event.FAILED
                 self._land_failure(cause, reason, retry_after, event)
             case _:
-                self._land_failure(Cause.SOURCE_GONE, "its place went back to a spent value", None, Event.FAILED)
+                event = Event.SAVE_FAILED if saving else Event.FAILED
+                self._land_failure(Cause.SOURCE_GONE, "its place went back to a spent value", None, event)
 
     def _land_value(self, credential: Credential, event: Event) -> None:
-        before = self.credential
+        futile = event is Event.REFRESHED and not self._lengthens_life(credential)
         self._hold(credential)
         self._pending = None
         self.last_refresh = self._around.clock.wall()
-        if event is Event.REFRESHED and before is not None and not lengthens_life(before, credential):
+        if futile:
             self._land_failure(Cause.NO_LONGER_LIFE, "the refresh did not lengthen life", None, Event.FUTILE)
             return
         self.attempts.succeeded()
         self._apply(event)
+
+    def _lengthens_life(self, credential: Credential) -> bool:
+        """Compared by what is left now on both clocks: a wall clock that was set back makes no refresh futile."""
+        if self._flown is None:
+            return True
+        now = self._around.clock.wall()
+        left = freshness.remaining(self._flown, now=now, boot_now=self._around.clock.boottime())
+        end = freshness.later(now, left) if math.isfinite(left) else None
+        return lengthens_life(replace(self._flown.credential, expires_at=end), credential)
 
     def _land_failure(self, cause: str, reason: str, retry_after: float | None, event: Event) -> None:
         closed = self.refresher.closed_for() if self.refresher is not None else 0.0
@@ -400,6 +436,7 @@ class Keeper:
         known = self.credential
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
+            self.encoded.clear()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)
         clock = self._around.clock
@@ -427,7 +464,12 @@ class Keeper:
                 self.next_attempt = None
                 self._around.alarm.cancel(self.profile.id)
             case Effect.DROP:
-                self.held, self._pending, self.lookout.absent_since = None, None, None
+                self.held, self._pending, self._flown, self.lookout.absent_since = None, None, None, None
+                self.encoded.clear()
+                self._published = False
+            case Effect.PUBLISH if not self._published:
+                self._published = True
+                self._announce(effect, as_type="appeared")
             case _:
                 self._announce(effect)
 
@@ -445,11 +487,11 @@ class Keeper:
         self.next_attempt = freshness.later(self._around.clock.wall(), seconds)
         self._around.alarm.at(self.profile.id, self.next_attempt, self.on_alarm)
 
-    def _announce(self, effect: Effect) -> None:
+    def _announce(self, effect: Effect, *, as_type: str | None = None) -> None:
         credential = self.credential
         detail = self.attempts.failure.reason if self.attempts.failure is not None else ""
         self._around.hub.announce(
-            _EVENT_TYPES[effect],
+            as_type or _EVENT_TYPES[effect],
             profile=self.profile.id,
             generation=credential.generation if credential is not None else None,
             detail=detail,
@@ -477,7 +519,8 @@ class Keeper:
         if not family.acquire(0.0, wait=lambda _: None, monotonic=lambda: 0.0):
             return False
         try:
-            return not family.state.finished or family.state.spent
+            answered = family.state.generation not in {None, self.credential.generation}
+            return not family.state.finished or answered
         finally:
             family.release()
 

@@ -8,12 +8,13 @@ Rules:
 - Events and timers are hints; one stat, compared with the last, is the truth.
 - A reading counts only if the place was the same before and after it.
 - A generation that this daemon saw replaced is never news again.
+- A reading that met our own transaction at work is forgotten: what it saw may not be durable yet (design I2).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 
 import anyio
@@ -57,6 +58,10 @@ class Lookout:
         """Note that a value is over: it is never news again."""
         self._replaced.append(generation)
 
+    def look_again(self) -> None:
+        """Take the place for changed: something was seen there while it could not be acted upon."""
+        self._looked = False
+
     def reinstate(self, generation: str) -> None:
         """A person brought this value back: forget that it was replaced."""
         while generation in self._replaced:
@@ -66,17 +71,23 @@ class Lookout:
         """Whether this value is known to have been replaced."""
         return credential.generation in self._replaced
 
-    async def look(self, held: Credential | None) -> tuple[News, Reading | None]:
+    async def look(
+        self, held: Callable[[], Credential | None], *, at_work: Callable[[], bool]
+    ) -> tuple[News, Reading | None]:
         """Read the place if it changed, and judge what is there.
 
         Args:
-            held: the value that we hold.
+            held: the value that we hold, asked for when the reading is done.
+            at_work: whether a transaction of our own is writing there.
         """
         async with self._lock:
-            if not self.changed() and self.absent_since is None:
+            if at_work() or (not self.changed() and self.absent_since is None):
                 return News.NOTHING, None
             reading = await self._read()
-        return self._judge(reading, held), reading
+            if at_work():
+                self._looked = False
+                return News.NOTHING, None
+        return self._judge(reading, held()), reading
 
     async def _read(self) -> Reading:
         for _ in range(READINGS):
@@ -97,4 +108,11 @@ class Lookout:
         if isinstance(reading, Found) and self.is_over(reading.credential):
             self.trouble = "it holds a value that was replaced already"
             return News.NOTHING
-        return news(reading, held, absent_since=self.absent_since, now=now)
+        verdict = news(reading, held, absent_since=self.absent_since, now=now)
+        if verdict is News.NOTHING and isinstance(reading, Found) and not _is_same(reading.credential, held):
+            self._looked = False  # it is worse than what we hold, and may be news when that has ended
+        return verdict
+
+
+def _is_same(found: Credential, held: Credential | None) -> bool:
+    return held is not None and found.generation == held.generation

@@ -29,6 +29,7 @@ from tokenward.daemon.transaction import (
     Failed,
     FlightResult,
     Refreshed,
+    Rejected,
     SaveFailed,
     Transaction,
 )
@@ -115,10 +116,13 @@ class DirectRefresher:
         return result
 
     def _tell_gate(self, result: FlightResult) -> None:
-        if isinstance(result, Failed) and result.cause in _ENDPOINT_TROUBLE:
-            self._gate.failed(result.retry_after if result.cause is Cause.UNAVAILABLE else None)
-        elif isinstance(result, Refreshed | SaveFailed):
+        if isinstance(result, Refreshed | SaveFailed | Rejected):
             self._gate.succeeded()
+        elif isinstance(result, Failed) and result.cause in _ENDPOINT_TROUBLE:
+            if result.cause is Cause.UNAVAILABLE:
+                self._gate.failed(result.retry_after)
+            elif result.retry_after is None:  # else nothing was sent, because of an earlier silence
+                self._gate.failed(None)
 
     async def save(self, pending: SaveFailed) -> FlightResult:
         """Write what is unsaved; shielded like a refresh."""
@@ -137,7 +141,6 @@ class DelegateRefresher:
         families: the families' directory.
         clock: the machine's clocks.
         limiter: the flights' worker threads.
-        wait: sleeps for so many seconds, in a worker thread.
     """
 
     mode: Literal["delegate"] = "delegate"
@@ -214,6 +217,8 @@ class DelegateRefresher:
         if not isinstance(reading, Found) or reading.credential.generation == held.generation:
             return None
         found = reading.credential
+        if not found.refreshable:
+            return None
         if found.expires_at is None:
             return Adopted(found)
         life = (found.expires_at - self._clock.wall()).total_seconds()

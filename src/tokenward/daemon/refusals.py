@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from tokenward.core.credential import Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
 from tokenward.errors import (
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
 
 CLAUDE_CODE = "claude-code"
+WRITTEN_DOWN = frozenset({"environment", "config"})
+"""Sources that a person edits, and no command."""
 
 
 def login_command(keeper: Keeper) -> str:
     """The command by which a person renews this login."""
     if keeper.profile.source == CLAUDE_CODE:
         return "claude auth login"
-    return f"tokenward add {keeper.profile.id} --oauth"
+    kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
+    return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}"
 
 
 def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) -> TokenwardError:
@@ -52,9 +56,9 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 hint=f"log in with: {command}; looked at {keeper.place.description}",
             )
         case Refusal.LOGIN_REQUIRED:
-            return LoginRequired(
-                _refresh_failed(keeper, reason), hint=f"log in again with: {command}", command=command
-            )
+            static = keeper.credential is not None and not keeper.credential.refreshable
+            cause = f"{profile} was refused: {reason}" if static else _refresh_failed(keeper, reason)
+            return LoginRequired(cause, hint=_login_hint(keeper, command), command=command)
         case Refusal.EXPIRED:
             return _expired(keeper, command)
         case Refusal.EXCLUDED:
@@ -74,6 +78,12 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 hint=f"{when}if it does not recover, log in again with: {command}",
                 retry_after=wait,
             )
+
+
+def _login_hint(keeper: Keeper, command: str) -> str:
+    if keeper.profile.source in WRITTEN_DOWN:
+        return f"put a new one into {keeper.place.description}"
+    return f"log in again with: {command}"
 
 
 def _refresh_failed(keeper: Keeper, reason: str) -> str:

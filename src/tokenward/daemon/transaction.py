@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum, auto
+from logging import getLogger
 from pathlib import Path
 
 from tokenward.core.credential import Credential, Secret, family_of, to_unix_milliseconds
@@ -38,6 +39,7 @@ from tokenward.core.grants import (
     NotSent,
     RefreshOutcome,
     Unavailable,
+    lengthens_life,
     renewed,
 )
 from tokenward.core.reading import Blanked, Found, Reading, Unreadable
@@ -46,6 +48,8 @@ from tokenward.disk.family_file import FamilyFile, Mark, Outcome
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.errors import StoreUnavailable
 from tokenward.ports import Clock, HeldLocks, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
+
+log = getLogger(__name__)
 
 LOCK_PATIENCE_SECONDS = 12.0
 """How long a flight waits for a family or for foreign locks: a little more than Claude Code's own 9 s, and with
@@ -203,15 +207,15 @@ class Transaction:
             yield None
             return
         try:
+            for lock in family.state.orphaned_locks:
+                remove_if_unchanged(lock)
             yield family
         finally:
-            family.release()
+            _give_back(family.release)
 
     def _locked_refresh(self, family: FamilyFile, held: Credential) -> FlightResult:
-        for lock in family.state.orphaned_locks:
-            remove_if_unchanged(lock)
-        if family.state.spent:
-            return self._finish_predecessor(family, held)
+        if family.state.spent and (done := self._finish_predecessor(family, held)) is not None:
+            return done
         if (early := self._unless_current(family, held)) is not None:
             return early
         if (wait := self._replay_forbidden_for(family, held)) is not None:
@@ -228,7 +232,7 @@ class Transaction:
                 return early
             return self._spend(family, held, locks)
         finally:
-            locks.release()
+            _give_back(locks.release)
 
     def _unless_current(self, family: FamilyFile, held: Credential) -> Adopted | Failed | None:
         """Read the place again: anything but the value we hold ends the flight before it spends anything."""
@@ -240,7 +244,7 @@ class Transaction:
                 return Failed(Cause.SOURCE_GONE, "its place holds a token without a refresh token now")
             case Found(credential):
                 if not family.state.finished:
-                    family.record_outcome(Outcome.ADOPTED)
+                    self._note(family, Outcome.ADOPTED)
                 return Adopted(credential)
             case _:
                 return _not_there(reading)
@@ -251,11 +255,16 @@ class Transaction:
         if since is None:
             return None
         now = self.clock.wall()
-        if to_unix_milliseconds(now) - since <= self.reuse_grace * 1000:
-            return None
-        if held.expires_at is None or held.expires_at <= now:
+        if self._may_replay(family) or held.expires_at is None or held.expires_at <= now:
             return None
         return (held.expires_at - now).total_seconds()
+
+    def _may_replay(self, family: FamilyFile) -> bool:
+        """Whether the provider would honour once more a token whose first answer was lost (section 4.10)."""
+        since = family.state.uncertain_since_ms
+        if since is None or family.state.replayed or self.reuse_grace <= 0:
+            return False
+        return 0 <= to_unix_milliseconds(self.clock.wall()) - since <= self.reuse_grace * 1000
 
     def _spend(self, family: FamilyFile, held: Credential, locks: HeldLocks) -> FlightResult:
         """Prove that the answer can be kept, then send; ``held`` is known to be what the place holds."""
@@ -266,13 +275,13 @@ class Transaction:
             return Failed(Cause.UNWRITABLE, f"{self.place.description}: {_why(error)}")
         try:
             family.begin(self._mark(held, locks))
-            outcome, requested_at = self._send(family, held.refresh)
+            outcome, requested_at = self._send(family, held, held.refresh, locks)
             if isinstance(outcome, Granted):
                 new = renewed(held, outcome, requested_at=requested_at)
                 return self._keep(family, writer, locks, sent=held.generation, new=new)
             return self._without_grant(family, held, outcome)
         finally:
-            writer.discard()
+            _give_back(writer.discard)
 
     def _mark(self, held: Credential, locks: HeldLocks) -> Mark:
         return Mark(
@@ -283,15 +292,17 @@ class Transaction:
             locks=tuple(locks.identities),
         )
 
-    def _send(self, family: FamilyFile, refresh: Secret) -> tuple[RefreshOutcome, datetime]:
-        """Send; where the provider allows it, send once more what was not answered (section 4.10)."""
+    def _send(
+        self, family: FamilyFile, held: Credential, refresh: Secret, locks: HeldLocks
+    ) -> tuple[RefreshOutcome, datetime]:
+        """Send; where the provider allows it, send once more what was not answered, under a mark of its own."""
         requested_at = self.clock.wall()
         outcome = self.post(refresh)
-        since = family.state.uncertain_since_ms or 0
-        in_grace = to_unix_milliseconds(self.clock.wall()) - since <= self.reuse_grace * 1000
-        if isinstance(outcome, Ambiguous) and self.reuse_grace > 0 and in_grace:
-            requested_at = self.clock.wall()
-            outcome = self.post(refresh)
+        if isinstance(outcome, Ambiguous) and self._may_replay(family):
+            with suppress(OSError):
+                family.begin(self._mark(held, locks))
+                requested_at = self.clock.wall()
+                outcome = self.post(refresh)
         return outcome, requested_at
 
     def _keep(
@@ -300,7 +311,7 @@ class Transaction:
         """Seal the answer, then write it to its place; from here on nothing may raise."""
         sealed = self._seal(family, new)
         pending = SaveFailed(new, sent, family.name, sealed, "")
-        locks_lost = not locks.still_owned()
+        locks_lost = _are_lost(locks)
         try:
             swapped = writer.commit(sent, new)
         except Exception as error:  # noqa: BLE001 - whatever it is, the new value must go on living
@@ -335,7 +346,8 @@ class Transaction:
         try:
             sealed = self.sealer.seal(to_record(new), family.name.encode())
             family.record_answer(sealed, generation=new.generation)
-        except (OSError, StoreUnavailable):
+        except Exception as error:  # noqa: BLE001 - as in _keep
+            log.warning("the answer for %s could not be sealed: %s", self.profile, type(error).__name__)
             return False
         return True
 
@@ -350,15 +362,21 @@ class Transaction:
                 return self._after_commit(family, pending, writer.commit(pending.sent, pending.credential))
             finally:
                 writer.discard()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as in _keep
             return self._unsaved(family, pending, f"{self.place.description}: {_why(error)}")
         finally:
-            locks.release()
+            _give_back(locks.release)
 
-    def _finish_predecessor(self, family: FamilyFile, held: Credential) -> FlightResult:
-        """The token was spent and answered already: by a process that died, or for another place."""
+    def _finish_predecessor(self, family: FamilyFile, held: Credential) -> FlightResult | None:
+        """The token was answered already: to a process that died, for another place, or for the value we hold.
+
+        Returns:
+            None if that answer kept the refresh token and has nothing for us: it may be sent again.
+        """
         if (early := self._unless_current(family, held)) is not None:
             return early
+        if family.state.generation == held.generation:
+            return None
         mark = family.state.mark
         try:
             new = from_record(self.sealer.unseal(family.state.sealed or b"", family.name.encode()))
@@ -367,6 +385,8 @@ class Transaction:
             return Failed(
                 Cause.SPENT_ELSEWHERE, f"its refresh token was spent by {whom}, and that answer cannot be opened"
             )
+        if new.refresh == held.refresh and not lengthens_life(held, new):
+            return None
         return self._write_late(family, SaveFailed(new, held.generation, family.name, sealed=True, reason=""))
 
     def _without_grant(
@@ -378,6 +398,9 @@ class Transaction:
             if isinstance(current, Found) and current.credential.generation != held.generation:
                 self._note(family, Outcome.ADOPTED)
                 return Adopted(current.credential)
+            if isinstance(outcome, Condemned) and isinstance(current, Unreadable):
+                self._note(family, Outcome.ANSWERED)
+                return _not_there(current)
         match outcome:
             case Condemned(error, description):
                 self._note(family, Outcome.ANSWERED)
@@ -392,6 +415,21 @@ class Transaction:
             case Ambiguous(reason):
                 self._note(family, Outcome.AMBIGUOUS)
                 return Failed(Cause.AMBIGUOUS, reason)
+
+
+def _are_lost(locks: HeldLocks) -> bool:
+    try:
+        return not locks.still_owned()
+    except Exception:  # noqa: BLE001 - it is asked after the answer, and only to be told
+        return True
+
+
+def _give_back(what: Callable[[], None]) -> None:
+    """Let go of something; a failure must not take the place of the result that is on its way."""
+    try:
+        what()
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("something could not be given back: %s", type(error).__name__)
 
 
 def _why(error: Exception) -> str:

@@ -124,7 +124,6 @@ class Ward:
         self.household = household
         self.keepers: dict[str, Keeper] = {}
         self._made_of: dict[str, tuple[object, ...]] = {}
-        self._encoded: dict[tuple[str, str | None], EncodedAnswer] = {}
 
     # Keepers
 
@@ -141,6 +140,8 @@ class Ward:
             if self._made_of.get(kept.profile.id) != kept.made_of or kept.profile.id not in self.keepers:
                 await self._dismiss(kept.profile.id)
                 await self._engage(kept)
+        for keeper in self.keepers.values():
+            keeper.encoded.clear()  # its provider may have changed
 
     async def _engage(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
@@ -153,10 +154,11 @@ class Ward:
         return keeper
 
     async def _dismiss(self, name: str) -> None:
-        keeper = self.keepers.pop(name, None)
+        keeper = self.keepers.get(name)
         if keeper is not None:
-            await keeper.settle()
+            await keeper.settle()  # and it serves meanwhile
             keeper.dismiss()
+            self.keepers.pop(name, None)
 
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
@@ -188,12 +190,11 @@ class Ward:
         return self._answer(keeper, credential, decision.degraded)
 
     def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:
-        key = (keeper.profile.id, degraded)
-        encoded = self._encoded.get(key)
+        encoded = keeper.encoded.get(degraded)
         if encoded is None or encoded.credential is not credential:
             result = answers.token_result(keeper, self.provider(keeper), degraded)
             encoded = EncodedAnswer(result, credential)
-            self._encoded[key] = encoded
+            keeper.encoded[degraded] = encoded
         left = keeper.left()
         return encoded.with_life(left if left is not None else math.inf)
 
@@ -206,18 +207,24 @@ class Ward:
         if params.credential is not None:
             return self._inline(params)
         refusals: list[TokenwardError] = []
-        for name in self._order(self._selector(params)):
-            keeper = self.keepers[name]
+        selector, clock = self._selector(params), self.household.around.clock
+        deadline = clock.monotonic() + params.timeout
+        for name in self._order(selector):
+            keeper = self.keepers.get(name)
+            if keeper is None:
+                continue  # forgotten while another was asked
+            patience = max(0.0, deadline - clock.monotonic())
             try:
                 _, degraded = await keeper.obtain(
-                    params.min_valid, newer_than=params.newer_than, patience=params.timeout
+                    params.min_valid, newer_than=params.newer_than, patience=patience
                 )
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
                 if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
                     refusals.append(refusal)
             else:
-                return answers.token_result(keeper, self.provider(keeper), degraded)
+                if selector.admits(_candidate(keeper)):  # its place may hold another kind than when it was chosen
+                    return answers.token_result(keeper, self.provider(keeper), degraded)
         raise self._nothing_served(params, refusals)
 
     def _selector(self, params: TokenParams) -> Selector:
@@ -232,15 +239,7 @@ class Ward:
         return Selector(choice.provider, params.agent, params.profile, kinds, params.tier)
 
     def _order(self, selector: Selector) -> list[str]:
-        candidates = (
-            Candidate(
-                keeper.profile,
-                None if keeper.credential is None else keeper.credential.kind,
-                None if keeper.credential is None else keeper.credential.tier,
-            )
-            for keeper in self.keepers.values()
-        )
-        return selection.in_order(candidates, selector)
+        return selection.in_order((_candidate(keeper) for keeper in self.keepers.values()), selector)
 
     def _inline(self, params: TokenParams) -> TokenResult:
         inline = params.credential
@@ -345,6 +344,7 @@ class Ward:
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
             ) from None
         await keeper.forget()
+        keeper.dismiss()
         self.keepers.pop(profile, None)
         return shown
 
@@ -373,6 +373,13 @@ class Ward:
         self.household.stop()
 
 
+def _candidate(keeper: Keeper) -> Candidate:
+    credential = keeper.credential
+    if credential is None:
+        return Candidate(keeper.profile, None)
+    return Candidate(keeper.profile, credential.kind, credential.tier)
+
+
 def _all_unavailable(provider: str, refusals: Sequence[TokenwardError]) -> AllUnavailable:
     waits = [
         refusal.details["retry_after"]
@@ -392,7 +399,12 @@ def _credential(params: ProfileAddParams, household: Household) -> Credential:
     now = household.around.clock.wall()
     expires_at = from_unix_milliseconds(given.expires_at_ms) if given.expires_at_ms is not None else None
     if given.expires_in is not None:
-        expires_at = now + timedelta(seconds=given.expires_in)
+        try:
+            expires_at = now + timedelta(seconds=given.expires_in)
+        except (OverflowError, ValueError):
+            raise InvalidParams(
+                "no calendar holds that expires_in", hint="leave it out if it is unknown"
+            ) from None
     refresh = given.refresh_token.get_secret_value() if given.refresh_token is not None else ""
     return Credential(
         kind=Kind(params.kind),

@@ -19,7 +19,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
@@ -35,7 +35,7 @@ from tokenward.ports import LockIdentity
 RESERVED_BYTES = 256 * 1024
 """Room for one sealed answer of the largest tokens we accept (two of 64 KiB, encoded twice)."""
 LARGEST_JOURNAL_BYTES = 4 * RESERVED_BYTES
-"""More than this is not a journal of ours; it is read as empty and overwritten."""
+"""No journal of ours grows past half of this (``begin`` starts long ones anew); more is never read."""
 KEEP_FINISHED = timedelta(hours=24)
 """How long a finished family stays, for a second holder of the same refresh token to find it spent."""
 
@@ -89,6 +89,7 @@ class FamilyState:
         mark: the last mark, None if this refresh token was never about to be sent.
         outcome: how the attempt after it ended; None = it never ended, its process died.
         ambiguous_since_ms: when the token was first sent without an answer, Unix milliseconds.
+        replayed: whether the last mark is that of a token sent again after a silence.
         sealed: the sealed answer, if one was received.
         generation: the new generation, if an answer was received.
     """
@@ -96,6 +97,7 @@ class FamilyState:
     mark: Mark | None = None
     outcome: Outcome | None = None
     ambiguous_since_ms: int | None = None
+    replayed: bool = False
     sealed: bytes | None = None
     generation: str | None = None
 
@@ -125,8 +127,8 @@ class FamilyState:
 
     @property
     def orphaned_locks(self) -> tuple[LockIdentity, ...]:
-        """Foreign locks that a dead process of ours held: an attempt that ended gave them back after saying so."""
-        return self.mark.locks if self.mark is not None and self.outcome is None else ()
+        """Foreign locks that outlived their attempt: its process died, or its place could not be written."""
+        return self.mark.locks if self.mark is not None and self.outcome in {None, Outcome.UNSAVED} else ()
 
 
 class FamilyFile:
@@ -179,7 +181,7 @@ class FamilyFile:
         for line in image[: self._end].splitlines():
             try:
                 state = _after(state, json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
         self.state = state
 
@@ -193,16 +195,26 @@ class FamilyFile:
     def begin(self, mark: Mark) -> None:
         """Write the mark, with room for the answer behind it; the refresh token may be sent after this.
 
+        What was noted of earlier attempts goes, except since when it is uncertain whether the token is spent.
+
         Raises:
             OSError: if the mark or the room could not be had; nothing may be sent then.
         """
-        if self.state.finished and not self.state.spent:
+        since = self.state.uncertain_since_ms
+        if since is None or self._end > RESERVED_BYTES:
             os.ftruncate(self._lock.fd, 0)
             self._end = 0
             self.state = FamilyState()
-        reserve(self._lock.fd, RESERVED_BYTES, start=self._end)
-        self._append({"record": "mark", **asdict(mark)})
-        self._sync_directory()
+        before, end = self.state, self._end
+        try:
+            reserve(self._lock.fd, RESERVED_BYTES, start=end)
+            self._append({"record": "mark", **asdict(mark), "uncertain_since_ms": since})
+            self._sync_directory()
+        except OSError:
+            self.state, self._end = before, end
+            with suppress(OSError):  # else a successor takes the token for perhaps spent, and waits
+                os.ftruncate(self._lock.fd, end)
+            raise
 
     def record_answer(self, sealed: bytes, *, generation: str) -> None:
         """Keep the sealed answer, durably, before anything else is done with it.
@@ -235,14 +247,16 @@ def _after(state: FamilyState, record: dict[str, Any]) -> FamilyState:
         case "mark":
             locks = tuple(LockIdentity(**lock) for lock in record["locks"])
             mark = Mark(record["profile"], record["place"], record["sent"], record["started_at_ms"], locks)
-            return replace(state, mark=mark, outcome=None, ambiguous_since_ms=state.uncertain_since_ms)
+            since = record["uncertain_since_ms"]
+            return FamilyState(mark=mark, ambiguous_since_ms=since, replayed=since is not None)
         case "answer":
             sealed = base64.b64decode(record["sealed"], validate=True)
             return replace(state, sealed=sealed, generation=record["generation"])
         case "outcome":
             outcome = Outcome(record["outcome"])
             since = state.uncertain_since_ms if outcome is Outcome.AMBIGUOUS else state.ambiguous_since_ms
-            return replace(state, outcome=outcome, ambiguous_since_ms=since)
+            replayed = state.replayed and outcome is not Outcome.NOT_SENT
+            return replace(state, outcome=outcome, ambiguous_since_ms=since, replayed=replayed)
         case other:
             raise ValueError(other)
 

@@ -1,0 +1,78 @@
+"""A keeper's attempts: counted, spaced, and drawn from a bucket where they are forced."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes.machine import CountingEntropy, FakeClock
+from tokenward.core.freshness import FORCED_BURST, FORCED_REFILL_SECONDS
+from tokenward.daemon.attempts import Attempts, Failure
+from tokenward.errors import RefreshFailed
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+def attempts(clock: FakeClock) -> Attempts:
+    """Attempts under test."""
+    return Attempts(clock, CountingEntropy())
+
+
+def test_at_first_nothing_is_waited_for(attempts: Attempts) -> None:
+    """No failure, no wait."""
+    assert attempts.failure is None
+    assert attempts.wait() == 0
+
+
+def test_failures_are_counted_until_a_success(attempts: Attempts, clock: FakeClock) -> None:
+    """The last one is kept for ``status``; a success forgets it and its wait."""
+    attempts.failed("unavailable", "HTTP 503", retry_after=None, closed_for=0)
+    clock.advance(10)
+    attempts.failed("not_sent", "no route", retry_after=None, closed_for=0)
+    assert attempts.failure == Failure("not_sent", "no route", clock.now, 2)
+    attempts.succeeded()
+    assert attempts.failure is None
+    assert attempts.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "closed_for", "wait"),
+    [(None, 0, 2.5), (30, 0, 30), (None, 45, 45), (30, 45, 45), (1e6, 0, 3600)],
+)
+def test_the_longest_wait_counts(
+    retry_after: float | None, closed_for: float, wait: float, attempts: Attempts
+) -> None:
+    """Our own back-off, the server's word up to an hour, and the closed gate."""
+    attempts.failed("unavailable", "HTTP 503", retry_after=retry_after, closed_for=closed_for)
+    assert attempts.wait() == wait
+
+
+def test_a_suspend_counts_as_waiting(attempts: Attempts, clock: FakeClock) -> None:
+    """And a step of the wall clock does not."""
+    attempts.failed("unavailable", "HTTP 503", retry_after=100, closed_for=0)
+    clock.step(3600)
+    assert attempts.wait() == 100
+    clock.suspend(100)
+    assert attempts.wait() == 0
+
+
+def test_the_bucket_holds_three_and_gains_one_a_minute(attempts: Attempts, clock: FakeClock) -> None:
+    """Empty, it says in how many seconds one is there; drawing in vain costs nothing."""
+    for _ in range(FORCED_BURST):
+        attempts.draw_forced("acme:me")
+    clock.advance(20)
+    for _ in range(3):
+        with pytest.raises(RefreshFailed, match="too many forced refreshes of acme:me") as refused:
+            attempts.draw_forced("acme:me")
+        assert refused.value.details["retry_after"] == pytest.approx(FORCED_REFILL_SECONDS - 20, abs=1)
+    clock.suspend(FORCED_REFILL_SECONDS - 20)
+    attempts.draw_forced("acme:me")
+    clock.advance(100 * FORCED_REFILL_SECONDS)
+    for _ in range(FORCED_BURST):
+        attempts.draw_forced("acme:me")
+    with pytest.raises(RefreshFailed):
+        attempts.draw_forced("acme:me")
