@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -217,14 +217,21 @@ class Daemon:
         if self._beats % PRUNE_EVERY_BEATS == 1:
             self.group.start_soon(self._prune)
 
-    async def _prune(self) -> None:
-        def prune() -> None:
-            try:
-                family_file.prune(self.options.paths.families, now=self.clock.wall())
-            except OSError as error:
-                log.warning("finished families could not be pruned: %s", error.strerror)
+    async def clear_left_marks(self) -> None:
+        """End what processes of ours that died had begun, where its place has moved on since."""
+        await self._with_families(lambda families: family_file.clear_left_marks(families, self.ward.generation_at))
 
-        await anyio.to_thread.run_sync(prune, limiter=self.ward.household.writing)
+    async def _prune(self) -> None:
+        await self._with_families(lambda families: family_file.prune(families, now=self.clock.wall()))
+
+    async def _with_families(self, work: Callable[[Path], int]) -> None:
+        def guarded() -> None:
+            try:
+                work(self.options.paths.families)
+            except OSError as error:
+                log.warning("the families' directory could not be tidied: %s", error.strerror)
+
+        await anyio.to_thread.run_sync(guarded, limiter=self.ward.household.writing)
 
     def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
         return DaemonStatusResult(
@@ -309,6 +316,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
         complete = await daemon.fill()
+        await daemon.clear_left_marks()
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock)
         await daemon.group.start(server.serve, listeners)
         daemon.group.start_soon(_obey_signals, daemon)
