@@ -37,17 +37,17 @@ def test_a_place_that_moved_on_ends_the_attempt_and_frees_its_locks(tmp_path: Pa
     """Killed between the rename and the release: the next start removes the locks and closes the journal."""
     families = tmp_path / "families"
     _left_by_the_dead(families, _abandoned_lock(tmp_path / "owner.lock"))
-    assert clear_left_marks(families, lambda profile, place: NEWER) == 1
+    assert clear_left_marks(families, lambda *_: NEWER) == 1
     assert not (tmp_path / "owner.lock").exists()
     assert _outcome(families) is Outcome.ADOPTED
-    assert clear_left_marks(families, lambda profile, place: NEWER) == 0
+    assert clear_left_marks(families, lambda *_: NEWER) == 0
 
 
 def test_a_place_that_still_holds_what_was_sent_is_left_to_the_refresh(tmp_path: Path) -> None:
     """The token may be spent: only the transaction's ambiguous rule may decide, and its locks are its own."""
     families = tmp_path / "families"
     _left_by_the_dead(families, _abandoned_lock(tmp_path / "owner.lock"))
-    assert clear_left_marks(families, lambda profile, place: SENT) == 0
+    assert clear_left_marks(families, lambda *_: SENT) == 0
     assert (tmp_path / "owner.lock").is_dir()
     assert _outcome(families) is None
 
@@ -73,5 +73,5 @@ def test_a_living_attempt_is_not_touched(tmp_path: Path) -> None:
     with try_family(families, FAMILY) as file:
         assert file is not None
         file.begin(Mark("acme:me", PLACE, SENT, 1))
-        assert clear_left_marks(families, lambda profile, place: NEWER) == 0
+        assert clear_left_marks(families, lambda *_: NEWER) == 0
         assert file.state.outcome is None
