@@ -31,6 +31,8 @@ from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.daemon import sd
+from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
+from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.composition import Composition, Equipment
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.hardening import protect
@@ -92,6 +94,7 @@ class Daemon:
         self._loaded = loaded
         self._config_error: str | None = None
         self._reloading = anyio.Lock()
+        self.audit = AuditLog(ensure_private_dir(options.paths.state) / AUDIT_FILE, clock)
         self._beats = 0
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -213,9 +216,22 @@ class Daemon:
 
     def _progress(self) -> None:
         sd.notify("WATCHDOG=1", self.options.environ)
+        self.group.start_soon(self.write_audit)
         self._beats += 1
         if self._beats % PRUNE_EVERY_BEATS == 1:
             self.group.start_soon(self._prune)
+
+    async def write_audit(self, *, everything: bool = False) -> None:
+        """Write what the audit has noted; a disk that will not take it costs the lines, not the service."""
+        taken = self.audit.take(everything=everything)
+
+        def write() -> None:
+            try:
+                self.audit.write(taken)
+            except OSError as error:
+                log.warning("the audit could not be written: %s", error.strerror)
+
+        await anyio.to_thread.run_sync(write, limiter=self.ward.household.writing)
 
     async def clear_left_marks(self) -> None:
         """End what processes of ours that died had begun, where its place has moved on since."""
@@ -317,7 +333,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
         complete = await daemon.fill()
         await daemon.clear_left_marks()
-        server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock)
+        server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.group.start(server.serve, listeners)
         daemon.group.start_soon(_obey_signals, daemon)
         sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
@@ -330,6 +346,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         sd.notify("STOPPING=1", options.environ)
         daemon.hub.announce("stopping")
         await server.aclose()
+        await daemon.write_audit(everything=True)
     log.info("stopped")
 
 
