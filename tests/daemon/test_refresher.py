@@ -13,6 +13,7 @@ import pytest
 from daemon.keeping import Keeping, keeping, settled, turns, until
 from daemon.refreshing import ENDPOINT, LIFE, family_name, nothing, records
 from tokenward.core.credential import Credential, Kind, Profile, Secret
+from tokenward.core.freshness import RefreshTiming
 from tokenward.core.grants import Ambiguous, Condemned, NotSent, RefreshOutcome, Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon.endpoint_gate import IN_FLIGHT
@@ -360,6 +361,33 @@ async def test_a_keeper_asks_the_owner_90_seconds_before_the_end(home: Keeping) 
     assert home.phase(keeper) is Phase.READY
     assert keeper.attempts.failure is None
     assert delegate.asked == 1
+
+
+async def test_a_margin_above_what_the_owner_acts_on_makes_no_circle(home: Keeping) -> None:
+    """Due at ten minutes, the owner acts at five: looked at now and then in between, and asked at five."""
+    home.around.timing = RefreshTiming(600.0, 0.0)
+    home.place.overwrite(home.credential(left=700))
+    delegate = ScriptedDelegate()
+    delegate.does = lambda: home.place.overwrite(home.credential(1))
+    keeper = home.keeper(delegating(home, delegate), profile=CLAUDE)
+    await keeper.reconcile()
+    rings = 0
+    on_alarm = keeper.on_alarm
+
+    def count() -> None:
+        nonlocal rings
+        rings += 1
+        assert rings < 100
+        on_alarm()
+
+    keeper.on_alarm = count  # type: ignore[method-assign]  # it is counted
+    keeper.reschedule()
+    await home.pass_time(399, keeper)
+    assert delegate.asked == 0
+    await home.pass_time(11, keeper)
+    assert delegate.asked == 1
+    assert home.phase(keeper) is Phase.READY
+    assert rings > 1
 
 
 async def test_what_delegation_cannot_do_is_said_with_the_way_out(home: Keeping) -> None:
