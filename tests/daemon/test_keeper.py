@@ -1050,10 +1050,11 @@ async def test_what_is_served_is_never_less_than_the_standing_says(home: Keeping
 async def test_a_look_that_meets_our_own_write_is_no_news(home: Keeping) -> None:
     """Begun before the flight, read after its rename: the look waits for the flight's word, and nothing failed."""
     keeper = await home.directly(home.credential(left=80))
-    committed, seen = threading.Event(), threading.Event()
+    begun, committed, seen = threading.Event(), threading.Event(), threading.Event()
 
     def wait_for_the_commit() -> None:
         home.place.before_read = nothing
+        begun.set()
         home.place.after_read = seen.set
         assert committed.wait(30)
 
@@ -1066,7 +1067,7 @@ async def test_a_look_that_meets_our_own_write_is_no_news(home: Keeping) -> None
     home.place.after_commit = hold_the_flight
     async with home.hub.subscribe(None) as feed, anyio.create_task_group() as group:
         group.start_soon(keeper.reconcile)
-        await turns(3)
+        assert await anyio.to_thread.run_sync(begun.wait, 30)
         keeper.refresh_if_due()
         await settled(keeper)
         assert await events(feed) == ["rotated"]
