@@ -15,11 +15,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tokenward.core import protocol
+
+if TYPE_CHECKING:
+    from tokenward.daemon.source_models import (
+        SourceAdoptParams,
+        SourceImportParams,
+        SourceImportResult,
+        SourceListResult,
+    )
 
 ProfileId = Annotated[
     str,
@@ -294,6 +302,15 @@ class Service(Protocol):
 
     async def refresh(self, profile: str) -> ProfileResult:
         """Refresh now, by hand."""
+
+    async def sources(self) -> SourceListResult:
+        """The programs whose credentials can be taken over, and what is adopted."""
+
+    async def take_over(self, params: SourceImportParams) -> SourceImportResult:
+        """Copy another program's credentials into our own store."""
+
+    async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
+        """Keep a foreign file in place."""
 
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """Open a feed of events."""
