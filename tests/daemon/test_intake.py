@@ -62,6 +62,7 @@ def _adopt(path: Path, profile: str = "acme:there", **more: Any) -> SourceAdoptP
     return SourceAdoptParams(path=str(path), profile=profile, layout="clawdbot", entry=ENTRY, **more)
 
 
+@pytest.mark.covers("L20")
 async def test_what_is_imported_is_served_and_stays(own_home: Path, opened: Opened) -> None:
     """A copy in our own store outlives the daemon and the other program's file, which is as it was."""
     path = _store(own_home, **{"acme:key": _key("k-1"), ENTRY: _login()})
@@ -70,6 +71,11 @@ async def test_what_is_imported_is_served_and_stays(own_home: Path, opened: Open
         result = await ward.take_over(_clawdbot())
         assert [each.profile for each in result.imported] == ["acme:key", ENTRY]
         assert path.read_bytes() == before
+    state = own_home / ".local/state/tokenward"
+    records = list((state / "credentials").glob("*.json"))
+    assert [each.stat().st_mode & 0o777 for each in records] == [0o600, 0o600]
+    assert [each.stat().st_mode & 0o777 for each in (state, state / "credentials")] == [0o700, 0o700]
+    assert not any(b"at-1" in each.read_bytes() or b"k-1" in each.read_bytes() for each in records)
     path.unlink()
     async with opened() as ward:
         assert (await ward.token(TokenParams(profile="acme:key"))).token == "k-1"
@@ -207,6 +213,7 @@ def test_the_list_is_what_was_put_there(tmp_path: Path) -> None:
     assert AdoptedFiles(tmp_path).all() == both[:1]
 
 
+@pytest.mark.covers("E21")
 async def test_one_login_in_two_places_is_refreshed_once(own_home: Path, opened: Opened) -> None:
     """A copy in our store and the file it came from: warned of, one request, and both hold the new value."""
     with Sandbox() as sandbox:

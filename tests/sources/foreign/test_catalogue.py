@@ -81,6 +81,7 @@ def test_both_of_neurolinks_files_are_read(tmp_path: Path) -> None:
         ("polpo", ".polpo/polpo.json", {"providers": {"anthropic": "sk-ant-api03-p"}}, "anthropic:polpo"),
         ("prx", ".openprx/auth-profiles.json", {"profiles": {"a:b": {"kind": "token", "token": "t"}}}, "a:b"),
         ("codex", ".codex/auth.json", {"OPENAI_API_KEY": "sk-1", "tokens": None}, "openai:codex-key"),
+        ("gh", ".config/gh/hosts.yml", b"github.com:\n    oauth_token: gho_1\n", "github:default"),
         ("pi", ".pi/agent/auth.json", {"groq": {"type": "api_key", "key": "k"}}, "groq:default"),
         ("openclaw", ".openclaw/agents/main/agent/auth.json", GROQ, "groq:default"),
     ],

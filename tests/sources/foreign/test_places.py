@@ -119,6 +119,7 @@ def test_codexs_tokens_change_and_nothing_else(tmp_path: Path) -> None:
     assert json.loads(path.read_bytes()) == {**CODEX, "tokens": {**CODEX["tokens"], **tokens}}
 
 
+@pytest.mark.covers("E21")
 def test_clawdbots_lock_is_taken_where_clawdbot_takes_it(tmp_path: Path) -> None:
     """``<store>.lock`` is a directory while we hold it; one that its owner holds is waited for in vain."""
     path = tmp_path / "auth-profiles.json"

@@ -19,7 +19,7 @@ from pathlib import Path
 from tokenward.core.imported import Entry, Gathered, Imported, Skipped
 from tokenward.disk.atomic_file import read_regular
 from tokenward.errors import ConfigurationFault
-from tokenward.sources.foreign import clawdbot, clawdbot_settings, codex, neurolink_tokens, polpo, prx
+from tokenward.sources.foreign import clawdbot, clawdbot_settings, codex, gh, neurolink_tokens, polpo, prx
 from tokenward.sources.foreign.reading import object_in
 from tokenward.sources.neurolink import NeuroLinkLayout
 
@@ -231,6 +231,15 @@ def _read_codex(found: Mapping[Path, bytes], where: Where) -> list[Entry]:  # no
     return [entry for path, data in found.items() for entry in codex.read(object_in(data, path.name))]
 
 
+def _read_gh(found: Mapping[Path, bytes], where: Where) -> list[Entry]:  # noqa: ARG001 - as every reader
+    return [entry for data in found.values() for entry in gh.read(gh.parse(data))]
+
+
+def _gh_files(where: Where) -> list[Path]:
+    configuration = where.directory("XDG_CONFIG_HOME", ".config")
+    return [where.directory("GH_CONFIG_DIR", str(configuration / "gh")) / "hosts.yml"]
+
+
 def _read_pi(found: Mapping[Path, bytes], where: Where) -> list[Entry]:  # noqa: ARG001 - as every reader
     return [
         entry for path, data in found.items() for entry in clawdbot.read_by_provider(object_in(data, path.name))
@@ -247,6 +256,7 @@ _TOOLS: dict[str, Tool] = {
         Tool("neurolink", _neurolink_files, _read_neurolink),
         Tool("prx", lambda where: [where.home / ".openprx" / "auth-profiles.json"], _read_prx),
         Tool("codex", lambda where: [where.directory("CODEX_HOME", ".codex") / "auth.json"], _read_codex),
+        Tool("gh", _gh_files, _read_gh),
         Tool("pi", lambda where: [where.home / ".pi" / "agent" / "auth.json"], _read_pi),
     )
 }
