@@ -179,7 +179,7 @@ async def test_what_cannot_be_adopted(own_home: Path, opened: Opened) -> None:
             await ward.adopt(_adopt(path, "acme:key"))
         await ward.adopt(_adopt(path))
         with pytest.raises(ProfileUnavailable, match="acme:there"):
-            await ward.adopt(_adopt(path, "acme:twice"))
+            await ward.adopt(_adopt(path.parent / "./auth-profiles.json", "acme:twice"))
         assert [each.profile for each in (await ward.sources()).adopted] == ["acme:there"]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from anyio import to_thread
@@ -177,7 +178,7 @@ class Intake:
         profile = _own_name(params.profile)
         adoption = Adoption(
             profile=profile,
-            path=params.path,
+            path=str(PurePath(params.path)),
             layout=params.layout,
             entry=params.entry,
             refresh=params.refresh,

@@ -22,8 +22,8 @@ from tokenward.errors import ConfigurationFault
 from tokenward.sources.foreign.clawdbot import CLAUDE_CLI
 from tokenward.sources.foreign.reading import expanded, key, members, profile_id
 
-LARGEST_SETTINGS = 256 * 1024
-"""Ten times the largest settings seen; a grammar for people is slow to parse."""
+LARGEST_SETTINGS = 128 * 1024
+"""Several times what people write; a grammar for people is slow to parse: this takes two seconds."""
 _BEARER = {"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}
 _ENDINGS = ("_API_KEY", "_AUTH_TOKEN", "_OAUTH_TOKEN")
 
