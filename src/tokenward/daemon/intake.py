@@ -24,7 +24,7 @@ from tokenward.core.imported import Gathered, Imported, Skipped
 from tokenward.core.reading import Found, Unreadable
 from tokenward.daemon import twins
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
-from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.service import PROFILE_ID, ProfileResult
 from tokenward.daemon.source_models import (
     AdoptedResult,
     ImportedResult,
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 ADOPTED = "adopted"
 """The source's name of what others own and a person told us to keep in place."""
-_PROFILE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}")
+LONGEST_NAME = 128
+"""Characters shown of what another program calls a credential."""
 
 
 class ForeignStores(Protocol):
@@ -147,7 +148,7 @@ class Intake:
 
     def _refusal(self, entry: Imported) -> str | None:
         """Why it is not taken, if it is not."""
-        if _PROFILE_ID.fullmatch(entry.profile) is None:
+        if re.fullmatch(PROFILE_ID, entry.profile) is None:
             return "its name cannot be one here: import it alone, under another with --as"
         if entry.profile not in self._ward.keepers:
             return None
@@ -237,7 +238,9 @@ class Intake:
 def _chosen(gathered: Gathered, params: SourceImportParams) -> tuple[list[Imported], list[SkippedResult]]:
     """What was asked for of what is there, under the names it shall have here."""
     skipped = [
-        SkippedResult(name=each.name, reason=each.reason) for each in gathered.entries if isinstance(each, Skipped)
+        SkippedResult(name=each.name[:LONGEST_NAME], reason=each.reason)
+        for each in gathered.entries
+        if isinstance(each, Skipped)
     ]
     found = [
         replace(each, profile=_own_name(each.profile)) for each in gathered.entries if isinstance(each, Imported)

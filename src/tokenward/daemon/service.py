@@ -29,10 +29,11 @@ if TYPE_CHECKING:
         SourceListResult,
     )
 
+PROFILE_ID = r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileId = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$",
+        pattern=PROFILE_ID,
         description="A profile's id, `provider:name`.",
         examples=["anthropic:claude-cli", "acme:me@work.com"],
     ),

@@ -109,6 +109,13 @@ def test_a_torn_or_huge_file_stops_the_import(tmp_path: Path, content: bytes) ->
         ForeignStores(tmp_path, {}).read("prx", None, "main")
 
 
+def test_a_store_of_thousands_is_refused(tmp_path: Path) -> None:
+    """What is told of it would not fit into an answer."""
+    _write(tmp_path / ".pi/agent/auth.json", {str(number): 1 for number in range(1001)})
+    with pytest.raises(ConfigurationFault, match="more than 1000"):
+        ForeignStores(tmp_path, {}).read("pi", None, "main")
+
+
 def test_a_fifo_is_not_opened(tmp_path: Path) -> None:
     """It would block the reader for ever."""
     (tmp_path / ".codex").mkdir()

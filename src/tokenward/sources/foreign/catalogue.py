@@ -24,6 +24,8 @@ from tokenward.sources.foreign.reading import object_in
 from tokenward.sources.neurolink import NeuroLinkLayout
 
 MAIN = "main"
+MOST_ENTRIES = 1000
+"""More credentials than one person has; what is told of each has to fit into one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,10 @@ class ForeignStores:
         entries = tool.read(found, where)
         if path is None:
             entries += tool.others(where)
+        if len(entries) > MOST_ENTRIES:
+            raise ConfigurationFault(
+                f"{name} keeps more than {MOST_ENTRIES} credentials", hint="is it the right file?"
+            )
         return Gathered(tuple(str(each) for each in found), tuple(_once(entries)))
 
     def _where(self, agent: str) -> Where:
