@@ -63,6 +63,8 @@ def test_a_stale_older_file_does_not_win(tmp_path: Path) -> None:
     entries = ForeignStores(tmp_path, {}).read("clawdbot", None, "main").entries
     assert imported(entries)["acme:default"].credential.access.reveal() == "new"
     assert "older file" in skipped(entries)["acme:default"]
+    _write(root / "credentials/oauth.json", {"acme": {"access": "new", "refresh": "r2"}})
+    assert skipped(ForeignStores(tmp_path, {}).read("clawdbot", None, "main").entries) == {}
 
 
 def test_both_of_neurolinks_files_are_read(tmp_path: Path) -> None:
