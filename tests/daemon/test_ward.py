@@ -20,6 +20,8 @@ from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
+from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.service import (
     CredentialInput,
@@ -47,6 +49,8 @@ from tokenward.errors import (
 from tokenward.ports import Place
 from tokenward.provider_files import Provider
 from tokenward.sources.fixed import FixedCredential
+from tokenward.sources.foreign.catalogue import ForeignStores
+from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.memory import MemoryCredentialStore
 
 
@@ -69,9 +73,15 @@ class Warded(Keeping):
                 reload=self._reload,
                 stop=self._stop,
                 watch=self.watched.append,
+                doorway=Doorway(
+                    ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, self._keep_adopted
+                ),
                 looked_at=lambda: ["the store: not found", "$KEY: not found"],
             )
         )
+
+    def _keep_adopted(self, adoption: Adoption) -> Kept:
+        raise AssertionError("test_intake adopts")
 
     def stored_profile(self, profile: str) -> Kept:
         """A profile of our store, refreshed by us."""

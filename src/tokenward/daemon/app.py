@@ -31,11 +31,13 @@ from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.daemon import sd
+from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.composition import Composition, Equipment
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.hardening import protect
+from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Surroundings
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
 from tokenward.daemon.logs import start_logging
@@ -54,6 +56,8 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock
+from tokenward.sources.foreign.catalogue import ForeignStores
+from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
@@ -125,6 +129,7 @@ class Daemon:
             processes=SystemProcesses(self.group),
             flights=flight_limiter(),
             store=store,
+            adopted=AdoptedFiles(state),
         )
 
     def _household(self) -> Household:
@@ -148,10 +153,19 @@ class Daemon:
             reload=self.reload,
             stop=self.stop.set,
             watch=self._watch,
+            doorway=Doorway(
+                ForeignStores(self.options.paths.home, self.options.environ),
+                self._equipment.adopted,
+                LAYOUTS,
+                self._keep_adopted,
+            ),
         )
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
+
+    def _keep_adopted(self, adoption: Adoption) -> Kept:
+        return self._composition.adopted(adoption)
 
     async def fill(self) -> bool:
         """Keep everything that the configuration in force, the store and the sources have.
