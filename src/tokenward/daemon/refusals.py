@@ -55,6 +55,12 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 f'No credentials found for profile "{profile}".{trouble}',
                 hint=f"log in with: {command}; looked at {keeper.place.description}",
             )
+        case Refusal.LOGIN_REQUIRED if _is_minted(keeper):
+            return LoginRequired(
+                f"the identity token of {profile} was refused: {reason}",
+                hint=f"it comes from {keeper.place.description}: put a new one there, or mend the rule at the "
+                "server; a file that changes is tried at once, anything else within ten minutes",
+            )
         case Refusal.LOGIN_REQUIRED:
             static = keeper.credential is not None and not keeper.credential.refreshable
             cause = f"{profile} was refused: {reason}" if static else _refresh_failed(keeper, reason)
@@ -70,6 +76,14 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return CallTimeout(
                 f"{profile} is still being refreshed", hint="the refresh goes on: ask again, or wait longer"
             )
+        case Refusal.REFRESH_FAILING if _is_minted(keeper):
+            wait = math.ceil(retry_after) if retry_after is not None else None
+            when = f"tokenward tries again in {wait} s; " if wait is not None else ""
+            return RefreshFailed(
+                f"no token could be minted for {profile}: {reason}",
+                hint=f"{when}its identity token comes from {keeper.place.description}",
+                retry_after=wait,
+            )
         case Refusal.REFRESH_FAILING:
             wait = math.ceil(retry_after) if retry_after is not None else None
             when = f"tokenward tries again in {wait} s; " if wait is not None else ""
@@ -78,6 +92,10 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 hint=f"{when}if it does not recover, log in again with: {command}",
                 retry_after=wait,
             )
+
+
+def _is_minted(keeper: Keeper) -> bool:
+    return keeper.refresher is not None and keeper.refresher.mode == "mint"
 
 
 def _login_hint(keeper: Keeper, command: str) -> str:

@@ -69,6 +69,7 @@ class Cause(StrEnum):
     UNAVAILABLE = auto()
     MISCONFIGURED = auto()
     NOT_DELEGATED = auto()
+    NO_IDENTITY = auto()
     NO_LONGER_LIFE = auto()
 
 
