@@ -38,6 +38,7 @@ def test_the_variables_of_anthropics_programs_are_enough() -> None:
         token_endpoint=URL,
         body="json",
         headers={"anthropic-beta": BETAS},
+        refused_errors=frozenset({"authentication_error"}),
         parameters={
             "federation_rule_id": "fdrl_1",
             "organization_id": "org",
@@ -90,6 +91,7 @@ def test_the_configuration_wins() -> None:
         token_endpoint=URL,
         body="json",
         headers={"anthropic-beta": BETAS},
+        refused_errors=frozenset({"authentication_error"}),
         parameters={"federation_rule_id": "fdrl_2"},
     )
 

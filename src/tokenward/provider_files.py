@@ -57,6 +57,7 @@ class _Federation(_File):
     body: Literal["form", "json"]
     headers: dict[str, str]
     wanted: frozenset[str]
+    refused_errors: frozenset[str]
     parameters_from: dict[str, str]
     identity_token_file_from: str
     identity_token_from: str
@@ -213,7 +214,13 @@ def federation_for(
     if known is None:
         return federation
     endpoint = federation.token_endpoint or f"{registration.base_url}{known.token_path}"
-    return replace(federation, token_endpoint=endpoint, body=known.body, headers=known.headers)
+    return replace(
+        federation,
+        token_endpoint=endpoint,
+        body=known.body,
+        headers=known.headers,
+        refused_errors=known.refused_errors,
+    )
 
 
 def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation | None:

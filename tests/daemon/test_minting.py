@@ -92,9 +92,9 @@ async def test_it_is_minted_again_90_seconds_before_its_end(minting: Minting) ->
     """The rule is that of every refresh, and the identity token is fetched anew for it."""
     await minting.begin()
     minting.identity.put("identity-2")
-    await minting.pass_time(LIFE - 91.0)
-    assert minting.access() == "minted-1"
-    await minting.pass_time(2.0)
+    await minting.pass_time(LIFE - 90.001)
+    assert minting.endpoint.presented == ["identity-1"]
+    await minting.pass_time(0.001)
     assert minting.access() == "minted-2"
     assert minting.endpoint.presented == ["identity-1", "identity-2"]
 
@@ -186,6 +186,20 @@ async def test_a_refusal_does_not_take_the_token_that_lives(minting: Minting) ->
     minting.identity.put("identity-3")
     assert (await minting.served())[0] == "minted-1"
     assert minting.access() == "minted-4"
+
+
+async def test_a_refusal_of_what_was_presented_before_says_so(minting: Minting) -> None:
+    """Where each identity token is good for one mint, the reason names what a person cannot see."""
+    await minting.begin()
+    minting.endpoint.next(Condemned("authentication_error", ""))
+    await minting.pass_time(LIFE)
+    with pytest.raises(LoginRequired, match="presented before"):
+        await minting.served()
+    minting.identity.put("identity-2")
+    minting.endpoint.next(Condemned("authentication_error", ""))
+    with pytest.raises(LoginRequired) as refused:
+        await minting.served()
+    assert "before" not in refused.value.cause
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,56 @@ def test_anthropics_variables_are_recognised(own_home: Path, sandbox: Sandbox, i
     assert request.fields["service_account_id"] == fingerprint("svac_1")
 
 
+def test_anthropics_word_for_a_refusal_is_understood(own_home: Path, sandbox: Sandbox, identity: Path) -> None:
+    """Anthropic answers 401 ``authentication_error``: the next identity token is waited for, not the back-off."""
+    body = {"type": "error", "error": {"type": "authentication_error", "message": "Authentication failed"}}
+    sandbox.faults.next("token", Fault(status=401, body=body))
+    with DaemonProcess(own_home, config=from_file(sandbox, identity)) as daemon:
+        with pytest.raises(RpcError) as refused:
+            daemon.call("token.get")
+        assert refused.value.code == -32005
+        assert "authentication_error" in refused.value.message
+        renewed(identity, IDENTITY)
+        daemon.wait_for("profile.get", lambda shown: shown["phase"] == "ready", profile=PROFILE)
+
+
+def test_a_reload_mints_only_what_changed(own_home: Path, sandbox: Sandbox, identity: Path) -> None:
+    """The same configuration leaves the token as it is; another rule is another token."""
+    with DaemonProcess(own_home, config=from_file(sandbox, identity)) as daemon:
+        first = daemon.call("token.get")
+        assert daemon.call("daemon.reload") == {"reloaded": True, "error": None}
+        assert daemon.call("token.get")["token"] == first["token"]
+        daemon.configure(from_file(sandbox, identity).replace("fdrl_1", "fdrl_2"))
+        assert daemon.call("daemon.reload") == {"reloaded": True, "error": None}
+        assert daemon.call("token.get")["token"] != first["token"]
+    before, after = sandbox.wait_for_request(PATH, 2)
+    assert before.fields["federation_rule_id"] == fingerprint("fdrl_1")
+    assert after.fields["federation_rule_id"] == fingerprint("fdrl_2")
+
+
+def test_another_provider_mints_at_its_own_endpoint(own_home: Path, sandbox: Sandbox, identity: Path) -> None:
+    """A form with the grant and nothing else, where the provider has no wishes of its own."""
+    text = (
+        f'[providers.acme.federation]\nidentity_token_file = "{identity}"\n'
+        f'token_endpoint = "{sandbox.token_endpoint}"\nscope = "read"\n'
+    )
+    with DaemonProcess(own_home, config=text) as daemon:
+        answer = daemon.call("token.get", provider="acme")
+    (request,) = sandbox.wait_for_request("/oauth/token")
+    assert request.fields == {"grant_type": JWT_BEARER, "assertion": fingerprint(IDENTITY), "scope": "read"}
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert answer["profile"] == "acme:federated"
+
+
+def test_a_minted_token_ends_with_its_servers_word(own_home: Path, sandbox: Sandbox, identity: Path) -> None:
+    """A 401 that a caller reports brings another token, without anybody's help."""
+    with DaemonProcess(own_home, config=from_file(sandbox, identity)) as daemon:
+        first = daemon.call("token.get")
+        report = daemon.call("token.report", profile=PROFILE, generation=first["generation"], status=401)
+        assert report["action"] == "retry"
+        assert daemon.call("token.get")["token"] != first["token"]
+
+
 def test_the_command_line_shows_it(own_home: Path, sandbox: Sandbox, identity: Path) -> None:
     """``status`` has it in a line, also before anything was minted; a refusal is exit status 3 with the file."""
     identity.write_text("not.trusted.yet")

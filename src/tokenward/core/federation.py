@@ -54,6 +54,7 @@ class Federation:
         token_endpoint: where it is presented; None = at the provider's own token endpoint.
         body: how that wants its parameters.
         headers: further headers it wants.
+        refused_errors: values of ``error`` that mean ``invalid_grant`` there.
         scope: sent only if set.
         parameters: further parameters that the provider wants.
     """
@@ -66,6 +67,7 @@ class Federation:
     token_endpoint: str | None = None
     body: BodyFormat = "form"
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    refused_errors: frozenset[str] = frozenset()
     scope: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
 

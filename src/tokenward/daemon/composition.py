@@ -195,7 +195,7 @@ class Composition:
             client_key=client_key_of(registration),
             body=federation.body,
             scope=federation.scope,
-            dead_errors=registration.dead_errors,
+            dead_errors=registration.dead_errors | federation.refused_errors,
             headers=federation.headers,
             mint_parameters=federation.parameters,
             clock=equipment.clock,

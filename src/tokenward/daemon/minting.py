@@ -10,12 +10,15 @@ Rules:
 - An identity token that was refused is not presented again until its source changes, or ten minutes have passed:
   the fault may as well be the server's. What then comes is the same access token under a new generation, so that
   for the keeper it is new material, and what failed before has nothing to do with it.
+- Some servers take an identity token only once. Whether one was presented before is remembered as a digest, and
+  said where it is refused.
 - In the slot of a refresh token stands a mark of ours that names the attempt; it is no secret and is never sent.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -34,6 +37,7 @@ FEDERATION = "federation"
 """The source's name of what is minted."""
 REFUSED_FOR_SECONDS = 600.0
 """A rule that was mended at the server is noticed after this, and a wrong one is asked six times an hour."""
+PRESENTED_BEFORE = "it was presented before, and some servers take each only once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class MintRefresher:
         self._endpoint = endpoint
         self._gate = gate
         self._clock = clock
+        self._presented = b""
 
     def may_start(self, left: float) -> bool:  # noqa: ARG002 - the port's signature
         """Always: minting spends nothing."""
@@ -176,6 +181,7 @@ class MintRefresher:
             if (closed := self._closed()) is not None:
                 return closed
             requested_at = self._clock.wall()
+            again = self._note_presented(identity)
             outcome = await self._endpoint.mint(identity)
             self._tell_gate(outcome)
         if isinstance(outcome, Granted):
@@ -183,7 +189,12 @@ class MintRefresher:
             minted = renewed(held, replace(outcome, refresh=None), requested_at=requested_at)
             self._place.fill(minted)
             return Refreshed(minted)
-        return self._without_grant(held, outcome, signature)
+        return self._without_grant(held, outcome, signature, again=again)
+
+    def _note_presented(self, identity: Secret) -> bool:
+        """Whether this identity token is the one that was presented last."""
+        before, self._presented = self._presented, hashlib.sha256(identity.reveal().encode()).digest()
+        return before == self._presented
 
     def _closed(self) -> Failed | None:
         closed = self._gate.closed_for()
@@ -207,11 +218,14 @@ class MintRefresher:
         held: Credential,
         outcome: Condemned | Unavailable | NotSent | Ambiguous,
         signature: Hashable | None,
+        *,
+        again: bool,
     ) -> Rejected | Failed:
         match outcome:
             case Condemned(error, description):
                 self._place.failed(signature, refused=True)
-                return Rejected(held.generation, f"{error}: {description}" if description else error)
+                reason = f"{error}: {description}" if description else error
+                return Rejected(held.generation, f"{reason} ({PRESENTED_BEFORE})" if again else reason)
             case Unavailable(reason, retry_after, configuration):
                 cause = Cause.MISCONFIGURED if configuration else Cause.UNAVAILABLE
                 return Failed(cause, reason, retry_after)

@@ -59,7 +59,7 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return LoginRequired(
                 f"the identity token of {profile} was refused: {reason}",
                 hint=f"it comes from {keeper.place.description}: put a new one there, or mend the rule at the "
-                "server; a file that changes is tried at once, anything else within ten minutes",
+                "server; a file that changes is tried within seconds, anything else within ten minutes",
             )
         case Refusal.LOGIN_REQUIRED:
             static = keeper.credential is not None and not keeper.credential.refreshable

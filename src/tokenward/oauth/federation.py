@@ -93,13 +93,14 @@ class IdentityCommand:
             )
         except OSError as error:
             return self._none(error.strerror or "cannot be run")
+        status = None
         try:
-            with anyio.move_on_after(self._timeout) as patience:
+            with anyio.move_on_after(self._timeout):
                 printed = await _printed(process)
                 status = await process.wait()
         finally:
-            await _end(process)
-        if patience.cancelled_caught:
+            await _end(process, killed=status is None)
+        if status is None:
             return self._none(f"has not ended after {self._timeout:g} s")
         found = identity_in(printed)
         if isinstance(found, NoIdentity) and len(printed) > LARGEST_IDENTITY_BYTES:
@@ -124,10 +125,11 @@ async def _printed(process: Process) -> bytes:
     return printed
 
 
-async def _end(process: Process) -> None:
-    """Leave nothing of it behind."""
+async def _end(process: Process, *, killed: bool) -> None:
+    """Let go of it; one that has not ended is ended, with what it started."""
     with anyio.CancelScope(shield=True):
-        _kill(process)
+        if killed:
+            _kill(process)
         await process.aclose()
 
 
