@@ -35,7 +35,11 @@ class ScriptedIdentity:
     async def token(self) -> Secret | NoIdentity:
         """What was put last."""
         self.fetched += 1
-        return NoIdentity("the identity token is not there") if self.text is None else Secret(self.text)
+        return (
+            NoIdentity(f"the identity token in {self.description} is not there")
+            if self.text is None
+            else Secret(self.text)
+        )
 
 
 @dataclass

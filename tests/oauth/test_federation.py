@@ -7,6 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from contracts.identity_source import IdentitySourceContract
+from fakes.scripted_minting import ScriptedIdentity
 from tokenward.core.credential import Secret
 from tokenward.core.federation import LARGEST_IDENTITY_BYTES, NoIdentity
 from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
@@ -140,3 +142,55 @@ class TestGiven:
     async def test_what_cannot_be_one_is_said_with_its_name(self) -> None:
         """A variable that holds a page of text is named."""
         assert (await reason(GivenIdentity(Secret("a b"), description="$IDENTITY"))).startswith("$IDENTITY: ")
+
+
+class _FileRig:
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "identity"
+
+    def holding(self, text: str) -> IdentitySource:
+        self._path.write_text(text)
+        return IdentityFile(self._path)
+
+
+class TestFileContract(IdentitySourceContract):
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> _FileRig:
+        """A file."""
+        return _FileRig(tmp_path)
+
+
+class _CommandRig:
+    def holding(self, text: str) -> IdentitySource:
+        return IdentityCommand(["/bin/sh", "-c", 'echo "$0"', text], environ={}, timeout=20.0)
+
+
+class TestCommandContract(IdentitySourceContract):
+    @pytest.fixture
+    def rig(self) -> _CommandRig:
+        """A command."""
+        return _CommandRig()
+
+
+class _GivenRig:
+    def holding(self, text: str) -> IdentitySource:
+        return GivenIdentity(Secret(text), description="$IDENTITY")
+
+
+class TestGivenContract(IdentitySourceContract):
+    @pytest.fixture
+    def rig(self) -> _GivenRig:
+        """A variable."""
+        return _GivenRig()
+
+
+class _ScriptedRig:
+    def holding(self, text: str) -> IdentitySource:
+        return ScriptedIdentity(None if " " in text else text)
+
+
+class TestScriptedContract(IdentitySourceContract):
+    @pytest.fixture
+    def rig(self) -> _ScriptedRig:
+        """The one that other tests stand on."""
+        return _ScriptedRig()
