@@ -30,9 +30,11 @@ WRITTEN_DOWN = frozenset({"environment", "config"})
 
 
 def login_command(keeper: Keeper) -> str:
-    """The command by which a person renews this login."""
+    """The command by which a person renews this credential."""
     if keeper.profile.source == CLAUDE_CODE:
         return "claude auth login"
+    if _is_minted(keeper):
+        return f"tokenward refresh {keeper.profile.id}"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
     return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}"
 
