@@ -130,6 +130,7 @@ async def test_an_identity_that_is_missing_is_waited_for(minting: Minting) -> No
         await minting.served()
     assert "not there" in refused.value.cause
     assert "/run/identity" in refused.value.hint
+    assert refused.value.error_class == "AuthenticationError"
     assert minting.endpoint.presented == []
     minting.identity.put("identity-2")
     await minting.keeper.reconcile()
@@ -208,6 +209,7 @@ async def test_a_refusal_of_what_was_presented_before_says_so(minting: Minting) 
         (NotSent("auth.invalid was not reached"), "not_sent"),
         (Ambiguous("no answer"), "ambiguous"),
         (Unavailable("HTTP 503", None), "unavailable"),
+        (Unavailable("HTTP 429", None, limited=True), "rate_limited"),
         (Unavailable("HTTP 401 invalid_client", None, configuration=True), "misconfigured"),
     ],
 )

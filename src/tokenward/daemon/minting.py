@@ -29,7 +29,7 @@ from tokenward.core.federation import NoIdentity, unminted
 from tokenward.core.grants import Ambiguous, Condemned, Granted, NotSent, RefreshOutcome, Unavailable, renewed
 from tokenward.core.reading import Found, Reading
 from tokenward.daemon.endpoint_gate import EndpointGate
-from tokenward.daemon.transaction import Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
+from tokenward.daemon.transaction import Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed, cause_of
 from tokenward.disk.family_file import FamilyFile
 from tokenward.ports import Clock, HeldLocks, IdentitySource, LocksBusy, MintEndpoint, NoLocks, PlaceWriter
 
@@ -226,9 +226,8 @@ class MintRefresher:
                 self._place.failed(signature, refused=True)
                 reason = f"{error}: {description}" if description else error
                 return Rejected(held.generation, f"{reason} ({PRESENTED_BEFORE})" if again else reason)
-            case Unavailable(reason, retry_after, configuration):
-                cause = Cause.MISCONFIGURED if configuration else Cause.UNAVAILABLE
-                return Failed(cause, reason, retry_after)
+            case Unavailable(reason, retry_after):
+                return Failed(cause_of(outcome), reason, retry_after)
             case NotSent(reason):
                 return Failed(Cause.NOT_SENT, reason)
             case Ambiguous(reason):

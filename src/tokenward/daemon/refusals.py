@@ -7,13 +7,19 @@ profile, the cause in words that are safe to print, and the exact command that h
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tokenward.core.credential import Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
+from tokenward.daemon.transaction import Cause
 from tokenward.errors import (
     AUTHENTICATION,
+    CONFIGURATION,
+    NETWORK,
+    PROVIDER,
+    RATE_LIMIT,
     CallTimeout,
     LoginRequired,
     ProfileUnavailable,
@@ -25,6 +31,17 @@ if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
 
 CLAUDE_CODE = "claude-code"
+_CLASSES: Mapping[str, str] = {
+    Cause.NOT_SENT: NETWORK,
+    Cause.AMBIGUOUS: NETWORK,
+    Cause.RATE_LIMITED: RATE_LIMIT,
+    Cause.MISCONFIGURED: CONFIGURATION,
+    Cause.UNWRITABLE: CONFIGURATION,
+    Cause.SPENT_ELSEWHERE: AUTHENTICATION,
+    Cause.SOURCE_GONE: AUTHENTICATION,
+    Cause.NO_IDENTITY: AUTHENTICATION,
+}
+"""The founding documents' classes of the causes; what is not named is the provider's trouble."""
 WRITTEN_DOWN = frozenset({"environment", "config"})
 """Sources that a person edits, and no command."""
 
@@ -84,6 +101,7 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return RefreshFailed(
                 f"no token could be minted for {profile}: {reason}",
                 hint=f"{when}its identity token comes from {keeper.place.description}",
+                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
                 retry_after=wait,
             )
         case Refusal.REFRESH_FAILING:
@@ -92,6 +110,7 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return RefreshFailed(
                 _refresh_failed(keeper, reason),
                 hint=f"{when}if it does not recover, log in again with: {command}",
+                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
                 retry_after=wait,
             )
 

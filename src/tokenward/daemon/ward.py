@@ -160,6 +160,13 @@ class Ward:
             keeper.dismiss()
             self.keepers.pop(name, None)
 
+    def generation_at(self, profile: str, place: str) -> str | None:
+        """The generation that a profile holds, if it lives at this place."""
+        keeper = self.keepers.get(profile)
+        if keeper is None or keeper.place.description != place or keeper.credential is None:
+            return None
+        return keeper.credential.generation
+
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
         for keeper in list(self.keepers.values()):
