@@ -24,22 +24,26 @@ from anyio import CapacityLimiter
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, Secret
+from tokenward.core.federation import Federation
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.intake import ADOPTED
+from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
 from tokenward.daemon.transaction import Transaction
 from tokenward.daemon.ward import STORE, Kept
 from tokenward.http import HttpClient
-from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
+from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
+from tokenward.oauth.metadata import MetadataCache, Undiscovered, client_key_of, token_endpoint_for
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.paths import Paths
-from tokenward.ports import Clock, CredentialStore, Entropy, Place, Processes, Sealer
+from tokenward.ports import Clock, CredentialStore, Entropy, IdentitySource, Place, Processes, Sealer
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     Provider,
     claude_code_registration,
+    federation_for,
     provider_named,
 )
 from tokenward.sources.claude_code import ClaudeCodeFile
@@ -165,7 +169,58 @@ class Composition:
             if provider.credential is not None:
                 place = FixedCredential(provider.credential, name="config", description=f"providers.{name}")
                 kept.append(_fixed(f"{name}:config", name, place))
-        return kept
+        return kept + self._federated()
+
+    def _federated(self) -> list[Kept]:
+        """What is minted from identity tokens, as the configuration or the environment says."""
+        said = self.settings.providers
+        found = []
+        for name in sorted({*said, CLAUDE_CODE_PROVIDER}):
+            federation = federation_for(self.provider(name), said.get(name), self._equipment.environ)
+            if federation is not None:
+                found.append(self._minted(name, federation))
+        return found
+
+    def _minted(self, name: str, federation: Federation) -> Kept:
+        equipment, registration = self._equipment, self.provider(name).registration
+        profile = Profile(f"{name}:federated", name, FEDERATION)
+        identity = self._identity(federation)
+        place = MintedPlace(profile.id, identity, equipment.clock)
+        known = self._endpoints.get(name)
+        url = (
+            federation.token_endpoint or registration.token_endpoint or (known.url if known is not None else None)
+        )
+        if url is None:
+            note = self._undiscovered.get(name)
+            return Kept(profile, place, None, note, (federation, registration, note))
+        endpoint = HttpTokenEndpoint(
+            url=url,
+            client_id=registration.client_id or "",
+            client_auth=registration.client_auth,
+            client_secret=registration.client_secret,
+            client_key=client_key_of(registration),
+            body=federation.body,
+            scope=federation.scope,
+            dead_errors=registration.dead_errors | federation.refused_errors,
+            headers=federation.headers,
+            mint_parameters=federation.parameters,
+            clock=equipment.clock,
+            http_client=equipment.http,
+            timeout=self.settings.default.refresh_timeout,
+        )
+        refresher = MintRefresher(place, identity, endpoint, gate=equipment.gate(url), clock=equipment.clock)
+        made_of = (federation, registration, url, self.settings.default.refresh_timeout)
+        return Kept(profile, place, refresher, None, made_of)
+
+    def _identity(self, federation: Federation) -> IdentitySource:
+        if federation.identity_command:
+            environ = clean_environment(self._equipment.environ, federation.env)
+            return IdentityCommand(
+                federation.identity_command, environ=environ, timeout=federation.command_timeout
+            )
+        if federation.identity_token_file is not None:
+            return IdentityFile(Path(federation.identity_token_file).absolute())
+        return GivenIdentity(federation.identity_token or Secret(""), description="$ANTHROPIC_IDENTITY_TOKEN")
 
     def stored(self, profile: str) -> Kept:
         """A profile of our own store."""

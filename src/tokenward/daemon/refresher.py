@@ -48,7 +48,7 @@ class Refresher(Protocol):
     """The means by which one profile is refreshed."""
 
     @property
-    def mode(self) -> Literal["direct", "delegate"]:
+    def mode(self) -> Literal["direct", "delegate", "mint"]:
         """As shown to people."""
 
     def may_start(self, left: float) -> bool:

@@ -39,6 +39,7 @@ _CLASSES: Mapping[str, str] = {
     Cause.UNWRITABLE: CONFIGURATION,
     Cause.SPENT_ELSEWHERE: AUTHENTICATION,
     Cause.SOURCE_GONE: AUTHENTICATION,
+    Cause.NO_IDENTITY: AUTHENTICATION,
 }
 """The founding documents' classes of the causes; what is not named is the provider's trouble."""
 WRITTEN_DOWN = frozenset({"environment", "config"})
@@ -46,9 +47,11 @@ WRITTEN_DOWN = frozenset({"environment", "config"})
 
 
 def login_command(keeper: Keeper) -> str:
-    """The command by which a person renews this login."""
+    """The command by which a person renews this credential."""
     if keeper.profile.source == CLAUDE_CODE:
         return "claude auth login"
+    if _is_minted(keeper):
+        return f"tokenward refresh {keeper.profile.id}"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
     return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}"
 
@@ -71,6 +74,12 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 f'No credentials found for profile "{profile}".{trouble}',
                 hint=f"log in with: {command}; looked at {keeper.place.description}",
             )
+        case Refusal.LOGIN_REQUIRED if _is_minted(keeper):
+            return LoginRequired(
+                f"the identity token of {profile} was refused: {reason}",
+                hint=f"it comes from {keeper.place.description}: put a new one there, or mend the rule at the "
+                "server; a file that changes is tried within seconds, anything else within ten minutes",
+            )
         case Refusal.LOGIN_REQUIRED:
             static = keeper.credential is not None and not keeper.credential.refreshable
             cause = f"{profile} was refused: {reason}" if static else _refresh_failed(keeper, reason)
@@ -86,6 +95,15 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return CallTimeout(
                 f"{profile} is still being refreshed", hint="the refresh goes on: ask again, or wait longer"
             )
+        case Refusal.REFRESH_FAILING if _is_minted(keeper):
+            wait = math.ceil(retry_after) if retry_after is not None else None
+            when = f"tokenward tries again in {wait} s; " if wait is not None else ""
+            return RefreshFailed(
+                f"no token could be minted for {profile}: {reason}",
+                hint=f"{when}its identity token comes from {keeper.place.description}",
+                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
+                retry_after=wait,
+            )
         case Refusal.REFRESH_FAILING:
             wait = math.ceil(retry_after) if retry_after is not None else None
             when = f"tokenward tries again in {wait} s; " if wait is not None else ""
@@ -95,6 +113,10 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
                 retry_after=wait,
             )
+
+
+def _is_minted(keeper: Keeper) -> bool:
+    return keeper.refresher is not None and keeper.refresher.mode == "mint"
 
 
 def _login_hint(keeper: Keeper, command: str) -> str:

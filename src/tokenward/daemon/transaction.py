@@ -70,6 +70,7 @@ class Cause(StrEnum):
     RATE_LIMITED = auto()
     MISCONFIGURED = auto()
     NOT_DELEGATED = auto()
+    NO_IDENTITY = auto()
     NO_LONGER_LIFE = auto()
 
 
@@ -408,7 +409,7 @@ class Transaction:
                 return Rejected(held.generation, f"{error}: {description}" if description else error)
             case Unavailable(reason, retry_after):
                 self._note(family, Outcome.ANSWERED)
-                return Failed(_cause(outcome), reason, retry_after)
+                return Failed(cause_of(outcome), reason, retry_after)
             case NotSent(reason):
                 self._note(family, Outcome.NOT_SENT)
                 return Failed(Cause.NOT_SENT, reason)
@@ -432,7 +433,8 @@ def _give_back(what: Callable[[], None]) -> None:
         log.warning("something could not be given back: %s", type(error).__name__)
 
 
-def _cause(answered: Unavailable) -> Cause:
+def cause_of(answered: Unavailable) -> Cause:
+    """Why an answer brought nothing."""
     if answered.configuration:
         return Cause.MISCONFIGURED
     return Cause.RATE_LIMITED if answered.limited else Cause.UNAVAILABLE
