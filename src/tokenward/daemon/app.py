@@ -30,6 +30,7 @@ from tokenward.checks.commands import runner
 from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
+from tokenward.core.selection import Resolution
 from tokenward.daemon import sd
 from tokenward.daemon.composition import Composition, Equipment
 from tokenward.daemon.event_hub import EventHub
@@ -40,6 +41,7 @@ from tokenward.daemon.logs import start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
 from tokenward.daemon.options import Options
 from tokenward.daemon.refresher import flight_limiter
+from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
@@ -55,6 +57,8 @@ from tokenward.ports import Clock
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
+RECORDS_NAME = "credentials"
+"""Of the directory of our own records, in the state directory."""
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
 PRUNE_EVERY_BEATS = 360
@@ -102,7 +106,7 @@ class Daemon:
     def _equip(self) -> Equipment:
         entropy, places = SystemEntropy(), self.options.paths
         state = ensure_private_dir(places.state)
-        records = state / "credentials"
+        records = state / RECORDS_NAME
         store_key = open_key_file(state, entropy, may_create=not holds_records(records))
         store = EncryptedCredentialStore(records, AesGcmSealer(store_key, entropy))
         if strangers := store.key_mismatches():
@@ -138,6 +142,8 @@ class Daemon:
         return Household(
             around=around,
             store=self._equipment.store,
+            routing=RoutingState(self.options.paths.state / STATE_NAME),
+            store_location=str(self.options.paths.state / RECORDS_NAME),
             hub=self.hub,
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
@@ -164,6 +170,8 @@ class Daemon:
         household = self.ward.household
         household.default_provider = self._loaded.settings.default.provider
         household.providers = self._composition.providers
+        household.resolution = Resolution(self._loaded.settings.default.resolution)
+        household.inherit_agents = self._loaded.settings.default.inherit_agents
         household.looked_at = self._composition.looked_at
         await self.ward.keep(self._composition.all_kept())
 

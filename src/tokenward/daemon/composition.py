@@ -23,7 +23,7 @@ from typing import Literal
 from anyio import CapacityLimiter
 
 from tokenward.config import Settings
-from tokenward.core.credential import Profile, Secret
+from tokenward.core.credential import Profile, Secret, agent_and_id
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
@@ -161,16 +161,18 @@ class Composition:
                 kept.append(_fixed(f"{name}:config", name, place))
         return kept
 
-    def stored(self, profile: str) -> Kept:
-        """A profile of our own store."""
+    def stored(self, key: str) -> Kept:
+        """A profile of our own store, by its key."""
+        agent, profile = agent_and_id(key)
         name = profile.partition(":")[0]
-        place = self._equipment.store.place(profile)
+        place = self._equipment.store.place(key)
         endpoint = self._endpoints.get(name)
         note = self._undiscovered.get(name)
-        refresher = self._direct(profile, place, endpoint, name) if endpoint is not None else None
+        refresher = self._direct(key, place, endpoint, name) if endpoint is not None else None
         if refresher is None and note is None and not self.provider(name).registration.refreshes:
             note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
-        return Kept(Profile(profile, name, STORE), place, refresher, note, (name, endpoint and endpoint.url, note))
+        made_of = (name, endpoint and endpoint.url, note)
+        return Kept(Profile(profile, name, STORE, agent), place, refresher, note, made_of)
 
     def _direct(self, profile: str, place: Place, endpoint: HttpTokenEndpoint, provider: str) -> Refresher:
         equipment = self._equipment

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tokenward.core.credential import Kind
+from tokenward.core.credential import MAIN_AGENT, Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
 from tokenward.errors import (
@@ -34,7 +34,8 @@ def login_command(keeper: Keeper) -> str:
     if keeper.profile.source == CLAUDE_CODE:
         return "claude auth login"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
-    return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}"
+    agent = "" if keeper.profile.agent == MAIN_AGENT else f" --agent {keeper.profile.agent}"
+    return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}{agent}"
 
 
 def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) -> TokenwardError:
