@@ -9,7 +9,7 @@ import pytest
 from daemon.warding import warding, written_down
 from tokenward.daemon.routing_state import STATE_NAME
 from tokenward.daemon.service import ProfileListParams, ReportParams
-from tokenward.errors import AllUnavailable, LoginRequired, NoCredentials, ProfileUnavailable
+from tokenward.errors import AllUnavailable, LoginRequired, NoCredentials, ProfileUnavailable, RefreshFailed
 
 KEY = "anthropic:default"
 
@@ -158,6 +158,21 @@ async def test_all_unusable_says_so_and_when_the_first_recovers(tmp_path: Path) 
         assert refusal.value.details["retry_after"] > 0
         assert "tried again in" in refusal.value.hint
         assert [each["profile"] for each in refusal.value.details["profiles"]] == ["acme:a", "acme:b"]
+
+
+@pytest.mark.covers("N65")
+async def test_an_expired_login_that_does_not_refresh_names_both_ways_out(tmp_path: Path) -> None:
+    """The command that refreshes, and the one that logs in again."""
+    async with warding(tmp_path) as home:
+        home.refresh_stored = True
+        home.log_in("acme:me", left=-5.0)
+        home.endpoint.unreachable = True
+        await home.fill()
+        await home.ward.keepers["acme:me"].settle()
+        with pytest.raises(RefreshFailed) as refusal:
+            await home.served(provider="acme")
+        assert "tokenward refresh acme:me" in refusal.value.hint
+        assert "log in again with: tokenward add acme:me --oauth" in refusal.value.hint
 
 
 @pytest.mark.covers("L13")

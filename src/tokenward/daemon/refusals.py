@@ -76,7 +76,7 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             when = f"tokenward tries again in {wait} s; " if wait is not None else ""
             return RefreshFailed(
                 _refresh_failed(keeper, reason),
-                hint=f"{when}if it does not recover, log in again with: {command}",
+                hint=f"{when}try it now: tokenward refresh {profile}; or log in again with: {command}",
                 retry_after=wait,
             )
 
