@@ -20,6 +20,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,7 +29,7 @@ from tokenward import __version__
 from tokenward.checks import CheckContext, Finding, examine
 from tokenward.checks.commands import runner
 from tokenward.config import LoadedConfig
-from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.credential import Secret, to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
 from tokenward.daemon import sd
@@ -54,6 +55,7 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock
+from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
@@ -370,11 +372,12 @@ def run_daemon(
     return 0
 
 
-def run_checks(*, config: Path | None) -> Sequence[Finding]:
+def run_checks(*, config: Path | None, profiles: Sequence[Mapping[str, Any]] | None) -> Sequence[Finding]:
     """Look at everything that could be wrong around the daemon; needs none to run.
 
     Args:
         config: what ``--config`` named.
+        profiles: what the running daemon answers to ``profile.list``; None = none answered.
     """
     options = Options(dict(os.environ), config_file=config)
     try:
@@ -396,8 +399,18 @@ def run_checks(*, config: Path | None) -> Sequence[Finding]:
         claude_config=options.paths.claude_config,
         claude_credentials=claude.path or options.paths.claude_credentials,
         claude_command=claude.command,
+        configured_key=_key_for_anthropic(loaded),
+        profiles=profiles,
     )
     return [*found, *examine(context)]
+
+
+def _key_for_anthropic(loaded: LoadedConfig) -> Secret | None:
+    """The configured key that goes to Anthropic itself."""
+    said = loaded.settings.providers.get(CLAUDE_CODE_PROVIDER)
+    if said is None or said.api_key is None or said.api_url is not None:
+        return None
+    return Secret(said.api_key.get_secret_value())
 
 
 def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
