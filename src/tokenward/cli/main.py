@@ -14,6 +14,7 @@ from tokenward.cli import output
 from tokenward.errors import TokenwardError
 
 _MODULES = {
+    "onboard": "onboard",
     "token": "token",
     "status": "status",
     "profiles": "profiles",
