@@ -86,6 +86,16 @@ async def test_a_disabled_profile_rests_also_after_a_restart(tmp_path: Path) -> 
         assert (shown.enabled, len(home.endpoint.sent)) == (True, 1)
 
 
+async def test_a_namesake_of_a_forgotten_profile_serves(tmp_path: Path) -> None:
+    """That one was disabled is forgotten with it."""
+    async with warding(tmp_path) as home:
+        await home.add_key(KEY)
+        await home.ward.disable(KEY)
+        await home.ward.forget(KEY)
+        await home.add_key(KEY, key="k-2")
+        assert (await home.served()).token == "k-2"
+
+
 async def test_what_cannot_be_read_of_the_routing_state_loses_no_credential(tmp_path: Path) -> None:
     """A torn file counts as empty: the profile serves again, and the next decision is written."""
     async with warding(tmp_path) as home:
@@ -120,6 +130,17 @@ async def test_nothing_set_up_names_every_place(tmp_path: Path) -> None:
             "Anthropic credentials not set; looked at here: not found; there: not found"
         )
         assert refusal.value.details["looked_at"] == ["here: not found", "there: not found"]
+
+
+async def test_another_provider_was_looked_for_in_other_places(tmp_path: Path) -> None:
+    """Claude Code's login is no place for it."""
+    async with warding(tmp_path) as home:
+        with pytest.raises(NoCredentials) as refusal:
+            await home.served(provider="acme")
+        assert refusal.value.cause == (
+            "Acme credentials not set; looked at [providers.acme] in the configuration: not found; "
+            "tokenward's own store: not found"
+        )
 
 
 @pytest.mark.covers("E30")

@@ -61,7 +61,7 @@ from tokenward.errors import (
     StoreUnavailable,
 )
 from tokenward.ports import CredentialStore, Place
-from tokenward.provider_files import Provider, choose, provider_named
+from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, choose, provider_named
 
 STORE = "store"
 """The source's name of what we own."""
@@ -289,13 +289,21 @@ class Ward:
         return answers.inline_result(credential, name, self._provider(name))
 
     def _asked(self, params: TokenParams) -> Asked:
+        provider = choose(params.provider or self.household.default_provider).provider
         return Asked(
-            provider=choose(params.provider or self.household.default_provider).provider,
+            provider=provider,
             agent=params.agent,
             profile=params.profile,
-            looked_at=self.household.looked_at(),
+            looked_at=self._looked_at(provider),
             store=self.household.store_location,
         )
+
+    def _looked_at(self, provider: str) -> Sequence[str]:
+        if provider == CLAUDE_CODE_PROVIDER:
+            return self.household.looked_at()
+        found = {keeper.profile.source for keeper in self.keepers.values() if keeper.profile.provider == provider}
+        places = ((f"[providers.{provider}] in the configuration", "config"), ("tokenward's own store", STORE))
+        return [f"{place}: {'found' if source in found else 'not found'}" for place, source in places]
 
     def _resting(self, selector: Selector) -> list[Refused]:
         """Who would have been asked, did it not rest."""
@@ -378,8 +386,14 @@ class Ward:
             )
         shown = self._shown(keeper)
         await keeper.settle()
+
+        def remove() -> None:
+            self.household.store.remove(key)
+            if key in self.household.routing.disabled:  # a namesake that is added later serves
+                self.household.routing.set_disabled(key, disabled=False)
+
         try:
-            await to_thread.run_sync(self.household.store.remove, key, limiter=self.household.writing)
+            await to_thread.run_sync(remove, limiter=self.household.writing)
         except OSError as error:
             raise StoreUnavailable(
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
