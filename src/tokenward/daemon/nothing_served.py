@@ -10,7 +10,7 @@ is said first is that this profile was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tokenward.core.credential import MAIN_AGENT, Profile
@@ -58,6 +58,17 @@ class Refused:
 
     profile: Profile
     error: TokenwardError
+
+
+def looked_at_for(provider: str, found: Collection[str]) -> list[str]:
+    """Where the credentials of a provider can be that no other program keeps.
+
+    Args:
+        provider: its own name.
+        found: the sources that have a profile of it.
+    """
+    places = ((f"[providers.{provider}] in the configuration", "config"), ("tokenward's own store", "store"))
+    return [f"{place}: {'found' if source in found else 'not found'}" for place, source in places]
 
 
 def resting(profile: Profile, why: Resting) -> Refused:

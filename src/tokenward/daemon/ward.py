@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from anyio import CapacityLimiter, to_thread
@@ -38,6 +38,7 @@ from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.keeper import Keeper, Surroundings
 from tokenward.daemon.nothing_served import Asked, Refused
 from tokenward.daemon.refresher import Refresher
+from tokenward.daemon.resting import let_rest, refused_at_rest
 from tokenward.daemon.routing_state import RoutingState
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -183,18 +184,7 @@ class Ward:
 
     def _let_rest(self) -> None:
         """Let those rest that people disabled and those that the order in force sets aside, and no others."""
-        disabled = self.household.routing.disabled
-        able = [
-            Candidate(keeper.profile, None if keeper.credential is None else keeper.credential.kind)
-            for key, keeper in self.keepers.items()
-            if key not in disabled
-        ]
-        aside = selection.set_aside(able, self.household.resolution)
-        for key, keeper in self.keepers.items():
-            if key in disabled:
-                keeper.rest(Resting.DISABLED)
-            else:
-                keeper.rest(Resting.SET_ASIDE if key in aside else None)
+        let_rest(self.keepers, self.household.routing.disabled, self.household.resolution)
 
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
@@ -263,7 +253,9 @@ class Ward:
             else:
                 if selector.admits(_candidate(keeper)):  # its place may hold another kind than when it was chosen
                     return answers.token_result(keeper, self.provider(keeper), degraded)
-        raise nothing_served.error_for(self._asked(params), refusals or self._resting(selector))
+        raise nothing_served.error_for(
+            self._asked(params), refusals or refused_at_rest(self.keepers, selector, _candidate)
+        )
 
     def _selector(self, params: TokenParams) -> Selector:
         choice = choose(params.provider or self.household.default_provider)
@@ -290,30 +282,18 @@ class Ward:
 
     def _asked(self, params: TokenParams) -> Asked:
         provider = choose(params.provider or self.household.default_provider).provider
+        if provider == CLAUDE_CODE_PROVIDER:
+            looked_at = self.household.looked_at()
+        else:
+            theirs = (keeper.profile for keeper in self.keepers.values() if keeper.profile.provider == provider)
+            looked_at = nothing_served.looked_at_for(provider, {profile.source for profile in theirs})
         return Asked(
             provider=provider,
             agent=params.agent,
             profile=params.profile,
-            looked_at=self._looked_at(provider),
+            looked_at=looked_at,
             store=self.household.store_location,
         )
-
-    def _looked_at(self, provider: str) -> Sequence[str]:
-        if provider == CLAUDE_CODE_PROVIDER:
-            return self.household.looked_at()
-        found = {keeper.profile.source for keeper in self.keepers.values() if keeper.profile.provider == provider}
-        places = ((f"[providers.{provider}] in the configuration", "config"), ("tokenward's own store", STORE))
-        return [f"{place}: {'found' if source in found else 'not found'}" for place, source in places]
-
-    def _resting(self, selector: Selector) -> list[Refused]:
-        """Who would have been asked, did it not rest."""
-        return [
-            nothing_served.resting(keeper.profile, keeper.resting)
-            for keeper in self.keepers.values()
-            if keeper.resting is not None
-            and keeper.credential is not None
-            and selector.admits(replace(_candidate(keeper), profile=replace(keeper.profile, enabled=True)))
-        ]
 
     def provider(self, keeper: Keeper) -> Provider:
         """The provider of a keeper's profile."""
