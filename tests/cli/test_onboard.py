@@ -142,7 +142,7 @@ class Terminal:
         while self.process.poll() is None and time.monotonic() < deadline:
             self.process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1.0)
+                self.process.wait(5.0)
 
     def ended(self) -> int:
         """Everything until the end, and the exit status."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.warding import warding, written_down
+from tokenward.core.lifecycle import Phase
 from tokenward.daemon.routing_state import STATE_NAME
 from tokenward.daemon.service import ProfileListParams, ReportParams
 from tokenward.errors import AllUnavailable, LoginRequired, NoCredentials, ProfileUnavailable, RefreshFailed
@@ -84,6 +85,28 @@ async def test_a_disabled_profile_rests_also_after_a_restart(tmp_path: Path) -> 
         shown = await home.ward.enable("acme:me")
         await home.ward.keepers["acme:me"].settle()
         assert (shown.enabled, len(home.endpoint.sent)) == (True, 1)
+
+
+async def test_a_failing_profile_that_rests_is_not_retried_until_it_wakes(tmp_path: Path) -> None:
+    """Its retries end with the decision, and the one that became due meanwhile is made at its end."""
+    async with warding(tmp_path) as home:
+        home.refresh_stored = True
+        home.log_in("acme:me", left=60.0)
+        home.endpoint.unreachable = True
+        await home.fill()
+        keeper = home.ward.keepers["acme:me"]
+        await home.ward.look_everywhere()
+        await keeper.settle()
+        assert keeper.phase is Phase.BACKOFF
+        await home.ward.disable("acme:me")
+        home.endpoint.unreachable = False
+        await home.pass_time(3600, keeper)
+        await home.ward.look_everywhere()
+        assert (home.endpoint.sent, keeper.next_attempt) == ([], None)
+        await home.ward.enable("acme:me")
+        await keeper.settle()
+        assert len(home.endpoint.sent) == 1
+        assert (await home.served(provider="acme")).degraded is None
 
 
 async def test_a_namesake_of_a_forgotten_profile_serves(tmp_path: Path) -> None:
