@@ -68,6 +68,9 @@ class _ProviderFile(_File):
 
     aliases: tuple[str, ...] = ()
     restricted_aliases: dict[str, frozenset[Kind]] = {}
+    api_type: str | None = None
+    env_var: str | None = None
+    model_prefix: str | None = None
     base_url: str | None = None
     token_endpoint: str | None = None
     body: Literal["form", "json"]
@@ -93,6 +96,23 @@ class ProviderChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """What people are told of a provider's API.
+
+    Args:
+        type_name: the API's name.
+        env_var: the variable that its own programs read a key from, and we too.
+        model_prefix: how the ids of its models begin.
+        base_url_overridden: whether the user named another base URL than the provider file.
+    """
+
+    type_name: str | None = None
+    env_var: str | None = None
+    model_prefix: str | None = None
+    base_url_overridden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """A provider as it is in force.
 
@@ -100,11 +120,13 @@ class Provider:
         registration: where its tokens are refreshed, and how we are registered there.
         headers: what its API wants to see.
         credential: the static credential that the configuration gives; None = none.
+        api: what people are told of its API.
     """
 
     registration: ProviderRegistration
     headers: HeaderRules = field(default_factory=HeaderRules)
     credential: Credential | None = None
+    api: ApiFacts = ApiFacts()
 
 
 def choose(name: str) -> ProviderChoice:
@@ -157,7 +179,8 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         device_authorization_endpoint=said.device_authorization_endpoint,
         base_url=said.api_url or known.base_url,
     )
-    return Provider(registration, _rules(known.headers), _static_credential(said, known.key_kinds))
+    api = ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None)
+    return Provider(registration, _rules(known.headers), _static_credential(said, known.key_kinds), api)
 
 
 def claude_code_registration(anthropic: Provider) -> ProviderRegistration:

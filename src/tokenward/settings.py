@@ -83,6 +83,12 @@ class DefaultSettings(_Table):
     """``[default]``: what holds unless a call or a provider says otherwise."""
 
     provider: str = Field(default="anthropic", description="Served if a call names none.")
+    resolution: Literal["profiles-first", "config-first", "oauth-first"] = Field(
+        default="profiles-first", description="Which credential of a provider goes first, if several could serve."
+    )
+    inherit_agents: bool = Field(
+        default=False, description="Whether main's profiles serve other agents too, after their own."
+    )
     refresh_margin: Seconds = Field(
         default=90.0, le=LARGEST_MARGIN_SECONDS, description="Seconds before the end at which a refresh is due."
     )

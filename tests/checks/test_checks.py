@@ -381,7 +381,9 @@ def test_all_together_write_nothing_and_show_no_secret(patient: Patient, listeni
         "clocks",
         "locks",
         "claude code",
+        "claude login",
         "environment",
+        "keys",
     }
     assert all("\n" not in finding.cause + finding.hint for finding in findings)
     assert all(finding.hint for finding in findings if finding.level != "ok")

@@ -27,12 +27,24 @@ class FakeService:
         self.held[params.profile] = profile(params.profile, kind=params.kind)
         return self.profile(params.profile)
 
-    async def forget(self, name: str) -> ProfileResult:
+    async def forget(self, name: str, agent: str = "main") -> ProfileResult:
         """Drop one."""
+        del agent
         return ProfileResult(**self.held.pop(name))
 
-    def profile(self, name: str) -> ProfileResult:
+    async def disable(self, name: str, agent: str = "main") -> ProfileResult:
+        """Let one rest."""
+        self.held[name]["enabled"] = False
+        return self.profile(name, agent)
+
+    async def enable(self, name: str, agent: str = "main") -> ProfileResult:
+        """Let one serve."""
+        self.held[name]["enabled"] = True
+        return self.profile(name, agent)
+
+    def profile(self, name: str, agent: str = "main") -> ProfileResult:
         """Show one."""
+        del agent
         if name not in self.held:
             raise ProfileUnavailable(f"there is no profile {name}", hint="see: tokenward profiles list")
         return ProfileResult(**self.held[name])

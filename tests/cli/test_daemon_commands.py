@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cli.fake_app import put_in_place
+from client.fake_daemon import FakeDaemon, profile
 from tokenward.cli.main import main
 from tokenward.errors import AlreadyServed
 
@@ -66,6 +67,25 @@ class TestDaemon:
 
 
 class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def _nobody_answers(self, no_daemon: Path) -> None:
+        """The tests' machine may have a daemon of its own."""
+
+    def test_the_daemon_is_asked_what_it_keeps(self, monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon) -> None:
+        """The checks get the profiles of the daemon that answers; without one they are told so."""
+        daemon.answers["profile.list"] = lambda _: {"profiles": [profile()]}
+        asked: list[Any] = []
+
+        def run_checks(*, config: Path | None, profiles: Any) -> list[FakeFinding]:
+            asked.append(profiles)
+            return [FINE]
+
+        put_in_place(monkeypatch, run_checks=run_checks)
+        assert main(["doctor"]) == 0
+        daemon.close()
+        assert main(["doctor"]) == 0
+        assert asked == [[profile()], None]
+
     def test_each_finding_is_a_line_and_a_hint(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -89,7 +109,8 @@ class TestDoctor:
         """`--json` is an object with the list of findings, and the same exit status."""
         asked: list[Path | None] = []
 
-        def run_checks(*, config: Path | None) -> list[FakeFinding]:
+        def run_checks(*, config: Path | None, profiles: Any) -> list[FakeFinding]:
+            assert profiles is None
             asked.append(config)
             return [WRONG]
 

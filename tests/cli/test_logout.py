@@ -35,7 +35,7 @@ def test_a_login_of_our_store_is_forgotten(daemon: FakeDaemon, capsys: pytest.Ca
     watched = profile("acme:cli", kind=None, generation=None, source="claude-code")
     hold(daemon, profile("acme:me", kind="oauth"), watched)
     assert main(["logout", "acme:me"]) == 0
-    assert daemon.params("profile.forget") == {"profile": "acme:me"}
+    assert daemon.params("profile.forget") == {"profile": "acme:me", "agent": "main"}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "acme:me: forgotten here"
     assert "nothing was revoked" in lines[1]

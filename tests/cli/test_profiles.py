@@ -1,9 +1,11 @@
 """``tokenward profiles list`` and ``tokenward refresh``."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from cli.fake_app import serve_in_process
 from client.fake_daemon import FakeDaemon, Json, Refusal, profile
 from tokenward.cli.main import main
 
@@ -49,7 +51,7 @@ def test_refresh_says_how_long_it_is_good_for(daemon: FakeDaemon, capsys: pytest
 def test_refresh_touches_no_other_profile(daemon: FakeDaemon) -> None:
     """Only the named profile is asked for."""
     assert main(["refresh", "acme:me", "--json"]) == 0
-    assert [each["params"] for each in daemon.requests] == [{"profile": "acme:me"}]
+    assert [each["params"] for each in daemon.requests] == [{"profile": "acme:me", "agent": "main"}]
 
 
 def test_refresh_all_goes_on_after_a_failure(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,3 +69,24 @@ def test_refresh_all_with_nothing_to_do(daemon: FakeDaemon, capsys: pytest.Captu
     daemon.answers["profile.list"] = lambda _: {"profiles": [KEY]}
     assert main(["refresh", "--all"]) == 0
     assert "nothing to refresh" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("verb", "words"), [("enable", "serves again"), ("disable", "rests until it is enabled")])
+def test_a_decision_about_a_profile(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], verb: str, words: str
+) -> None:
+    """The daemon is told which profile of which agent, and the person what holds from now on."""
+    daemon.answers[f"profile.{verb}"] = lambda params: profile(params["profile"])
+    assert main(["profiles", verb, "acme:me", "--agent", "b"]) == 0
+    assert daemon.params(f"profile.{verb}") == {"profile": "acme:me", "agent": "b"}
+    assert capsys.readouterr().out == f"acme:me: {words}\n"
+
+
+def test_a_decision_needs_no_daemon(
+    no_daemon: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is made in this process, and shown as JSON where that is asked for."""
+    service = serve_in_process(monkeypatch)
+    service.held["acme:me"] = profile("acme:me")
+    assert main(["profiles", "disable", "acme:me", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["enabled"] is False

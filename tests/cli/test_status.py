@@ -58,14 +58,16 @@ def test_json_is_the_daemons_own_answer(daemon: FakeDaemon, capsys: pytest.Captu
     [
         ({}, "ok"),
         ({"enabled": False}, "disabled"),
-        ({"enabled": False, "unusable": "logged out"}, "unusable: logged out"),
+        ({"enabled": False, "unusable": "disabled"}, "disabled"),
+        ({"enabled": False, "unusable": "set aside for an API key"}, "disabled: set aside for an API key"),
+        ({"unusable": "logged out"}, "unusable: logged out"),
         ({"degraded": "short"}, "degraded: short"),
         ({"degraded": "refresh_failing", "last_failure": FAILURE}, "degraded: refresh_failing (HTTP 503)"),
         ({"last_failure": FAILURE}, "ok"),
     ],
 )
 def test_health_says_why(members: dict[str, Any], words: str) -> None:
-    """Unusable before disabled before degraded, each with its reason; a failure of the past is no illness."""
+    """Disabled before unusable before degraded, each with its reason; a failure of the past is no illness."""
     assert ": ".join(filter(None, command.health(cast("Profile", profile(**members))))) == words
 
 
@@ -178,3 +180,20 @@ def on_a_terminal(daemon: FakeDaemon, *arguments: str) -> str:
             pass  # Linux says EIO when the last writer is gone
         assert process.wait(30) == 0
     return shown.getvalue().decode()
+
+
+@pytest.mark.covers("E29")
+def test_an_agent_is_accepted_where_credentials_are_added_and_shown(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``add`` gives the agent its credential, and ``status`` shows its profiles alone."""
+    daemon.answers["profile.add"] = lambda params: profile(params["profile"], agent=params["agent"])
+    daemon.answers["daemon.status"] = lambda _: status(profile(), profile("acme:bot", agent="b"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("sk-1\n"))
+    assert main(["add", "acme:bot", "--api-key", "--agent", "b"]) == 0
+    assert daemon.params("profile.add")["agent"] == "b"
+    assert main(["status", "--agent", "b", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [each["profile"] for each in shown["profiles"]] == ["acme:bot"]
+    assert main(["status", "--agent", "b"]) == 0
+    assert "b/acme:bot" in capsys.readouterr().out

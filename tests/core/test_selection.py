@@ -5,7 +5,17 @@ import random
 import pytest
 
 from tokenward.core.credential import Kind, Profile
-from tokenward.core.selection import KEY_KINDS, OAUTH_KINDS, Candidate, Selector, in_order
+from tokenward.core.selection import (
+    KEY_KINDS,
+    OAUTH_KINDS,
+    RESOLUTIONS,
+    Candidate,
+    Origin,
+    Resolution,
+    Selector,
+    in_order,
+    set_aside,
+)
 
 
 def candidate(
@@ -95,3 +105,32 @@ def test_only_those_who_may_answer_are_in_the_order() -> None:
     assert in_order(offered, Selector("anthropic", kinds=KEY_KINDS)) == ["anthropic:b"]
     assert in_order(offered, Selector("nobody")) == []
     assert in_order([], ANY) == []
+
+
+@pytest.mark.parametrize("resolution", Resolution)
+def test_every_order_has_one_step_for_everything(resolution: Resolution) -> None:
+    """Whatever the origin and the kind, it stands at exactly one place of the order."""
+    for origin in Origin:
+        for kind in Kind:
+            steps = [step for step in RESOLUTIONS[resolution] if step[0] is origin and kind in step[1]]
+            assert len(steps) == 1
+
+
+def test_main_comes_after_the_agents_own_where_it_is_inherited() -> None:
+    """However good main's is; and nobody inherits from anybody else."""
+    offered = [candidate("a"), candidate("b", Kind.API_KEY, agent="bot"), candidate("c", agent="other")]
+    assert in_order(offered, Selector("anthropic", "bot")) == ["bot/anthropic:b"]
+    assert in_order(offered, Selector("anthropic", "bot", inherits=True)) == ["bot/anthropic:b", "anthropic:a"]
+    assert in_order(offered, Selector("anthropic", inherits=True)) == ["anthropic:a"]
+
+
+def test_a_written_down_key_sets_aside_its_own_providers_logins_only() -> None:
+    """Of its agent, of what is no key; a stored key sets nothing aside, nor does any key in another order."""
+    login, empty = candidate("a"), candidate("empty", None)
+    others = [candidate("o", provider="acme"), candidate("b", agent="bot"), candidate("k", Kind.API_KEY)]
+    written = candidate("env", Kind.API_KEY, source="environment")
+    everything = [login, empty, *others, written]
+    assert set_aside(everything, Resolution.CONFIG_FIRST) == {"anthropic:a", "anthropic:empty"}
+    assert set_aside([login, empty, *others], Resolution.CONFIG_FIRST) == set()
+    assert set_aside(everything, Resolution.PROFILES_FIRST) == set()
+    assert set_aside(everything, Resolution.OAUTH_FIRST) == set()

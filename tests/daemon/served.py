@@ -22,6 +22,7 @@ from tokenward.daemon.service import (
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
+    ProviderResult,
     ReloadResult,
     ReportParams,
     ReportResult,
@@ -170,8 +171,9 @@ class ScriptedService:
         """The one there is."""
         return [PROFILE]
 
-    def profile(self, profile: str) -> ProfileResult:
+    def profile(self, profile: str, agent: str = "main") -> ProfileResult:
         """The one there is, else an error."""
+        del agent
         if profile != PROFILE.profile:
             raise errors.ProfileUnavailable("there is no such profile", hint="tokenward profiles lists them")
         return PROFILE
@@ -181,13 +183,38 @@ class ScriptedService:
         self.added.append(params)
         return PROFILE
 
-    async def forget(self, profile: str) -> ProfileResult:
+    async def forget(self, profile: str, agent: str = "main") -> ProfileResult:
         """Nothing happens."""
-        return self.profile(profile)
+        return self.profile(profile, agent)
 
-    async def refresh(self, profile: str) -> ProfileResult:
+    async def refresh(self, profile: str, agent: str = "main") -> ProfileResult:
         """Nothing happens."""
-        return self.profile(profile)
+        return self.profile(profile, agent)
+
+    async def enable(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(profile, agent)
+
+    async def disable(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(profile, agent)
+
+    def provider_shown(self, provider: str, agent: str = "main") -> ProviderResult:
+        """One of which nothing is known."""
+        del agent
+        return ProviderResult(
+            provider=provider,
+            env_var=None,
+            api_type=None,
+            model_prefix=None,
+            base_url=None,
+            base_url_overridden=False,
+            serves=None,
+        )
+
+    def providers_shown(self, agent: str = "main") -> list[ProviderResult]:
+        """The one of the profile."""
+        return [self.provider_shown(PROFILE.provider, agent)]
 
     async def sources(self) -> SourceListResult:
         """None."""

@@ -141,6 +141,17 @@ async def test_bytes_that_are_not_utf8_are_a_parse_error(tmp_path: Path) -> None
             assert _codes(await peer.line()) == (None, -32700)
 
 
+_PROVIDER = {
+    "provider": "acme",
+    "env_var": None,
+    "api_type": None,
+    "model_prefix": None,
+    "base_url": None,
+    "base_url_overridden": False,
+    "serves": None,
+}
+
+
 async def test_every_method_answers(tmp_path: Path) -> None:
     """Each method of the table can be called, and its result is that of the service."""
     profile = PROFILE.model_dump(mode="json")
@@ -153,6 +164,10 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         ),
         "profile.list": ({}, {"profiles": [profile]}),
         "profile.get": (one, profile),
+        "profile.enable": (one, profile),
+        "profile.disable": (one, profile),
+        "provider.get": ({"provider": "acme"}, _PROVIDER),
+        "provider.list": ({}, {"providers": [_PROVIDER]}),
         "profile.add": ({**one, "credential": {"access_token": "a"}}, profile),
         "profile.forget": (one, profile),
         "profile.refresh": (one, profile),

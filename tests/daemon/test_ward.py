@@ -23,6 +23,7 @@ from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.service import (
     CredentialInput,
     DaemonStatusResult,
@@ -66,6 +67,7 @@ class Warded(Keeping):
             Household(
                 around=self.around,
                 store=self.store,
+                routing=RoutingState(self.directory / STATE_NAME),
                 hub=self.hub,
                 writing=anyio.CapacityLimiter(1),
                 keep_stored=self.stored_profile,
@@ -199,11 +201,9 @@ async def test_a_wish_is_served_by_what_fits_it(wish: TokenParams, profile: str,
 @pytest.mark.parametrize(
     "wish",
     [
-        TokenParams(provider="nobody"),
         TokenParams(kinds=["federated"]),
         TokenParams(kinds=[]),
         TokenParams(auth_method="oauth", kinds=["api_key"]),
-        TokenParams(agent="other"),
         TokenParams(tier="max"),
     ],
 )
@@ -216,6 +216,13 @@ async def test_what_fits_nothing_says_where_was_looked(wish: TokenParams, home: 
     assert refused.value.details["looked_at"] == ["the store: not found", "$KEY: not found"]
     assert "credentials not set" in refused.value.cause
     assert home.ward.token_nowait(wish) is None
+
+
+async def test_an_unknown_provider_is_looked_for_in_the_configuration(home: Warded) -> None:
+    """The places of other providers are no news of this one."""
+    with pytest.raises(NoCredentials) as refused:
+        await home.ward.token(TokenParams(provider="nobody"))
+    assert refused.value.details["looked_at"][0] == "[providers.nobody] in the configuration: not found"
 
 
 async def test_a_profile_that_is_not_there_is_named(home: Warded) -> None:
@@ -294,8 +301,9 @@ async def test_several_that_fail_are_told_in_one_error(home: Warded) -> None:
     with pytest.raises(AllUnavailable, match="No available auth profile for anthropic") as refused:
         await home.ward.token(TokenParams())
     assert refused.value.details["retry_after"] == 40
-    assert "HTTP 503" in refused.value.cause
-    assert "no refresh token" in refused.value.cause
+    assert "HTTP 503" in refused.value.hint
+    assert "no refresh token" in refused.value.hint
+    assert [each["profile"] for each in refused.value.details["profiles"]] == ["anthropic:a", "anthropic:b"]
 
 
 async def test_a_refused_static_key_is_excluded_for_the_caller_that_names_it(home: Warded) -> None:
@@ -623,13 +631,6 @@ async def test_a_profile_in_another_programs_place_is_neither_written_nor_delete
 async def test_an_alias_in_an_added_profiles_name_means_its_provider(home: Warded) -> None:
     """``claude-code:work`` is a profile of anthropic's."""
     assert (await home.ward.add(adding("claude-code:work", "api_key"))).profile == "anthropic:work"
-
-
-async def test_other_agents_have_no_profiles_yet(home: Warded) -> None:
-    """Refused rather than given to somebody else."""
-    params = adding().model_copy(update={"agent": "other"})
-    with pytest.raises(InvalidParams):
-        await home.ward.add(params)
 
 
 async def test_a_store_that_cannot_be_written_changes_nothing(home: Warded) -> None:

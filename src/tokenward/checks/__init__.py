@@ -3,11 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from tokenward.checks import (
+    claude_code_login,
     claude_code_version,
     clocks,
     environment,
     file_modes,
+    gateway,
+    keys,
     locks,
+    profiles,
     socket,
 )
 from tokenward.checks.finding import CheckContext, Finding, Ran
@@ -16,11 +20,15 @@ __all__ = ["ALL", "CheckContext", "Finding", "Ran", "examine"]
 
 ALL: Sequence[Callable[[CheckContext], list[Finding]]] = (
     socket.check,
+    profiles.check,
     file_modes.check,
     clocks.check,
     locks.check,
     claude_code_version.check,
+    claude_code_login.check,
     environment.check,
+    gateway.check,
+    keys.check,
 )
 """Every check, in the order people read them."""
 

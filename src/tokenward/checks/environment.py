@@ -45,6 +45,13 @@ def check(context: CheckContext) -> list[Finding]:
     return findings
 
 
+def variables_of_claude_code(context: CheckContext) -> dict[str, str]:
+    """The environment that Claude Code sees: this one, with what its settings lay over it."""
+    block = (_json_object(context.claude_config / "settings.json") or {}).get("env")
+    set_there = block if isinstance(block, dict) else {}
+    return {**context.environ, **{name: value for name, value in set_there.items() if isinstance(value, str)}}
+
+
 def _places(context: CheckContext, settings: Mapping[str, Any], path: Path) -> dict[str, str]:
     """Where each credential stands, the preferred one first."""
     block = settings.get("env")

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from tokenward.core.credential import Secret
 from tokenward.ports import Clock
 
 Level = Literal["ok", "warn", "fail"]
@@ -69,6 +70,8 @@ class CheckContext:
         claude_config: Claude Code's configuration directory.
         claude_credentials: the file of Claude Code's stored login; its locks lie around its directory.
         claude_command: what starts Claude Code: a name or an absolute path.
+        configured_key: the API key of Anthropic's own API in the configuration; None = there is none.
+        profiles: what the running daemon answers to ``profile.list``; None = no daemon answered.
     """
 
     uid: int
@@ -83,3 +86,5 @@ class CheckContext:
     claude_config: Path
     claude_credentials: Path
     claude_command: str
+    configured_key: Secret | None = None
+    profiles: Sequence[Mapping[str, Any]] | None = None

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output, pasted
-from tokenward.cli.arguments import add_command, add_json
+from tokenward.cli.arguments import add_agent, add_command, add_json
 from tokenward.core import protocol
 from tokenward.errors import ConfigurationFault
 
@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ("auth_token", "a token for a gateway"),
     ):
         kind.add_argument(f"--{name.replace('_', '-')}", dest="kind", action="store_const", const=name, help=what)
-    parser.add_argument("--agent", metavar="NAME", default="main", help="the namespace of profiles (%(default)s)")
+    add_agent(parser)
     add_json(parser, "the profile after, as `profile.add` answers")
 
 

@@ -64,6 +64,11 @@ def add_json(parser: argparse.ArgumentParser, shape: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"print {shape}, as JSON")
 
 
+def add_agent(parser: argparse.ArgumentParser) -> None:
+    """Add ``--agent``, which is main unless somebody says otherwise."""
+    parser.add_argument("--agent", metavar="NAME", default="main", help="the namespace of profiles (%(default)s)")
+
+
 class _HelpFormatter(argparse.HelpFormatter):
     """Wraps the description and leaves the example alone."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from tokenward.cli import output
 from tokenward.cli.arguments import add_command, add_json
+from tokenward.client import Client, Profile
+from tokenward.errors import TokenwardError
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
@@ -33,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run every check."""
     from tokenward.daemon.app import run_checks
 
-    findings = run_checks(config=arguments.config)
+    findings = run_checks(config=arguments.config, profiles=_kept())
     if arguments.json:
         output.as_json(
             {
@@ -50,3 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
             if each.hint and each.level != "ok":
                 print(f"      {' ' * width}  hint: {output.clean(each.hint)}")
     return output.ERROR if any(each.level == _FAIL for each in findings) else output.OK
+
+
+def _kept() -> list[Profile] | None:
+    """What the running daemon keeps; None if none answers, which a check of its own says."""
+    try:
+        with Client() as client:
+            return client.profiles()
+    except TokenwardError:
+        return None

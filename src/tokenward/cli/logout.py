@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import output
-from tokenward.cli.arguments import add_command, add_json
+from tokenward.cli.arguments import add_agent, add_command, add_json
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
@@ -40,6 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
         about="It is deleted here and not revoked at the server; logins of other programs stay as they are.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="which one, as provider:name")
+    add_agent(parser)
     add_json(parser, "profile, forgotten, and still_held: where else a login of this provider lies")
 
 
@@ -48,15 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     from tokenward.cli.service_access import with_service
 
     def act(call: Call) -> int:
-        profile = call("profile.get", {"profile": arguments.profile})
+        which = {"profile": arguments.profile, "agent": arguments.agent}
+        profile = call("profile.get", which)
         if profile["source"] not in {_STORE, _ADOPTED}:
             output.complain(
                 f"{profile['profile']} is not ours to forget: it comes from {profile['location']}",
                 _WAYS_OUT.get(profile["source"], "remove it where it comes from"),
             )
             return output.ERROR
-        call("profile.forget", {"profile": arguments.profile})
-        held = _still_held(call, profile["provider"])
+        call("profile.forget", which)
+        held = still_held(call, profile["provider"])
         if arguments.json:
             output.as_json({"profile": profile["profile"], "forgotten": True, "still_held": held})
             return output.OK
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     return with_service(act)
 
 
-def _still_held(call: Call, provider: str) -> list[str]:
+def still_held(call: Call, provider: str) -> list[str]:
     """Where else logins of this provider lie: places of other programs, and variables of this shell."""
     profiles = call("profile.list", {"provider": provider})["profiles"]
     # A place that is watched and holds no login has no generation.

@@ -14,6 +14,7 @@ from tokenward.cli import output
 from tokenward.errors import TokenwardError
 
 _MODULES = {
+    "onboard": "onboard",
     "token": "token",
     "status": "status",
     "profiles": "profiles",
@@ -22,6 +23,7 @@ _MODULES = {
     "import": "imports",
     "adopt": "adopt",
     "logout": "logout",
+    "auth": "auth",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",

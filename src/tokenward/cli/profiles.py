@@ -6,12 +6,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output
-from tokenward.cli.arguments import add_command, add_json
+from tokenward.cli.arguments import add_agent, add_command, add_json
 from tokenward.client import Client, Profile
 from tokenward.errors import DaemonUnreachable, TokenwardError
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Parser, Subparsers
+    from tokenward.cli.service_access import Call
 
 _REFRESHED_BY_US = frozenset({"direct", "delegate", "mint"})
 _REFRESH_PATIENCE = 60.0
@@ -25,6 +26,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     actions: Subparsers = group.add_subparsers(required=True, metavar="ACTION", title="actions")
     _add_list(actions)
+    _add_decision(actions, "enable", "let a profile serve again", done="serves again")
+    _add_decision(actions, "disable", "neither serve nor refresh a profile", done="rests until it is enabled")
     refresh = add_command(
         subparsers,
         "refresh",
@@ -35,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     which = refresh.add_mutually_exclusive_group(required=True)
     which.add_argument("profile", nargs="?", metavar="PROFILE", help="which one, as provider:name")
     which.add_argument("--all", action="store_true", help="every profile that can be refreshed")
+    add_agent(refresh)
     add_json(refresh, "each profile after, one a line, as `profile.refresh` answers")
 
 
@@ -50,6 +54,35 @@ def _add_list(actions: Subparsers) -> Parser:
     parser.add_argument("--agent", metavar="NAME", help="only those of this agent")
     add_json(parser, "the result of `profile.list`")
     return parser
+
+
+def _add_decision(actions: Subparsers, verb: str, summary: str, *, done: str) -> None:
+    parser = add_command(
+        actions,
+        verb,
+        summary,
+        run=_decide,
+        example=f"tokenward profiles {verb} anthropic:work",
+        about="It holds until the opposite is said, also after a restart.",
+    )
+    parser.add_argument("profile", metavar="PROFILE", help="which one, as provider:name")
+    add_agent(parser)
+    add_json(parser, f"the profile after, as `profile.{verb}` answers")
+    parser.set_defaults(method=f"profile.{verb}", done=done)
+
+
+def _decide(arguments: argparse.Namespace) -> int:
+    from tokenward.cli.service_access import with_service
+
+    def act(call: Call) -> int:
+        profile = call(arguments.method, {"profile": arguments.profile, "agent": arguments.agent})
+        if arguments.json:
+            output.as_json(profile)
+        else:
+            output.say(f"{profile['profile']}: {arguments.done}")
+        return output.OK
+
+    return with_service(act)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -69,13 +102,17 @@ def _list(arguments: argparse.Namespace) -> int:
 def _refresh(arguments: argparse.Namespace) -> int:
     with Client(timeout=_REFRESH_PATIENCE) as client:
         if not arguments.all:
-            _say_refreshed(client.refresh(arguments.profile), as_json=arguments.json)
+            _say_refreshed(client.refresh(arguments.profile, agent=arguments.agent), as_json=arguments.json)
             return output.OK
-        wanted = [each["profile"] for each in client.profiles() if each["refresh"] in _REFRESHED_BY_US]
+        wanted = [
+            each["profile"]
+            for each in client.profiles(agent=arguments.agent)
+            if each["refresh"] in _REFRESHED_BY_US and each["enabled"]
+        ]
         worst = output.OK
         for profile in wanted:
             try:
-                _say_refreshed(client.refresh(profile), as_json=arguments.json)
+                _say_refreshed(client.refresh(profile, agent=arguments.agent), as_json=arguments.json)
             except DaemonUnreachable:
                 raise
             except TokenwardError as error:

@@ -24,8 +24,8 @@ def with_service(act: Callable[[Call], int]) -> int:
     """Do something with the daemon's methods, wherever they run.
 
     Args:
-        act: called once, with a ``Call`` for ``profile.add``, ``.get``, ``.list`` and ``.forget``,
-            and for ``source.*``.
+        act: called once, with a ``Call`` for ``profile.add``, ``.get``, ``.list``, ``.forget``, ``.enable``
+            and ``.disable``, and for ``source.*``.
 
     Returns:
         What ``act`` returns.
@@ -64,14 +64,22 @@ async def _answer(service: Service, method: str, params: Mapping[str, Any]) -> d
 
     result: Result
 
+    def named() -> tuple[str, str]:
+        which = ProfileParams.model_validate(params)
+        return which.profile, which.agent
+
     try:
         match method:
             case "profile.add":
                 result = await service.add(ProfileAddParams.model_validate(params))
             case "profile.forget":
-                result = await service.forget(ProfileParams.model_validate(params).profile)
+                result = await service.forget(*named())
+            case "profile.enable":
+                result = await service.enable(*named())
+            case "profile.disable":
+                result = await service.disable(*named())
             case "profile.get":
-                result = service.profile(ProfileParams.model_validate(params).profile)
+                result = service.profile(*named())
             case "profile.list":
                 profiles = service.profiles(ProfileListParams.model_validate(params))
                 return ProfileListResult(profiles=profiles).model_dump(mode="json")

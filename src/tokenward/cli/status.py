@@ -19,6 +19,7 @@ _TICK = 1.0
 """Seconds between two pictures on a terminal, where the bars shrink though nothing happens."""
 OK = "ok"
 """The health of a profile that needs no attention."""
+_DISABLED = "disabled"
 _HEADINGS = ("PROFILE", "KIND", "VALID", "NEXT", "SOURCE", "HEALTH")
 
 
@@ -32,6 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         example="tokenward status --watch",
         about="In a pipe: one line a profile, HEALTH last.",
     )
+    parser.add_argument("--agent", metavar="NAME", help="only the profiles of this agent")
     parser.add_argument("--watch", action="store_true", help="go on, and show every change until interrupted")
     add_json(parser, "the result of `daemon.status` (with --watch one line a change)")
 
@@ -40,23 +42,29 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the status."""
     with Client() as client:
         if not arguments.watch:
-            _show(client.status(), as_json=arguments.json)
+            _show(_status(client, arguments.agent), as_json=arguments.json)
             return output.OK
         with contextlib.suppress(KeyboardInterrupt):  # the way out that --watch has
-            _watch(client, as_json=arguments.json)
+            _watch(client, arguments.agent, as_json=arguments.json)
     return output.OK
 
 
 def health(profile: Profile) -> tuple[str, str]:
     """Whether a profile can serve, in one word, and the reason if it cannot or not well."""
     failure = profile["last_failure"]
+    if not profile["enabled"]:
+        reason = profile["unusable"] or ""
+        return _DISABLED, "" if reason == _DISABLED else reason
     if profile["unusable"]:
         return "unusable", profile["unusable"]
-    if not profile["enabled"]:
-        return "disabled", ""
     if profile["degraded"]:
         return "degraded", profile["degraded"] + (f" ({failure['reason']})" if failure else "")
     return OK, ""
+
+
+def name(profile: Profile) -> str:
+    """The profile's id; where it is not main's, with its agent in front."""
+    return profile["profile"] if profile["agent"] == "main" else f"{profile['agent']}/{profile['profile']}"
 
 
 def valid_for(profile: Profile) -> str:
@@ -74,7 +82,7 @@ def plain_lines(profiles: list[Profile]) -> list[str]:
     """Aligned columns under a heading."""
     rows = [
         (
-            profile["profile"],
+            name(profile),
             profile["kind"] or "-",
             valid_for(profile),
             next_refresh(profile),
@@ -103,25 +111,32 @@ def _show(status: Status, *, as_json: bool) -> None:
         print("\n".join(plain_lines(status["profiles"])), flush=True)
 
 
-def _watch(client: Client, *, as_json: bool) -> None:
+def _status(client: Client, agent: str | None) -> Status:
+    status = client.status()
+    if agent is not None:
+        status["profiles"] = [each for each in status["profiles"] if each["agent"] == agent]
+    return status
+
+
+def _watch(client: Client, agent: str | None, *, as_json: bool) -> None:
     if as_json or not output.on_terminal():
-        for number, status in enumerate(_pictures(client, tick=None)):
+        for number, status in enumerate(_pictures(client, agent, tick=None)):
             if number and not as_json:
                 print()
             _show(status, as_json=as_json)
         return
     from tokenward.cli import status_screen
 
-    status_screen.animate(_pictures(client, tick=_TICK))
+    status_screen.animate(_pictures(client, agent, tick=_TICK))
 
 
-def _pictures(client: Client, *, tick: float | None) -> Iterator[Status]:
+def _pictures(client: Client, agent: str | None, *, tick: float | None) -> Iterator[Status]:
     """The status now, after each event, and every ``tick`` seconds; ends only by an error."""
     while True:
         with client.events() as events:
-            yield client.status()
+            yield _status(client, agent)
             while True:
                 events.wait(tick)
                 if events.ended:
                     break
-                yield client.status()
+                yield _status(client, agent)

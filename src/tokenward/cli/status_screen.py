@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenward.cli.output import clean, duration
-from tokenward.cli.status import OK, health, next_refresh, valid_for
+from tokenward.cli.status import OK, health, name, next_refresh, valid_for
 from tokenward.client import Profile, Status
 
 _BAR_CELLS = 8
@@ -50,18 +50,18 @@ def picture(status: Status) -> RenderableType:
         table.add_column(heading, no_wrap=True)
     remarks = []
     for profile in status["profiles"]:
-        name = clean(profile["profile"])
+        shown = clean(name(profile))
         word, why = health(profile)
         style = "green" if word == OK else "red" if profile["unusable"] else "yellow"
         table.add_row(
-            Text(name),
+            Text(shown),
             Text(profile["kind"] or "-"),
             _bar(profile),
             Text(next_refresh(profile)),
             Text(clean(profile["source"])),
             Text(word, style),
         )
-        remarks += [Text(f"{name}: {clean(text)}") for text in (why, profile["note"]) if text]
+        remarks += [Text(f"{shown}: {clean(text)}") for text in (why, profile["note"]) if text]
     return Group(head, table, *remarks)
 
 

@@ -71,7 +71,16 @@ GRACE = 2.0
 """Seconds past the timeout that a ``token.get`` names, in which the daemon's own timeout error arrives."""
 
 _CHANGES_NOTHING = frozenset(
-    {"daemon.hello", "daemon.status", "events.subscribe", "profile.get", "profile.list", "token.get"}
+    {
+        "daemon.hello",
+        "daemon.status",
+        "events.subscribe",
+        "profile.get",
+        "profile.list",
+        "provider.get",
+        "provider.list",
+        "token.get",
+    }
 )
 """What may be asked again after a lost answer; ``token.get`` too, since equal requests share one refresh."""
 
@@ -177,6 +186,7 @@ class Client:
         profile: str,
         generation: str,
         *,
+        agent: str | None = None,
         status: int | None = None,
         error: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -188,6 +198,7 @@ class Client:
         Args:
             profile: the token's profile.
             generation: the token's generation.
+            agent: the namespace it was asked of; "main" if None.
             status: the HTTP status that the API answered with.
             error: the parsed error body.
             headers: the response headers.
@@ -196,6 +207,7 @@ class Client:
         """
         params = {
             "profile": profile,
+            "agent": agent,
             "generation": generation,
             "status": status,
             "error": None if error is None else dict(error),
@@ -209,13 +221,17 @@ class Client:
         """All profiles that fit, sorted by id."""
         return cast("list[Profile]", self.call("profile.list", {"agent": agent, "provider": provider})["profiles"])
 
-    def profile(self, profile: str) -> Profile:
+    def profile(self, profile: str, *, agent: str | None = None) -> Profile:
         """One profile.
+
+        Args:
+            profile: its id.
+            agent: the namespace it is in; "main" if None.
 
         Raises:
             ProfileUnavailable: if there is none of this id.
         """
-        return cast("Profile", self.call("profile.get", {"profile": profile}))
+        return cast("Profile", self.call("profile.get", {"profile": profile, "agent": agent}))
 
     def add(
         self,
@@ -252,18 +268,18 @@ class Client:
         params = {"profile": profile, "kind": kind, "credential": credential, "agent": agent}
         return cast("Profile", self.call("profile.add", params))
 
-    def forget(self, profile: str) -> Profile:
+    def forget(self, profile: str, *, agent: str | None = None) -> Profile:
         """Delete a profile of the daemon's own store, here and not at the server."""
-        return cast("Profile", self.call("profile.forget", {"profile": profile}))
+        return cast("Profile", self.call("profile.forget", {"profile": profile, "agent": agent}))
 
-    def refresh(self, profile: str) -> Profile:
+    def refresh(self, profile: str, *, agent: str | None = None) -> Profile:
         """Refresh now.
 
         Raises:
             RefreshFailed: if it did not work, or was asked for too often.
             LoginRequired: if the refresh token is dead.
         """
-        return cast("Profile", self.call("profile.refresh", {"profile": profile}))
+        return cast("Profile", self.call("profile.refresh", {"profile": profile, "agent": agent}))
 
     def status(self) -> Status:
         """The daemon as a whole."""

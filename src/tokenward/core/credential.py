@@ -155,6 +155,29 @@ def to_unix_milliseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
+MAIN_AGENT = "main"
+"""The agent of every profile for which nobody named another."""
+
+
+def profile_key(profile_id: str, agent: str) -> str:
+    """What tells a profile from all others, those of other agents included.
+
+    Args:
+        profile_id: ``provider:name``.
+        agent: whose it is.
+
+    Returns:
+        The id for main's profiles, else ``agent/provider:name``; neither part may hold a slash.
+    """
+    return profile_id if agent == MAIN_AGENT else f"{agent}/{profile_id}"
+
+
+def agent_and_id(key: str) -> tuple[str, str]:
+    """The two parts of a profile's key."""
+    agent, slash, profile_id = key.rpartition("/")
+    return (agent, profile_id) if slash else (MAIN_AGENT, key)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The user's named use of a credential.
@@ -170,5 +193,10 @@ class Profile:
     id: str
     provider: str
     source: str
-    agent: str = "main"
+    agent: str = MAIN_AGENT
     enabled: bool = True
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others; see ``profile_key``."""
+        return profile_key(self.id, self.agent)

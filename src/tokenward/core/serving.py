@@ -14,7 +14,7 @@ Rules (design I6, I7):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
 from tokenward.core import protocol
 from tokenward.core.freshness import wanted_life
@@ -61,6 +61,13 @@ class Refusal(Enum):
     EXPIRED = auto()
     REFRESH_FAILING = auto()
     LOGIN_REQUIRED = auto()
+
+
+class Resting(StrEnum):
+    """Why a profile is neither served nor refreshed though it may be usable, in words for people."""
+
+    DISABLED = "disabled"
+    SET_ASIDE = 'set aside for an API key (resolution = "config-first")'
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from tokenward.core import headers
 from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
 from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
-from tokenward.core.serving import Refusal, Serve, Wish
+from tokenward.core.serving import Decision, Refusal, Serve, Wish
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import Degraded, LastFailure, ProfileResult, TokenResult
+from tokenward.daemon.service import Degraded, LastFailure, ProfileResult, ProviderResult, TokenResult
 from tokenward.provider_files import Provider
 
 _GAP = 0.987654321
@@ -127,11 +127,24 @@ def profile_result(keeper: Keeper, rules: HeaderRules) -> ProfileResult:
         next_refresh_at_ms=_milliseconds(keeper.next_attempt),
         last_refresh_at_ms=_milliseconds(keeper.last_refresh),
         last_failure=_last_failure(keeper),
-        unusable=_UNUSABLE[decision] if isinstance(decision, Refusal) else None,
+        unusable=_unusable(keeper, decision),
         degraded=_degraded(keeper, decision.degraded if isinstance(decision, Serve) else None),
         note=_note(keeper),
         billing=None if credential is None else rules.billing.get(credential.kind),
         tier=None if credential is None else credential.tier,
+    )
+
+
+def provider_result(name: str, provider: Provider, *, serves: str | None) -> ProviderResult:
+    """The provider as ``provider.get`` shows it."""
+    return ProviderResult(
+        provider=name,
+        env_var=provider.api.env_var,
+        api_type=provider.api.type_name,
+        model_prefix=provider.api.model_prefix,
+        base_url=provider.registration.base_url,
+        base_url_overridden=provider.api.base_url_overridden,
+        serves=serves,
     )
 
 
@@ -142,6 +155,13 @@ _UNUSABLE = {
     Refusal.REFRESH_FAILING: "expired, refresh failing",
     Refusal.LOGIN_REQUIRED: "login required",
 }
+
+
+def _unusable(keeper: Keeper, decision: Decision) -> str | None:
+    """Why it cannot serve: that it rests, before anything else, since that is what a person decided."""
+    if keeper.resting is not None:
+        return keeper.resting.value
+    return _UNUSABLE[decision] if isinstance(decision, Refusal) else None
 
 
 def _degraded(keeper: Keeper, served: str | None) -> Degraded | None:

@@ -20,6 +20,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,8 +29,9 @@ from tokenward import __version__
 from tokenward.checks import CheckContext, Finding, examine
 from tokenward.checks.commands import runner
 from tokenward.config import LoadedConfig
-from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.credential import Secret, to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
+from tokenward.core.selection import Resolution
 from tokenward.daemon import sd
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
@@ -44,6 +46,7 @@ from tokenward.daemon.logs import start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
 from tokenward.daemon.options import Options
 from tokenward.daemon.refresher import flight_limiter
+from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
@@ -56,11 +59,14 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock
+from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
+RECORDS_NAME = "credentials"
+"""Of the directory of our own records, in the state directory."""
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
 PRUNE_EVERY_BEATS = 360
@@ -109,7 +115,7 @@ class Daemon:
     def _equip(self) -> Equipment:
         entropy, places = SystemEntropy(), self.options.paths
         state = ensure_private_dir(places.state)
-        records = state / "credentials"
+        records = state / RECORDS_NAME
         store_key = open_key_file(state, entropy, may_create=not holds_records(records))
         store = EncryptedCredentialStore(records, AesGcmSealer(store_key, entropy))
         if strangers := store.key_mismatches():
@@ -146,6 +152,8 @@ class Daemon:
         return Household(
             around=around,
             store=self._equipment.store,
+            routing=RoutingState(self.options.paths.state / STATE_NAME),
+            store_location=str(self.options.paths.state / RECORDS_NAME),
             hub=self.hub,
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
@@ -181,6 +189,8 @@ class Daemon:
         household = self.ward.household
         household.default_provider = self._loaded.settings.default.provider
         household.providers = self._composition.providers
+        household.resolution = Resolution(self._loaded.settings.default.resolution)
+        household.inherit_agents = self._loaded.settings.default.inherit_agents
         household.looked_at = self._composition.looked_at
         await self.ward.keep(self._composition.all_kept())
 
@@ -401,11 +411,12 @@ def run_daemon(
     return 0
 
 
-def run_checks(*, config: Path | None) -> Sequence[Finding]:
+def run_checks(*, config: Path | None, profiles: Sequence[Mapping[str, Any]] | None) -> Sequence[Finding]:
     """Look at everything that could be wrong around the daemon; needs none to run.
 
     Args:
         config: what ``--config`` named.
+        profiles: what the running daemon answers to ``profile.list``; None = none answered.
     """
     options = Options(dict(os.environ), config_file=config)
     try:
@@ -427,8 +438,18 @@ def run_checks(*, config: Path | None) -> Sequence[Finding]:
         claude_config=options.paths.claude_config,
         claude_credentials=claude.path or options.paths.claude_credentials,
         claude_command=claude.command,
+        configured_key=_key_for_anthropic(loaded),
+        profiles=profiles,
     )
     return [*found, *examine(context)]
+
+
+def _key_for_anthropic(loaded: LoadedConfig) -> Secret | None:
+    """The configured key that goes to Anthropic itself."""
+    said = loaded.settings.providers.get(CLAUDE_CODE_PROVIDER)
+    if said is None or said.api_key is None or said.api_url is not None:
+        return None
+    return Secret(said.api_key.get_secret_value())
 
 
 def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:

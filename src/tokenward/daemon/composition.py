@@ -23,7 +23,7 @@ from typing import Literal
 from anyio import CapacityLimiter
 
 from tokenward.config import Settings
-from tokenward.core.credential import Profile, Secret
+from tokenward.core.credential import Profile, Secret, agent_and_id
 from tokenward.core.federation import Federation
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
@@ -222,16 +222,18 @@ class Composition:
             return IdentityFile(Path(federation.identity_token_file).absolute())
         return GivenIdentity(federation.identity_token or Secret(""), description="$ANTHROPIC_IDENTITY_TOKEN")
 
-    def stored(self, profile: str) -> Kept:
-        """A profile of our own store."""
+    def stored(self, key: str) -> Kept:
+        """A profile of our own store, by its key."""
+        agent, profile = agent_and_id(key)
         name = profile.partition(":")[0]
-        place = self._equipment.store.place(profile)
+        place = self._equipment.store.place(key)
         endpoint = self._endpoints.get(name)
         note = self._undiscovered.get(name)
-        refresher = self._direct(profile, place, endpoint, name) if endpoint is not None else None
+        refresher = self._direct(key, place, endpoint, name) if endpoint is not None else None
         if refresher is None and note is None and not self.provider(name).registration.refreshes:
             note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
-        return Kept(Profile(profile, name, STORE), place, refresher, note, (name, endpoint and endpoint.url, note))
+        made_of = (name, endpoint and endpoint.url, note)
+        return Kept(Profile(profile, name, STORE, agent), place, refresher, note, made_of)
 
     def _direct(self, profile: str, place: Place, endpoint: HttpTokenEndpoint, provider: str) -> Refresher:
         equipment = self._equipment

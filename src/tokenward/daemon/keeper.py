@@ -31,7 +31,7 @@ from tokenward.core.freshness import Held, RefreshTiming
 from tokenward.core.grants import lengthens_life
 from tokenward.core.lifecycle import Effect, Event, Phase
 from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading
-from tokenward.core.serving import Decision, Refresh, Refusal, Serve, Standing, Wish
+from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
 from tokenward.daemon import refusals
 from tokenward.daemon.attempts import Attempts
 from tokenward.daemon.event_hub import EventHub
@@ -123,6 +123,8 @@ class Keeper:
         self.refresher = refresher
         self.note = note
         self.phase = Phase.EMPTY
+        self.resting: Resting | None = None
+        """Why it is neither served nor refreshed though it may be usable; None = it is not resting."""
         self.held: Held | None = None
         self.lookout = Lookout(place, around.clock, around.reading)
         self.attempts = Attempts(around.clock, around.entropy)
@@ -169,6 +171,7 @@ class Keeper:
         credential = self.credential
         refreshable = (
             self.refresher is not None
+            and self.resting is None
             and credential is not None
             and credential.refreshable
             and self.refresher.may_start(left if left is not None else math.inf)
@@ -293,7 +296,7 @@ class Keeper:
             self._apply(Event.LOST)
         elif self.lookout.absent_since is not None:
             moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
-            self._around.alarm.at(f"absence:{self.profile.id}", moment, self._check_absence)
+            self._around.alarm.at(f"absence:{self.profile.key}", moment, self._check_absence)
 
     def _is_writing(self) -> bool:
         return self._flight is not None and self.refresher is not None and self.refresher.mode == "direct"
@@ -314,6 +317,8 @@ class Keeper:
         match self.phase:
             case Phase.READY if self.held is not None and self._is_due(self.held):
                 self._apply(Event.DUE)
+            case Phase.BACKOFF if self.resting is not None:
+                pass
             case Phase.BACKOFF | Phase.UNSAVED if self.attempts.wait() <= 0:
                 self._apply(Event.DUE)
             case _:
@@ -327,7 +332,7 @@ class Keeper:
 
     @property
     def _seed(self) -> str:
-        return f"{self._around.host}\0{self.profile.id}"
+        return f"{self._around.host}\0{self.profile.key}"
 
     def on_alarm(self) -> None:
         """The alarm rang: act if it is time, else set it again (the clock may have stepped)."""
@@ -340,10 +345,27 @@ class Keeper:
         match self.phase:
             case Phase.READY:
                 self._schedule_refresh()
+            case Phase.BACKOFF if self.resting is not None:
+                pass
             case Phase.BACKOFF | Phase.UNSAVED:
                 self._set_alarm(self.attempts.wait())
             case _:
                 pass
+
+    def rest(self, why: Resting | None) -> None:
+        """Neither serve nor refresh from now on, or do both again; what was rotated is still saved.
+
+        Args:
+            why: the reason; None ends the rest.
+        """
+        if why is self.resting:
+            return
+        self.resting = why
+        self.profile = replace(self.profile, enabled=why is None)
+        if why is not None and self.phase is not Phase.UNSAVED:
+            self.next_attempt = None
+            self._around.alarm.cancel(self.profile.key)
+        self.on_alarm()
 
     # Flights
 
@@ -351,7 +373,7 @@ class Keeper:
         """Wait for the flight under way, or start one and wait for it."""
         if self._flight is None:
             if forced:
-                self.attempts.draw_forced(self.profile.id)
+                self.attempts.draw_forced(self.profile.key)
             self._apply(Event.DUE)
         flight = self._flight
         if flight is not None:
@@ -370,7 +392,7 @@ class Keeper:
                 try:
                     result = await work()
                 except Exception as error:  # noqa: BLE001 - one profile's defect must not end the daemon
-                    log.error("the flight of %s failed by a defect: %s", self.profile.id, type(error).__name__)  # noqa: TRY400 - its text could hold a secret
+                    log.error("the flight of %s failed by a defect: %s", self.profile.key, type(error).__name__)  # noqa: TRY400 - its text could hold a secret
                     result = Failed(Cause.UNAVAILABLE, f"a defect of tokenward ({type(error).__name__})")
                 self._flight = None
                 self._land(result)
@@ -400,7 +422,7 @@ class Keeper:
         match result:
             case Refreshed(credential, locks_lost):
                 if locks_lost:
-                    log.warning("a foreign lock was taken from %s during its refresh", self.profile.id)
+                    log.warning("a foreign lock was taken from %s during its refresh", self.profile.key)
                 self._land_value(credential, Event.SAVED if saving else Event.REFRESHED)
             case Adopted(credential) if not self.lookout.is_over(credential):
                 self._land_value(credential, Event.ADOPTED)
@@ -476,7 +498,7 @@ class Keeper:
                 self.reschedule()
             case Effect.CANCEL_ALARM:
                 self.next_attempt = None
-                self._around.alarm.cancel(self.profile.id)
+                self._around.alarm.cancel(self.profile.key)
             case Effect.DROP:
                 self.held, self._pending, self._flown, self.lookout.absent_since = None, None, None, None
                 self.encoded.clear()
@@ -490,6 +512,8 @@ class Keeper:
     def _schedule_refresh(self) -> None:
         if self.held is None or self.refresher is None or not self.held.credential.refreshable:
             return
+        if self.resting is not None:
+            return
         clock = self._around.clock
         due = freshness.refresh_due_in(
             self.held, self._around.timing, seed=self._seed, now=clock.wall(), boot_now=clock.boottime()
@@ -501,14 +525,14 @@ class Keeper:
 
     def _set_alarm(self, seconds: float) -> None:
         self.next_attempt = freshness.later(self._around.clock.wall(), seconds)
-        self._around.alarm.at(self.profile.id, self.next_attempt, self.on_alarm)
+        self._around.alarm.at(self.profile.key, self.next_attempt, self.on_alarm)
 
     def _announce(self, effect: Effect, *, as_type: str | None = None) -> None:
         credential = self.credential
         detail = self.attempts.failure.reason if self.attempts.failure is not None else ""
         self._around.hub.announce(
             as_type or _EVENT_TYPES[effect],
-            profile=self.profile.id,
+            profile=self.profile.key,
             generation=credential.generation if credential is not None else None,
             detail=detail,
         )
@@ -517,8 +541,8 @@ class Keeper:
 
     def dismiss(self) -> None:
         """The profile is kept no longer, but not deleted: let go of its alarms."""
-        self._around.alarm.cancel(self.profile.id)
-        self._around.alarm.cancel(f"absence:{self.profile.id}")
+        self._around.alarm.cancel(self.profile.key)
+        self._around.alarm.cancel(f"absence:{self.profile.key}")
 
     async def forget(self) -> None:
         """Stop keeping it, after the flight under way; what lies in its place is not touched here."""

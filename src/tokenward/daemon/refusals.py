@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tokenward.core.credential import Kind
+from tokenward.core.credential import MAIN_AGENT, Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
 from tokenward.daemon.transaction import Cause
@@ -53,7 +53,8 @@ def login_command(keeper: Keeper) -> str:
     if _is_minted(keeper):
         return f"tokenward refresh {keeper.profile.id}"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
-    return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}"
+    agent = "" if keeper.profile.agent == MAIN_AGENT else f" --agent {keeper.profile.agent}"
+    return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}{agent}"
 
 
 def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) -> TokenwardError:
@@ -109,7 +110,7 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             when = f"tokenward tries again in {wait} s; " if wait is not None else ""
             return RefreshFailed(
                 _refresh_failed(keeper, reason),
-                hint=f"{when}if it does not recover, log in again with: {command}",
+                hint=f"{when}try it now: tokenward refresh {profile}; or log in again with: {command}",
                 error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
                 retry_after=wait,
             )

@@ -38,6 +38,13 @@ ProfileId = Annotated[
         examples=["anthropic:claude-cli", "acme:me@work.com"],
     ),
 ]
+ProfileKey = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$",
+        description="A profile's id; of another agent than main, `agent/provider:name`.",
+    ),
+]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="A namespace of profiles.")]
 KindName = Literal["api_key", "auth_token", "setup_token", "oauth", "federated"]
 Generation = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="Names one value of a credential.")]
@@ -124,6 +131,7 @@ class ReportParams(Params):
     """What became of a token that was handed out."""
 
     profile: ProfileId
+    agent: AgentName = "main"
     generation: Generation
     status: int | None = Field(default=None, ge=100, le=599, description="The HTTP status the API answered with.")
     error: dict[str, Any] | None = Field(default=None, description="The parsed error body.")
@@ -151,6 +159,7 @@ class ProfileParams(Params):
     """One profile."""
 
     profile: ProfileId
+    agent: AgentName = "main"
 
 
 class StoredCredential(Params):
@@ -214,10 +223,41 @@ class ProfileListResult(Result):
     profiles: list[ProfileResult]
 
 
+class ProviderListParams(Params):
+    """For whom."""
+
+    agent: AgentName = "main"
+
+
+class ProviderParams(Params):
+    """One provider."""
+
+    provider: str = Field(max_length=64, description="Its name, or an alias.")
+    agent: AgentName = "main"
+
+
+class ProviderResult(Result):
+    """A provider as it is in force."""
+
+    provider: str
+    env_var: str | None = Field(description="The variable whose key is served; null = none.")
+    api_type: str | None = Field(description="The API's name, for people.")
+    model_prefix: str | None = Field(description="How the ids of its models begin.")
+    base_url: str | None
+    base_url_overridden: bool = Field(description="Whether the configuration names another base URL than usual.")
+    serves: str | None = Field(description="The profile that `token.get` would be answered from now.")
+
+
+class ProviderListResult(Result):
+    """All providers that are configured or have a profile, sorted by name."""
+
+    providers: list[ProviderResult]
+
+
 class SubscribeParams(Params):
     """Which profiles' events; absent = all."""
 
-    profiles: list[ProfileId] | None = Field(default=None, max_length=1024)
+    profiles: list[ProfileKey] | None = Field(default=None, max_length=1024)
 
 
 class SubscribeResult(Result):
@@ -233,7 +273,9 @@ class Event(Result):
         "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
         "forgotten", "clock_stepped", "reloaded", "stopping", "lost",
     ]  # fmt: skip
-    profile: str | None
+    profile: str | None = Field(
+        description="Whose, null = the daemon's; of another agent than main, `agent/provider:name`."
+    )
     generation: str | None
     at_ms: int
     detail: str = ""
@@ -292,16 +334,16 @@ class Service(Protocol):
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
         """All profiles that fit, sorted by id."""
 
-    def profile(self, profile: str) -> ProfileResult:
+    def profile(self, profile: str, agent: str = "main") -> ProfileResult:
         """One profile."""
 
     async def add(self, params: ProfileAddParams) -> ProfileResult:
         """Keep a credential in our own store."""
 
-    async def forget(self, profile: str) -> ProfileResult:
-        """Delete a profile of our own store, here and not at the server."""
+    async def forget(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Delete a profile of our own store."""
 
-    async def refresh(self, profile: str) -> ProfileResult:
+    async def refresh(self, profile: str, agent: str = "main") -> ProfileResult:
         """Refresh now, by hand."""
 
     async def sources(self) -> SourceListResult:
@@ -312,6 +354,18 @@ class Service(Protocol):
 
     async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
         """Keep a foreign file in place."""
+
+    async def enable(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Let a profile that was disabled serve again."""
+
+    async def disable(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Neither serve nor refresh a profile until it is enabled, also after a restart."""
+
+    def provider_shown(self, provider: str, agent: str = "main") -> ProviderResult:
+        """One provider, and which profile would serve it now."""
+
+    def providers_shown(self, agent: str = "main") -> list[ProviderResult]:
+        """All providers that are configured or have a profile, sorted by name."""
 
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """Open a feed of events."""

@@ -19,7 +19,7 @@ def notes(keepers: Iterable[Keeper]) -> Mapping[str, str]:
     holders: dict[Secret, list[str]] = defaultdict(list)
     for keeper in keepers:
         if keeper.credential is not None and keeper.credential.refresh:
-            holders[keeper.credential.refresh].append(keeper.profile.id)
+            holders[keeper.credential.refresh].append(keeper.profile.key)
     return {
         name: f"the same login is kept as {', '.join(other for other in names if other != name)}; "
         "one refresh serves all of them"
@@ -34,7 +34,7 @@ def holding(keepers: Iterable[Keeper], refresh: Secret | None) -> list[str]:
     if not refresh:
         return []
     return [
-        keeper.profile.id
+        keeper.profile.key
         for keeper in keepers
         if keeper.credential is not None and keeper.credential.refresh == refresh
     ]

@@ -21,21 +21,33 @@ from datetime import timedelta
 from anyio import CapacityLimiter, to_thread
 
 from tokenward.core import selection
-from tokenward.core.credential import Credential, Kind, Profile, Secret, from_unix_milliseconds
-from tokenward.core.selection import Candidate, Selector
-from tokenward.core.serving import Serve, Wish
-from tokenward.daemon import answers, failure_reports, twins
+from tokenward.core.credential import (
+    MAIN_AGENT,
+    Credential,
+    Kind,
+    Profile,
+    Secret,
+    from_unix_milliseconds,
+    profile_key,
+)
+from tokenward.core.selection import Candidate, Resolution, Selector
+from tokenward.core.serving import Refusal, Resting, Serve, Wish
+from tokenward.daemon import answers, failure_reports, nothing_served, twins
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.intake import ADOPTED, Doorway, Intake
 from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.nothing_served import Asked, Refused
 from tokenward.daemon.refresher import Refresher
+from tokenward.daemon.resting import let_rest, refused_at_rest
+from tokenward.daemon.routing_state import RoutingState
 from tokenward.daemon.service import (
     DaemonStatusResult,
     EventFeed,
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
+    ProviderResult,
     ReloadResult,
     ReportParams,
     ReportResult,
@@ -49,19 +61,15 @@ from tokenward.daemon.source_models import (
     SourceListResult,
 )
 from tokenward.errors import (
-    AllUnavailable,
     AskDifferently,
     InvalidParams,
-    NoCredentials,
     PersonNeeded,
     ProfileUnavailable,
-    RefreshFailed,
     RetryLater,
     StoreUnavailable,
-    TokenwardError,
 )
 from tokenward.ports import CredentialStore, Place
-from tokenward.provider_files import Provider, choose, provider_named
+from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, choose, provider_named
 
 STORE = "store"
 """The source's name of what we own."""
@@ -94,6 +102,7 @@ class Household:
     Args:
         around: what all keepers share.
         store: our own place.
+        routing: what people decided about profiles.
         hub: tells subscribers.
         writing: the worker threads that write to the store.
         keep_stored: makes a ``Kept`` of a profile in the store.
@@ -105,10 +114,14 @@ class Household:
         default_provider: served if a call names none.
         providers: the providers of the configuration in force.
         looked_at: the places looked at for credentials, for the error that says there are none.
+        store_location: where our own store lies, for people.
+        resolution: which of several credentials goes first.
+        inherit_agents: whether main's profiles serve other agents too.
     """
 
     around: Surroundings
     store: CredentialStore
+    routing: RoutingState
     hub: EventHub
     writing: CapacityLimiter
     keep_stored: Callable[[str], Kept]
@@ -120,6 +133,9 @@ class Household:
     default_provider: str = "anthropic"
     providers: Mapping[str, Provider] = field(default_factory=dict)
     looked_at: Callable[[], Sequence[str]] = tuple
+    store_location: str = ""
+    resolution: Resolution = Resolution.PROFILES_FIRST
+    inherit_agents: bool = False
 
 
 class Ward:
@@ -143,15 +159,16 @@ class Ward:
         Args:
             wanted: every profile of the configuration, the store and the sources.
         """
-        names = {kept.profile.id for kept in wanted}
+        names = {kept.profile.key for kept in wanted}
         for name in [name for name in self.keepers if name not in names]:
             await self._dismiss(name)
         for kept in wanted:
-            if self._made_of.get(kept.profile.id) != kept.made_of or kept.profile.id not in self.keepers:
-                await self._dismiss(kept.profile.id)
+            if self._made_of.get(kept.profile.key) != kept.made_of or kept.profile.key not in self.keepers:
+                await self._dismiss(kept.profile.key)
                 await self._engage(kept)
         for keeper in self.keepers.values():
             keeper.encoded.clear()  # its provider may have changed
+        self._let_rest()
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
@@ -160,11 +177,16 @@ class Ward:
 
     async def _engage(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
-        self.keepers[kept.profile.id] = keeper
-        self._made_of[kept.profile.id] = kept.made_of
+        if kept.profile.key in self.household.routing.disabled:
+            keeper.rest(Resting.DISABLED)
+        self.keepers[kept.profile.key] = keeper
+        self._made_of[kept.profile.key] = kept.made_of
         self.household.watch(kept.place.description)
         await keeper.reconcile()
-        if await to_thread.run_sync(keeper.predecessor_left_work, limiter=self.household.writing):
+        self._let_rest()
+        if keeper.resting is None and await to_thread.run_sync(
+            keeper.predecessor_left_work, limiter=self.household.writing
+        ):
             keeper.resume()
         return keeper
 
@@ -182,17 +204,23 @@ class Ward:
             return None
         return keeper.credential.generation
 
+    def _let_rest(self) -> None:
+        """Let those rest that people disabled and those that the order in force sets aside, and no others."""
+        let_rest(self.keepers, self.household.routing.disabled, self.household.resolution)
+
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
         for keeper in list(self.keepers.values()):
             if keeper.place.description == path:
                 await keeper.reconcile()
+        self._let_rest()
 
     async def look_everywhere(self) -> None:
         """The beat, or a clock that stepped: look at every place and every due time anew."""
         for keeper in list(self.keepers.values()):
             await keeper.reconcile()
             keeper.on_alarm()
+        self._let_rest()
 
     # Tokens
 
@@ -228,7 +256,7 @@ class Ward:
         """
         if params.credential is not None:
             return self._inline(params)
-        refusals: list[TokenwardError] = []
+        refusals: list[Refused] = []
         selector, clock = self._selector(params), self.household.around.clock
         deadline = clock.monotonic() + params.timeout
         for name in self._order(selector):
@@ -243,11 +271,13 @@ class Ward:
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
                 if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
-                    refusals.append(refusal)
+                    refusals.append(Refused(keeper.profile, refusal))
             else:
                 if selector.admits(_candidate(keeper)):  # its place may hold another kind than when it was chosen
                     return answers.token_result(keeper, self.provider(keeper), degraded)
-        raise self._nothing_served(params, refusals)
+        raise nothing_served.error_for(
+            self._asked(params), refusals or refused_at_rest(self.keepers, selector, _candidate)
+        )
 
     def _selector(self, params: TokenParams) -> Selector:
         choice = choose(params.provider or self.household.default_provider)
@@ -258,10 +288,12 @@ class Ward:
         ):
             if more is not None:
                 kinds = more if kinds is None else kinds & more
-        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier)
+        inherits = self.household.inherit_agents
+        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier, inherits)
 
     def _order(self, selector: Selector) -> list[str]:
-        return selection.in_order((_candidate(keeper) for keeper in self.keepers.values()), selector)
+        candidates = (_candidate(keeper) for keeper in self.keepers.values())
+        return selection.in_order(candidates, selector, self.household.resolution)
 
     def _inline(self, params: TokenParams) -> TokenResult:
         inline = params.credential
@@ -270,20 +302,19 @@ class Ward:
         credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
         return answers.inline_result(credential, name, self._provider(name))
 
-    def _nothing_served(self, params: TokenParams, refusals: list[TokenwardError]) -> TokenwardError:
-        if len(refusals) == 1:
-            return refusals[0]
-        if refusals:
-            return _all_unavailable(choose(params.provider or self.household.default_provider).provider, refusals)
-        if params.profile is not None:
-            return ProfileUnavailable(
-                f'No credentials found for profile "{params.profile}".', hint="tokenward status lists the profiles"
-            )
+    def _asked(self, params: TokenParams) -> Asked:
         provider = choose(params.provider or self.household.default_provider).provider
-        return NoCredentials(
-            f"{provider.capitalize()} credentials not set: no profile of it fits this request",
-            hint="log in with Claude Code, or run: tokenward add",
-            looked_at=list(self.household.looked_at()),
+        if provider == CLAUDE_CODE_PROVIDER:
+            looked_at = self.household.looked_at()
+        else:
+            theirs = (keeper.profile for keeper in self.keepers.values() if keeper.profile.provider == provider)
+            looked_at = nothing_served.looked_at_for(provider, {profile.source for profile in theirs})
+        return Asked(
+            provider=provider,
+            agent=params.agent,
+            profile=params.profile,
+            looked_at=looked_at,
+            store=self.household.store_location,
         )
 
     def provider(self, keeper: Keeper) -> Provider:
@@ -295,16 +326,14 @@ class Ward:
 
     async def report(self, params: ReportParams) -> ReportResult:
         """Take a caller's word on a token; see ``Service``."""
-        return await failure_reports.take(self._keeper(params.profile), params)
+        return await failure_reports.take(self._keeper(params.profile, params.agent), params)
 
     # Profiles
 
-    def _keeper(self, profile: str) -> Keeper:
-        keeper = self.keepers.get(profile)
+    def _keeper(self, profile: str, agent: str) -> Keeper:
+        keeper = self.keepers.get(profile_key(profile, agent))
         if keeper is None:
-            raise ProfileUnavailable(
-                f'No credentials found for profile "{profile}".', hint="tokenward status lists the profiles"
-            )
+            raise nothing_served.no_such_profile(profile, agent)
         return keeper
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
@@ -312,7 +341,7 @@ class Ward:
         provider = choose(params.provider).provider if params.provider is not None else None
         shared = twins.notes(self.keepers.values())
         return [
-            self._shown(keeper, shared.get(keeper.profile.id))
+            self._shown(keeper, shared.get(keeper.profile.key))
             for _, keeper in sorted(self.keepers.items())
             if provider in {None, keeper.profile.provider}
             and params.agent in {None, keeper.profile.agent}
@@ -325,16 +354,15 @@ class Ward:
             return shown
         return shown.model_copy(update={"note": f"{shared}; {shown.note}" if shown.note else shared})
 
-    def profile(self, profile: str) -> ProfileResult:
+    def profile(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
         """One profile; see ``Service``."""
-        keeper = self._keeper(profile)
-        return self._shown(keeper, twins.notes(self.keepers.values()).get(profile))
+        keeper = self._keeper(profile, agent)
+        return self._shown(keeper, twins.notes(self.keepers.values()).get(keeper.profile.key))
 
     async def add(self, params: ProfileAddParams) -> ProfileResult:
         """Keep a credential in our own store, durably; see ``Service``."""
-        if params.agent != "main":
-            raise InvalidParams("only the agent main can have profiles yet", hint="leave agent out")
-        name = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
+        profile = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
+        name = profile_key(profile, params.agent)
         known = self.keepers.get(name)
         if known is not None and known.profile.source != STORE:
             raise ProfileUnavailable(
@@ -362,14 +390,15 @@ class Ward:
         await known.accept(credential)
         return self._shown(known)
 
-    async def forget(self, profile: str) -> ProfileResult:
+    async def forget(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
         """Delete a profile of our own store, or let an adopted one go; see ``Service``."""
-        keeper = self._keeper(profile)
+        keeper = self._keeper(profile, agent)
+        key = keeper.profile.key
         if keeper.profile.source == ADOPTED and await self._intake.release(profile):
             shown = self._shown(keeper)
             await keeper.settle()
             await keeper.forget()
-            await self._dismiss(profile)
+            await self._dismiss(key)
             return shown
         if keeper.profile.source != STORE:
             raise ProfileUnavailable(
@@ -378,20 +407,49 @@ class Ward:
             )
         shown = self._shown(keeper)
         await keeper.settle()
+
+        def remove() -> None:
+            self.household.store.remove(key)
+            if key in self.household.routing.disabled:  # a namesake that is added later serves
+                self.household.routing.set_disabled(key, disabled=False)
+
         try:
-            await to_thread.run_sync(self.household.store.remove, profile, limiter=self.household.writing)
+            await to_thread.run_sync(remove, limiter=self.household.writing)
         except OSError as error:
             raise StoreUnavailable(
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
             ) from None
         await keeper.forget()
         keeper.dismiss()
-        self.keepers.pop(profile, None)
+        self.keepers.pop(key, None)
         return shown
 
-    async def refresh(self, profile: str) -> ProfileResult:
+    async def enable(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
+        """Let a profile serve again; see ``Service``."""
+        return await self._decide(self._keeper(profile, agent), disabled=False)
+
+    async def disable(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
+        """Let a profile rest; see ``Service``."""
+        return await self._decide(self._keeper(profile, agent), disabled=True)
+
+    async def _decide(self, keeper: Keeper, *, disabled: bool) -> ProfileResult:
+        def decide() -> None:
+            self.household.routing.set_disabled(keeper.profile.key, disabled=disabled)
+
+        try:
+            await to_thread.run_sync(decide, limiter=self.household.writing)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the decision could not be written: {error.strerror or error}", hint="nothing was changed"
+            ) from None
+        self._let_rest()
+        return self._shown(keeper)
+
+    async def refresh(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
         """Refresh now, by hand; see ``Service``."""
-        keeper = self._keeper(profile)
+        keeper = self._keeper(profile, agent)
+        if keeper.resting is not None:
+            raise nothing_served.resting(keeper.profile, keeper.resting).error
         await keeper.refresh_by_hand()
         return self._shown(keeper)
 
@@ -408,6 +466,27 @@ class Ward:
     async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
         """Keep a foreign file in place; see ``Service``."""
         return await self._intake.adopt(params)
+
+    # Providers
+
+    def provider_shown(self, provider: str, agent: str = MAIN_AGENT) -> ProviderResult:
+        """One provider; see ``Service``."""
+        name = choose(provider).provider
+        return answers.provider_result(name, self._provider(name), serves=self._next(name, agent))
+
+    def providers_shown(self, agent: str = MAIN_AGENT) -> list[ProviderResult]:
+        """All providers; see ``Service``."""
+        names = {self.household.default_provider, *self.household.providers}
+        names |= {keeper.profile.provider for keeper in self.keepers.values()}
+        return [self.provider_shown(name, agent) for name in sorted(names)]
+
+    def _next(self, provider: str, agent: str) -> str | None:
+        """The profile that would be served now (E31)."""
+        for key in self._order(Selector(provider, agent, inherits=self.household.inherit_agents)):
+            keeper = self.keepers[key]
+            if not isinstance(keeper.decide(Wish(min_valid=0.0)), Refusal):
+                return keeper.profile.id
+        return None
 
     # The daemon
 
@@ -433,19 +512,6 @@ def _candidate(keeper: Keeper) -> Candidate:
     if credential is None:
         return Candidate(keeper.profile, None)
     return Candidate(keeper.profile, credential.kind, credential.tier)
-
-
-def _all_unavailable(provider: str, refusals: Sequence[TokenwardError]) -> AllUnavailable:
-    waits = [
-        refusal.details["retry_after"]
-        for refusal in refusals
-        if isinstance(refusal, RefreshFailed) and refusal.details.get("retry_after") is not None
-    ]
-    return AllUnavailable(
-        f"No available auth profile for {provider}: " + "; ".join(refusal.cause for refusal in refusals),
-        hint=refusals[0].hint,
-        retry_after=min(waits) if waits else None,
-    )
 
 
 def _credential(params: ProfileAddParams, household: Household) -> Credential:

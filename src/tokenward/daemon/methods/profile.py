@@ -21,7 +21,7 @@ async def _list(call: Call, params: ProfileListParams) -> ProfileListResult:
 
 
 async def _get(call: Call, params: ProfileParams) -> ProfileResult:
-    return call.service.profile(params.profile)
+    return call.service.profile(params.profile, params.agent)
 
 
 async def _add(call: Call, params: ProfileAddParams) -> ProfileResult:
@@ -29,11 +29,19 @@ async def _add(call: Call, params: ProfileAddParams) -> ProfileResult:
 
 
 async def _forget(call: Call, params: ProfileParams) -> ProfileResult:
-    return await call.service.forget(params.profile)
+    return await call.service.forget(params.profile, params.agent)
 
 
 async def _refresh(call: Call, params: ProfileParams) -> ProfileResult:
-    return await call.service.refresh(params.profile)
+    return await call.service.refresh(params.profile, params.agent)
+
+
+async def _enable(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.enable(params.profile, params.agent)
+
+
+async def _disable(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.disable(params.profile, params.agent)
 
 
 METHODS = (
@@ -80,5 +88,21 @@ METHODS = (
             errors.LoginRequired,
             errors.StoreUnavailable,
         ),
+    ),
+    Method(
+        name="profile.enable",
+        params=ProfileParams,
+        result=ProfileResult,
+        handler=_enable,
+        summary="Let a profile that was disabled serve again.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
+    ),
+    Method(
+        name="profile.disable",
+        params=ProfileParams,
+        result=ProfileResult,
+        handler=_disable,
+        summary="Neither serve nor refresh a profile until it is enabled, also after a restart.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
 )

@@ -1,0 +1,190 @@
+"""``tokenward onboard``: from nothing to a token, by a conversation or by flags alone.
+
+The problem: a person who starts does not know yet what a profile or a kind is, but knows what they have: a key,
+a token, or Claude Code. And a machine that is set up by a script has nobody to ask.
+
+Rules:
+- Every question has a flag that answers it. Without a terminal, or with --non-interactive, nothing is asked.
+- A secret is typed where it is not shown, or comes from standard input; on the command line it is accepted, since
+  other tools' documents do so, with a warning.
+- That tokenward spends the refresh token of Claude Code's login is a consent: the terms are quoted before it is
+  asked for, and it is written into the configuration, where it can be seen and taken back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tokenward.cli import onboard_claude, output, pasted
+from tokenward.cli.arguments import add_agent, add_command
+from tokenward.cli.onboard_claude import Survey
+from tokenward.cli.prompts import choose, is_yes
+from tokenward.core import protocol
+from tokenward.core.credential import MAIN_AGENT
+from tokenward.errors import ConfigurationFault
+
+if TYPE_CHECKING:
+    from tokenward.cli.service_access import Call
+
+API_KEY, SETUP_TOKEN, CLAUDE_CLI, SKIP = "api-key", "setup-token", "claude-cli", "skip"
+LABELS = {
+    CLAUDE_CLI: "Claude Code's login on this machine",
+    API_KEY: "Anthropic API key",
+    SETUP_TOKEN: "Anthropic token (paste setup-token)",
+    SKIP: "Nothing now",
+}
+"""What is offered, in its order."""
+_OTHER_NAMES = {"apiKey": API_KEY, "token": SETUP_TOKEN}
+_KEY_PROFILE = "anthropic:default"
+_TOKEN_PROFILE = "anthropic:manual"  # noqa: S105 - a profile's id
+_STDIN = "-"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Register the command."""
+    parser = add_command(
+        subparsers,
+        "onboard",
+        "set tokenward up: what to use, and the service",
+        run=run,
+        example="pass show anthropic | tokenward onboard --non-interactive --anthropic-api-key -",
+        about="On a terminal it asks for what no flag says.",
+    )
+    parser.add_argument("--non-interactive", action="store_true", help="ask nothing")
+    parser.add_argument(
+        "--auth-choice",
+        choices=(*LABELS, *_OTHER_NAMES),
+        help="what to use (apiKey is api-key, token is setup-token)",
+    )
+    parser.add_argument("--anthropic-api-key", metavar="KEY", help="the API key; - reads standard input")
+    parser.add_argument("--token", metavar="TOKEN", help="what claude setup-token printed; - reads standard input")
+    parser.add_argument(
+        "--token-profile-id", metavar="PROFILE", default=_TOKEN_PROFILE, help="the token's profile (%(default)s)"
+    )
+    parser.add_argument(
+        "--claude-refresh",
+        choices=onboard_claude.MODES,
+        help="who refreshes Claude Code's login; direct is a consent: read the README first",
+    )
+    service = parser.add_mutually_exclusive_group()
+    service.add_argument("--install-service", action="store_true", help="have the service manager run the daemon")
+    service.add_argument("--no-install-service", action="store_true", help="do not ask for that")
+    add_agent(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Set tokenward up."""
+    asks = _has_terminal() and not arguments.non_interactive
+    choice = _choice_of_flags(arguments)
+    if choice is None and not asks:
+        output.complain("no --auth-choice was given, and there is nobody to ask", f"one of: {', '.join(LABELS)}")
+        return output.USAGE
+    try:
+        status = _set_up(arguments, choice, asks=asks)
+        return status or _finish(arguments, asks=asks)
+    except EOFError:
+        output.complain("the conversation ended before its end", "run it again: tokenward onboard")
+        return output.ERROR
+
+
+def _choice_of_flags(arguments: argparse.Namespace) -> str | None:
+    implied = {
+        API_KEY: arguments.anthropic_api_key is not None,
+        SETUP_TOKEN: arguments.token is not None,
+        CLAUDE_CLI: arguments.claude_refresh is not None,
+    }
+    named = _OTHER_NAMES.get(arguments.auth_choice, arguments.auth_choice)
+    choices = {choice for choice, is_implied in implied.items() if is_implied} | ({named} if named else set())
+    if len(choices) > 1:
+        raise ConfigurationFault(
+            f"the flags say several things: {', '.join(sorted(choices))}", hint="run it once for each"
+        )
+    return next(iter(choices), None)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask_choice(found: Survey) -> str:
+    output.say("Found:" if found.profiles else "Found: no login and no key.")
+    for each in found.profiles:
+        output.say(f"- {each['profile']}: {each['kind'] or 'no login'} in {each['location']}")
+    has_usable = any(each["unusable"] is None for each in found.profiles)
+    default = CLAUDE_CLI if found.has_claude_login else SKIP if has_usable else API_KEY
+    return choose("What should tokenward use?", LABELS, default=default)
+
+
+def _set_up(arguments: argparse.Namespace, choice: str | None, *, asks: bool) -> int:
+    # Nothing is asked while the store is open: an interrupted question would have to be waited for.
+    found = onboard_claude.survey() if choice in {None, CLAUDE_CLI} else Survey((), None)
+    match choice or _ask_choice(found):
+        case "api-key":
+            text = _secret(arguments.anthropic_api_key, "API key (not shown): ", asks=asks)
+            return _keep(_KEY_PROFILE, "api_key", text, arguments.agent)
+        case "setup-token":
+            text = _secret(arguments.token, "Token that `claude setup-token` printed (not shown): ", asks=asks)
+            return _keep(arguments.token_profile_id, "setup_token", text, arguments.agent)
+        case "claude-cli":
+            if arguments.agent != MAIN_AGENT:
+                raise ConfigurationFault(
+                    "Claude Code's login belongs to the agent main",
+                    hint="other agents use it where inherit_agents = true stands under [default]",
+                )
+            return onboard_claude.reuse(found, arguments.claude_refresh, asks=asks)
+        case _:
+            return output.OK
+
+
+def _secret(given: str | None, prompt: str, *, asks: bool) -> str:
+    if given is not None and given != _STDIN:
+        output.remark("a secret on the command line can be read by others while it runs; - reads standard input")
+        return given
+    if given is None and asks:
+        return getpass.getpass(prompt)
+    if sys.stdin is None:
+        raise ConfigurationFault("standard input is closed, and no secret was given", hint="pipe it in")
+    text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
+    if len(text) > protocol.MAX_LINE_BYTES:
+        raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
+    return text
+
+
+def _keep(profile: str, kind: str, text: str, agent: str) -> int:
+    from tokenward.cli.service_access import with_service
+
+    read = pasted.key(text, kind=kind, provider=profile.partition(":")[0])
+    for note in read.notes:
+        output.remark(note)
+    params = {"profile": profile, "kind": kind, "credential": read.credential, "agent": agent}
+
+    def act(call: Call) -> int:
+        kept = call("profile.add", params)
+        output.say(f"{kept['profile']}: kept, encrypted, in {kept['location']}")
+        return output.OK
+
+    return with_service(act)
+
+
+def _finish(arguments: argparse.Namespace, *, asks: bool) -> int:
+    """The service, and what to do next."""
+    from tokenward.cli.main import main
+    from tokenward.client import Client
+    from tokenward.errors import TokenwardError
+
+    install = arguments.install_service
+    if not install and not arguments.no_install_service and asks:
+        try:
+            with Client() as client:
+                client.hello()
+        except TokenwardError:
+            install = is_yes("Have the service manager of your login run the daemon from now on?", default=True)
+        else:
+            output.say("The daemon runs.")
+    if install and (status := main(["service", "install", "--now"])) != output.OK:
+        return status
+    output.say("Next: tokenward status")
+    return output.OK

@@ -1,0 +1,149 @@
+"""The words for a request that no profile answers: what was asked for, where it was looked for, what helps.
+
+The problem: "no credentials" has four reasons that look alike to a program and need different acts of a person:
+nothing was ever set up, it was set up for another agent, the one that was named cannot serve, or all of them
+are unusable for now. So each has its own sentence, and every sentence names the places and the next command.
+
+Rules: a refusal that names one profile keeps its type, so that callers still know whether waiting helps; what
+is said first is that this profile was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tokenward.core.credential import MAIN_AGENT, Profile
+from tokenward.core.serving import Resting
+from tokenward.errors import (
+    AllUnavailable,
+    AskDifferently,
+    NoCredentials,
+    PersonNeeded,
+    ProfileUnavailable,
+    RetryLater,
+    TokenwardError,
+)
+
+_UNLESS_INHERITED = "agents have no credentials but their own, unless inherit_agents = true under [default]"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asked for.
+
+    Args:
+        provider: the provider's own name.
+        agent: the namespace of profiles.
+        profile: the one that was named; None = any of the provider's.
+        looked_at: the places that were looked at, found or not.
+        store: where our own store lies.
+    """
+
+    provider: str
+    agent: str
+    profile: str | None
+    looked_at: Sequence[str]
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A profile that was asked and could not serve.
+
+    Args:
+        profile: whose.
+        error: what it said.
+    """
+
+    profile: Profile
+    error: TokenwardError
+
+
+def looked_at_for(provider: str, found: Collection[str]) -> list[str]:
+    """Where the credentials of a provider can be that no other program keeps.
+
+    Args:
+        provider: its own name.
+        found: the sources that have a profile of it.
+    """
+    places = ((f"[providers.{provider}] in the configuration", "config"), ("tokenward's own store", "store"))
+    return [f"{place}: {'found' if source in found else 'not found'}" for place, source in places]
+
+
+def resting(profile: Profile, why: Resting) -> Refused:
+    """A profile that may not be asked."""
+    hint = f"let it serve again with: tokenward profiles enable {profile.id}{_of_agent(profile.agent)}"
+    if why is Resting.SET_ASIDE:
+        hint = 'remove the API key, or choose another resolution than "config-first" under [default]'
+    return Refused(profile, ProfileUnavailable(f"{profile.id} is {why.value}", hint=hint))
+
+
+def no_such_profile(profile: str, agent: str = MAIN_AGENT) -> ProfileUnavailable:
+    """There is no profile of this id (E30)."""
+    return ProfileUnavailable(
+        f'No credentials found for profile "{profile}"{_whose(agent)}.',
+        hint="see which there are: tokenward profiles list",
+    )
+
+
+def error_for(asked: Asked, refused: Sequence[Refused]) -> TokenwardError:
+    """The one error for a request that nobody answered.
+
+    Args:
+        asked: what it asked for.
+        refused: who was asked, the first choice first.
+    """
+    if asked.profile is not None:
+        return _named(asked.profile, refused[0].error) if refused else no_such_profile(asked.profile, asked.agent)
+    if not refused:
+        return _not_set(asked)
+    if len(refused) == 1:
+        return refused[0].error
+    return _all_unavailable(asked.provider, refused)
+
+
+def _named(profile: str, error: TokenwardError) -> TokenwardError:
+    opening = f'No credentials found for profile "{profile}"'
+    if isinstance(error, RetryLater) or error.cause.startswith(opening):
+        return error
+    assert isinstance(error, PersonNeeded | AskDifferently)  # noqa: S101 - the caller collects no others
+    return type(error)(
+        f"{opening}: {error.cause}", hint=error.hint, error_class=error.error_class, **error.details
+    )
+
+
+def _not_set(asked: Asked) -> NoCredentials:
+    provider = asked.provider
+    if asked.agent != MAIN_AGENT:
+        return NoCredentials(
+            f'No API key found for provider "{provider}"{_whose(asked.agent)}; looked at {asked.store}',
+            hint=f"run: tokenward add {provider}:default --api-key{_of_agent(asked.agent)}; {_UNLESS_INHERITED}",
+            looked_at=[asked.store],
+        )
+    return NoCredentials(
+        f"{provider.capitalize()} credentials not set; looked at {'; '.join(asked.looked_at)}",
+        hint=f"run: tokenward onboard, or: tokenward add {provider}:default --api-key",
+        looked_at=list(asked.looked_at),
+    )
+
+
+def _all_unavailable(provider: str, refused: Sequence[Refused]) -> AllUnavailable:
+    waits = [wait for each in refused if (wait := each.error.details.get("retry_after")) is not None]
+    soonest = min(waits) if waits else None
+    when = f"the first is tried again in {soonest:g} s" if soonest is not None else "none recovers by itself"
+    reasons = "; ".join(f"{each.profile.id}: {each.error.cause}" for each in refused)
+    return AllUnavailable(
+        f"No available auth profile for {provider} (all in cooldown or unavailable).",
+        hint=f"{when}, or add another with: tokenward add; {reasons}",
+        retry_after=soonest,
+        profiles=[{"profile": each.profile.id, "reason": each.error.cause} for each in refused],
+    )
+
+
+def _whose(agent: str) -> str:
+    return "" if agent == MAIN_AGENT else f' of agent "{agent}"'
+
+
+def _of_agent(agent: str) -> str:
+    return "" if agent == MAIN_AGENT else f" --agent {agent}"

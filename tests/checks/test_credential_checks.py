@@ -1,0 +1,157 @@
+"""The checks of credentials: what the daemon keeps, what is written down, and what Claude Code is given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from checks.patient import Patient
+from client.fake_daemon import profile
+from tokenward.checks import Finding, claude_code_login, examine, gateway, keys, profiles
+from tokenward.core.credential import Secret
+
+KEY = "sk-ant-api03-" + "K" * 95
+SETUP = "sk-ant-oat01-" + "S" * 95
+REFUSED = {"failure": "auth", "reason": "the API refused it with 401", "at_ms": 1, "failures": 1}
+
+
+def kept(patient: Patient, *held: dict[str, Any]) -> list[Finding]:
+    """What the check of profiles says."""
+    return profiles.check(patient.context(profiles=held))
+
+
+@pytest.mark.covers("P7")
+def test_each_provider_is_counted(patient: Patient) -> None:
+    """Ok, skipped, auth and error of each; with an auth error the doctor fails, without it does not."""
+    healthy = [profile("acme:a"), profile("acme:b", enabled=False, unusable="disabled")]
+    failing = profile("acme:c", kind="oauth", unusable="expired, refresh failing")
+    ended = profile("anthropic:me", kind="oauth", unusable="login required", phase="login_required")
+    found = kept(patient, *healthy, failing, ended)
+    assert [(each.level, each.cause) for each in found] == [
+        ("warn", "acme: 1 ok, 1 skipped, 0 auth, 1 error"),
+        ("fail", "anthropic: 0 ok, 0 skipped, 1 auth, 0 error"),
+        ("fail", "anthropic:me: login required"),
+    ]
+    assert [each.level for each in kept(patient, *healthy)] == ["ok"]
+
+
+def test_without_a_daemon_nothing_is_said_of_profiles(patient: Patient) -> None:
+    """That none answers is another check's sentence."""
+    assert profiles.check(patient.context()) == []
+
+
+@pytest.mark.covers("E26")
+def test_a_setup_token_that_was_refused(patient: Patient) -> None:
+    """Though it is still served, since there is no other, the doctor names what makes a new one."""
+    refused = profile("anthropic:manual", kind="setup_token", phase="login_required", last_failure=REFUSED)
+    finding = kept(patient, refused)[-1]
+    assert finding.level == "fail"
+    assert finding.cause == "anthropic:manual: the API refused it with 401"
+    assert finding.hint == "run: claude setup-token, then: tokenward add anthropic:manual --setup-token"
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"source": "claude-code", "kind": "oauth"}, "claude auth login"),
+        ({"kind": "oauth", "agent": "b"}, "tokenward add acme:me --oauth --agent b"),
+        ({"kind": "api_key"}, "tokenward add acme:me --api-key"),
+        ({"kind": "api_key", "source": "environment", "location": "$KEY"}, "put a new one into $KEY"),
+        (
+            {"kind": "setup_token", "source": "config", "location": "providers.a"},
+            "what it prints into providers.a",
+        ),
+        ({"kind": "oauth", "source": "neurolink", "location": "/f"}, "the program that keeps /f"),
+    ],
+)
+def test_the_remedy_is_that_of_its_kind_and_source(patient: Patient, members: dict[str, Any], words: str) -> None:
+    """Each credential is renewed where it comes from."""
+    ended = profile("acme:me", unusable="login required", phase="login_required", **members)
+    assert words in kept(patient, ended)[-1].hint
+
+
+@pytest.mark.covers("P32", "N64")
+@pytest.mark.parametrize(
+    ("key", "level", "shown"),
+    [
+        (KEY, "ok", "sk-ant-api03-…"),
+        (SETUP, "warn", "sk-ant-oat01-…"),
+        ("sk-" + "g" * 40, "fail", "sk-…"),
+        ("AIza" + "g" * 40, "fail", ": …"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "config"])
+def test_a_key_with_the_wrong_beginning_is_flagged(
+    patient: Patient, place: str, key: str, level: str, shown: str
+) -> None:
+    """The place and the beginning are shown, and no character of the key itself."""
+    written = (
+        {"environ": {"ANTHROPIC_API_KEY": key}} if place == "environment" else {"configured_key": Secret(key)}
+    )
+    (finding,) = keys.check(patient.context(**{"environ": {}, **written}))
+    assert (finding.level, shown in finding.cause) == (level, True)
+    assert key[-20:] not in repr(finding)
+    assert key[:20] not in repr(finding)
+
+
+def test_the_key_of_a_gateway_is_not_judged(patient: Patient) -> None:
+    """Its keys begin as it likes."""
+    environ = {"ANTHROPIC_API_KEY": "sk-gateway", "ANTHROPIC_BASE_URL": "https://gateway.example"}
+    assert keys.check(patient.context(environ=environ)) == []
+
+
+GATEWAY = {
+    "ANTHROPIC_BASE_URL": "https://gateway.example",
+    "ANTHROPIC_AUTH_TOKEN": "sk-very-secret",
+    "ANTHROPIC_MODEL": "claude-sonnet-4-6",
+}
+
+
+@pytest.mark.covers("A18")
+def test_a_gateway_that_is_set_up(patient: Patient) -> None:
+    """The three lines of the guide, and never the secret."""
+    found = gateway.check(patient.context(environ=GATEWAY))
+    assert [each.cause for each in found] == ["base url ok", "api key configured", "model configured"]
+    assert "sk-very-secret" not in repr(found)
+
+
+@pytest.mark.covers("A22")
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"ANTHROPIC_AUTH_TOKEN": ""}, "not authenticated"),
+        ({"ANTHROPIC_AUTH_TOKEN": "", "ANTHROPIC_API_KEY": "sk-x"}, "API-key mode"),
+        ({"ANTHROPIC_BASE_URL": "https://gateway.example/v1/"}, "/v1/v1/messages"),
+        ({"ANTHROPIC_BASE_URL": "gateway.example"}, "not an http address"),
+        ({"ANTHROPIC_BASE_URL": "https://[x"}, "not an http address"),
+    ],
+)
+def test_a_gateway_that_is_not_set_up(patient: Patient, changed: dict[str, str], words: str) -> None:
+    """What is missing in the environment that starts Claude Code, or wrong in it, is a failure with its name."""
+    failed = [each for each in gateway.check(patient.context(environ=GATEWAY | changed)) if each.level == "fail"]
+    assert [words in each.cause for each in failed] == [True]
+
+
+def test_settings_of_claude_code_count_as_its_environment(patient: Patient) -> None:
+    """What they set is not missing from the shell."""
+    patient.write(patient.claude / "settings.json", json.dumps({"env": GATEWAY}))
+    assert {each.level for each in gateway.check(patient.context(environ={}))} == {"ok"}
+
+
+def test_without_a_gateway_nothing_is_said_of_it(patient: Patient) -> None:
+    """Most people have none."""
+    assert gateway.check(patient.context(environ={})) == []
+
+
+@pytest.mark.covers("E27")
+def test_without_a_login_here_the_way_from_another_machine_is_told(patient: Patient) -> None:
+    """The command for there and the command for here; with a login, its place."""
+    (finding,) = claude_code_login.check(patient.context())
+    assert "claude setup-token" in finding.cause
+    assert "tokenward add anthropic:manual --setup-token" in finding.cause
+    assert finding in examine(patient.context())
+    patient.write(patient.context().claude_credentials, "{}")
+    (finding,) = claude_code_login.check(patient.context())
+    assert "setup-token" not in finding.cause
