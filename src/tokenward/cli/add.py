@@ -39,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     for name, what in (
         ("oauth", "an OAuth login, as JSON: access token, refresh token, and its end"),
         ("api_key", "an API key"),
-        ("setup_token", "a token of a year, from `claude setup-token`"),
+        ("setup_token", "a token of a year: run `claude setup-token` on any machine; the Console has none"),
         ("auth_token", "a token for a gateway"),
     ):
         kind.add_argument(f"--{name.replace('_', '-')}", dest="kind", action="store_const", const=name, help=what)

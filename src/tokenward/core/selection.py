@@ -15,7 +15,7 @@ from tokenward.core.credential import Kind, Profile
 OAUTH_KINDS = frozenset({Kind.OAUTH, Kind.SETUP_TOKEN, Kind.FEDERATED})
 KEY_KINDS = frozenset({Kind.API_KEY, Kind.AUTH_TOKEN})
 
-_SOURCE_RANK = {"environment": 1, "config": 2}
+_SOURCE_RANK = {"environment": 1, "dotenv": 2, "config": 3}
 _KIND_RANK = {Kind.OAUTH: 0, Kind.FEDERATED: 1, Kind.SETUP_TOKEN: 2, Kind.AUTH_TOKEN: 3, Kind.API_KEY: 4}
 
 

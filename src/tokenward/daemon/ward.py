@@ -22,8 +22,10 @@ from anyio import CapacityLimiter, to_thread
 
 from tokenward.core import selection
 from tokenward.core.credential import Credential, Kind, Profile, Secret, from_unix_milliseconds
+from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.selection import Candidate, Selector
 from tokenward.core.serving import Serve, Wish
+from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon import answers, failure_reports
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
@@ -54,7 +56,7 @@ from tokenward.errors import (
     TokenwardError,
 )
 from tokenward.ports import CredentialStore, Place
-from tokenward.provider_files import Provider, choose, provider_named
+from tokenward.provider_files import Provider, choose, goes_to_gateway, is_built_in, provider_named
 
 STORE = "store"
 """The source's name of what we own."""
@@ -223,7 +225,8 @@ class Ward:
                 if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
                     refusals.append(refusal)
             else:
-                if selector.admits(_candidate(keeper)):  # its place may hold another kind than when it was chosen
+                # Its place may hold another kind now than when it was chosen.
+                if selector.admits(self._candidate(keeper)):
                     return answers.token_result(keeper, self.provider(keeper), degraded)
         raise self._nothing_served(params, refusals)
 
@@ -239,7 +242,14 @@ class Ward:
         return Selector(choice.provider, params.agent, params.profile, kinds, params.tier)
 
     def _order(self, selector: Selector) -> list[str]:
-        return selection.in_order((_candidate(keeper) for keeper in self.keepers.values()), selector)
+        return selection.in_order((self._candidate(keeper) for keeper in self.keepers.values()), selector)
+
+    def _candidate(self, keeper: Keeper) -> Candidate:
+        credential = keeper.credential
+        if credential is None:
+            return Candidate(keeper.profile, None)
+        tier = self.provider(keeper).tier or tier_of(credential)
+        return Candidate(keeper.profile, credential.kind, tier)
 
     def _inline(self, params: TokenParams) -> TokenResult:
         inline = params.credential
@@ -297,7 +307,7 @@ class Ward:
         ]
 
     def _shown(self, keeper: Keeper) -> ProfileResult:
-        return answers.profile_result(keeper, self.provider(keeper).headers)
+        return answers.profile_result(keeper, self.provider(keeper))
 
     def profile(self, profile: str) -> ProfileResult:
         """One profile; see ``Service``."""
@@ -314,6 +324,7 @@ class Ward:
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
         credential = _credential(params, self.household)
+        _refuse_misplaced(credential, self._provider(name.partition(":")[0]))
         if known is not None:
             await known.settle()
         try:
@@ -373,13 +384,6 @@ class Ward:
         self.household.stop()
 
 
-def _candidate(keeper: Keeper) -> Candidate:
-    credential = keeper.credential
-    if credential is None:
-        return Candidate(keeper.profile, None)
-    return Candidate(keeper.profile, credential.kind, credential.tier)
-
-
 def _all_unavailable(provider: str, refusals: Sequence[TokenwardError]) -> AllUnavailable:
     waits = [
         refusal.details["retry_after"]
@@ -391,6 +395,21 @@ def _all_unavailable(provider: str, refusals: Sequence[TokenwardError]) -> AllUn
         hint=refusals[0].hint,
         retry_after=min(waits) if waits else None,
     )
+
+
+def _refuse_misplaced(credential: Credential, provider: Provider) -> None:
+    """A gateway's key of no known gateway would be sent to Anthropic (A3, N16)."""
+    if credential.kind not in {Kind.API_KEY, Kind.AUTH_TOKEN}:
+        return
+    registration = provider.registration
+    wrong = misplaced(
+        recognise(credential.access.reveal()),
+        credential.kind,
+        anthropic=is_built_in(registration.name),
+        gateway=goes_to_gateway(registration.base_url),
+    )
+    if wrong is not None:
+        raise InvalidParams(wrong.cause, hint=wrong.hint)
 
 
 def _credential(params: ProfileAddParams, household: Household) -> Credential:
