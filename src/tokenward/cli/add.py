@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output, pasted
 from tokenward.cli.arguments import add_command, add_json
+from tokenward.cli.hidden_input import read_hidden
 from tokenward.core import protocol
 from tokenward.errors import ConfigurationFault
 
@@ -79,7 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(kind: str) -> str:
     if sys.stdin.isatty():
-        return getpass.getpass(_PROMPTS[kind])
+        try:
+            return read_hidden(_PROMPTS[kind])
+        except OSError:
+            raise ConfigurationFault("there is no terminal to ask on", hint="pipe the credential in") from None
     text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
     if len(text) > protocol.MAX_LINE_BYTES:
         raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")

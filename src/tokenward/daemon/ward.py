@@ -226,7 +226,7 @@ class Ward:
                     refusals.append(refusal)
             else:
                 # Its place may hold another kind now than when it was chosen.
-                if selector.admits(self._candidate(keeper)):
+                if selector.admits(self._candidate(keeper, selector)):
                     return answers.token_result(keeper, self.provider(keeper), degraded)
         raise self._nothing_served(params, refusals)
 
@@ -242,13 +242,16 @@ class Ward:
         return Selector(choice.provider, params.agent, params.profile, kinds, params.tier)
 
     def _order(self, selector: Selector) -> list[str]:
-        return selection.in_order((self._candidate(keeper) for keeper in self.keepers.values()), selector)
+        return selection.in_order(
+            (self._candidate(keeper, selector) for keeper in self.keepers.values()), selector
+        )
 
-    def _candidate(self, keeper: Keeper) -> Candidate:
+    def _candidate(self, keeper: Keeper, selector: Selector) -> Candidate:
         credential = keeper.credential
         if credential is None:
             return Candidate(keeper.profile, None)
-        tier = self.provider(keeper).tier or tier_of(credential)
+        asked = selector.tier is not None  # else nobody looks, and the lane has no time for it
+        tier = (self.provider(keeper).tier or tier_of(credential)) if asked else None
         return Candidate(keeper.profile, credential.kind, tier)
 
     def _inline(self, params: TokenParams) -> TokenResult:
