@@ -156,6 +156,12 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "profile.add": ({**one, "credential": {"access_token": "a"}}, profile),
         "profile.forget": (one, profile),
         "profile.refresh": (one, profile),
+        "source.list": ({}, {"sources": [], "layouts": [], "adopted": []}),
+        "source.import": (
+            {"source": "polpo"},
+            {"source": "polpo", "files": [], "imported": [], "unchanged": [], "skipped": [], "dry_run": False},
+        ),
+        "source.adopt": ({**one, "path": "/f", "layout": "codex"}, profile),
         "daemon.reload": ({}, {"reloaded": True, "error": None}),
         "daemon.stop": ({}, {"stopping": True}),
         "events.subscribe": ({}, {"subscribed": True}),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tokenward.cli.service_access import Call
 
 _STORE = "store"
+_ADOPTED = "adopted"
 _WAYS_OUT = {"claude-code": "log out there: claude auth logout", "env": "unset the variable where it is set"}
 _ANTHROPIC_VARIABLES = (
     "ANTHROPIC_API_KEY",
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def act(call: Call) -> int:
         profile = call("profile.get", {"profile": arguments.profile})
-        if profile["source"] != _STORE:
+        if profile["source"] not in {_STORE, _ADOPTED}:
             output.complain(
                 f"{profile['profile']} is not ours to forget: it comes from {profile['location']}",
                 _WAYS_OUT.get(profile["source"], "remove it where it comes from"),
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
             output.as_json({"profile": profile["profile"], "forgotten": True, "still_held": held})
             return output.OK
         output.say(f"{profile['profile']}: forgotten here")
+        if profile["source"] == _ADOPTED:
+            output.say(f"the login stays as it is in {profile['location']}")
         output.say(_what_it_is_not(profile))
         for place in held:
             output.say(f"a login of {profile['provider']} is still in {place}")

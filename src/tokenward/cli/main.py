@@ -19,6 +19,8 @@ _MODULES = {
     "profiles": "profiles",
     "refresh": "profiles",
     "add": "add",
+    "import": "imports",
+    "adopt": "adopt",
     "logout": "logout",
     "events": "events",
     "doctor": "doctor",

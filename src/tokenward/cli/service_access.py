@@ -14,7 +14,7 @@ from tokenward.client import Client
 from tokenward.errors import DaemonUnreachable, InvalidParams
 
 if TYPE_CHECKING:
-    from tokenward.daemon.service import Service
+    from tokenward.daemon.service import Result, Service
 
 Call: TypeAlias = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Method and params to result, as ``Client.call``."""
@@ -24,7 +24,8 @@ def with_service(act: Callable[[Call], int]) -> int:
     """Do something with the daemon's methods, wherever they run.
 
     Args:
-        act: called once, with a ``Call`` for ``profile.add``, ``.get``, ``.list`` and ``.forget``.
+        act: called once, with a ``Call`` for ``profile.add``, ``.get``, ``.list`` and ``.forget``,
+            and for ``source.*``.
 
     Returns:
         What ``act`` returns.
@@ -59,6 +60,9 @@ async def _answer(service: Service, method: str, params: Mapping[str, Any]) -> d
     from pydantic import ValidationError
 
     from tokenward.daemon.service import ProfileAddParams, ProfileListParams, ProfileListResult, ProfileParams
+    from tokenward.daemon.source_models import SourceAdoptParams, SourceImportParams
+
+    result: Result
 
     try:
         match method:
@@ -71,6 +75,12 @@ async def _answer(service: Service, method: str, params: Mapping[str, Any]) -> d
             case "profile.list":
                 profiles = service.profiles(ProfileListParams.model_validate(params))
                 return ProfileListResult(profiles=profiles).model_dump(mode="json")
+            case "source.list":
+                result = await service.sources()
+            case "source.import":
+                result = await service.take_over(SourceImportParams.model_validate(params))
+            case "source.adopt":
+                result = await service.adopt(SourceAdoptParams.model_validate(params))
             case _:
                 raise AssertionError(method)
     except ValidationError as invalid:

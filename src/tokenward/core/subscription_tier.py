@@ -19,13 +19,11 @@ def tier_of(credential: Credential) -> str | None:
 
     The rate-limit tier is asked before the subscription: both say ``max``, and only the first says which.
     """
-    if credential.kind in _PAID_BY_THE_TOKEN:
-        return "api"
     for said in (credential.tier, credential.subscription):
         for tier in _NAMED_IN_WORDS:
             if said and tier in said.lower():
                 return tier
-    return None
+    return "api" if credential.kind in _PAID_BY_THE_TOKEN else None
 
 
 def tier_named(text: str) -> str | None:

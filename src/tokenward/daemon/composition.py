@@ -25,8 +25,10 @@ from anyio import CapacityLimiter
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, Secret
 from tokenward.core.grants import RefreshOutcome
+from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.gathering import Gathering, one_of_each, with_tier
+from tokenward.daemon.intake import ADOPTED
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
 from tokenward.daemon.transaction import Transaction
 from tokenward.daemon.ward import STORE, Kept
@@ -45,6 +47,7 @@ from tokenward.sources import environment
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
 from tokenward.sources.fixed import FixedCredential
+from tokenward.sources.foreign.places import Workshop, place_of
 from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
 from tokenward.sources.neurolink import NeuroLinkFile
 
@@ -70,6 +73,7 @@ class Equipment:
         processes: other programs.
         flights: the worker threads of flights.
         store: our own place.
+        adopted: the foreign files that a person told us to keep.
     """
 
     paths: Paths
@@ -81,6 +85,7 @@ class Equipment:
     processes: Processes
     flights: CapacityLimiter
     store: CredentialStore
+    adopted: AdoptedFiles
     gates: dict[str, EndpointGate] = field(default_factory=dict)
     wait: Callable[[float], None] = time.sleep
 
@@ -156,6 +161,7 @@ class Composition:
             kept.append(self._claude_code())
         if self.settings.sources.neurolink.enabled:
             kept.append(self._neurolink())
+        kept.extend(self.adopted(each) for each in self._equipment.adopted.all())
         gathering = Gathering(self.settings, self._equipment, self.provider, self._direct)
         kept.extend(gathering.all_kept())
         for name, provider in self.providers.items():
@@ -229,6 +235,26 @@ class Composition:
         profile = Profile(NEUROLINK_PROFILE, CLAUDE_CODE_PROVIDER, place.name)
         endpoint = self.provider(CLAUDE_CODE_PROVIDER).registration.token_endpoint
         return Kept(profile, place, refresher, None, (said, endpoint))
+
+    def adopted(self, adoption: Adoption) -> Kept:
+        """A foreign file that a person told us to keep; Claude logins are refreshed as Claude Code's own is.
+
+        Raises:
+            ConfigurationFault: if there is no such layout.
+        """
+        equipment, name = self._equipment, adoption.profile.partition(":")[0]
+        workshop = Workshop(equipment.clock, equipment.wait, equipment.entropy.fraction)
+        place = place_of(adoption.layout, Path(adoption.path), adoption.entry, workshop)
+        place.tidy()
+        endpoint = self._claude_endpoint() if name == CLAUDE_CODE_PROVIDER else self._endpoints.get(name)
+        refresher: Refresher | None = None
+        note: str | None = "it is only watched; adopt it again with --refresh direct to have it refreshed"
+        if adoption.refresh == "direct" and endpoint is not None:
+            refresher, note = self._direct(adoption.profile, place, endpoint, name), None
+        elif adoption.refresh == "direct":
+            note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
+        profile = Profile(adoption.profile, name, ADOPTED)
+        return Kept(profile, place, refresher, note, (adoption, endpoint and endpoint.url))
 
     def _claude_endpoint(self) -> HttpTokenEndpoint:
         """Where Claude Code's own login is refreshed, under its own client_id; never discovered."""

@@ -7,13 +7,19 @@ profile, the cause in words that are safe to print, and the exact command that h
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tokenward.core.credential import Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
+from tokenward.daemon.transaction import Cause
 from tokenward.errors import (
     AUTHENTICATION,
+    CONFIGURATION,
+    NETWORK,
+    PROVIDER,
+    RATE_LIMIT,
     CallTimeout,
     LoginRequired,
     ProfileUnavailable,
@@ -26,6 +32,16 @@ if TYPE_CHECKING:
 
 CLAUDE_CODE = "claude-code"
 COMMAND = "command"
+_CLASSES: Mapping[str, str] = {
+    Cause.NOT_SENT: NETWORK,
+    Cause.AMBIGUOUS: NETWORK,
+    Cause.RATE_LIMITED: RATE_LIMIT,
+    Cause.MISCONFIGURED: CONFIGURATION,
+    Cause.UNWRITABLE: CONFIGURATION,
+    Cause.SPENT_ELSEWHERE: AUTHENTICATION,
+    Cause.SOURCE_GONE: AUTHENTICATION,
+}
+"""The founding documents' classes of the causes; what is not named is the provider's trouble."""
 WRITTEN_DOWN = frozenset({"environment", "dotenv", "config"})
 """Sources that a person edits, and no command."""
 
@@ -79,6 +95,7 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return RefreshFailed(
                 _refresh_failed(keeper, reason),
                 hint=f"{when}if it does not recover, log in again with: {command}",
+                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
                 retry_after=wait,
             )
 

@@ -15,16 +15,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tokenward.core import protocol
 
+if TYPE_CHECKING:
+    from tokenward.daemon.source_models import (
+        SourceAdoptParams,
+        SourceImportParams,
+        SourceImportResult,
+        SourceListResult,
+    )
+
+PROFILE_ID = r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileId = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$",
+        pattern=PROFILE_ID,
         description="A profile's id, `provider:name`.",
         examples=["anthropic:claude-cli", "acme:me@work.com"],
     ),
@@ -294,6 +303,15 @@ class Service(Protocol):
 
     async def refresh(self, profile: str) -> ProfileResult:
         """Refresh now, by hand."""
+
+    async def sources(self) -> SourceListResult:
+        """The programs whose credentials can be taken over, and what is adopted."""
+
+    async def take_over(self, params: SourceImportParams) -> SourceImportResult:
+        """Copy another program's credentials into our own store."""
+
+    async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
+        """Keep a foreign file in place."""
 
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """Open a feed of events."""
