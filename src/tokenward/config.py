@@ -31,6 +31,7 @@ from tokenward.provider_files import (
     PROVIDER_NAME,
     canonical_name,
     federation_wants,
+    goes_to_gateway,
     is_built_in,
 )
 from tokenward.settings import FederationSettings, ProviderSettings, Settings
@@ -202,7 +203,21 @@ def _prepared_provider(
                 ready[key] = prepared.text
         else:
             ready[key] = value
+    _judge_credentials(source, name, ready, warn)
     return ready
+
+
+def _judge_credentials(source: ConfigSource, name: str, table: Mapping[str, object], warn: Warn) -> None:
+    """Refuse what is recognised as something else than its key is for; that it is short is only said."""
+    is_gateway = goes_to_gateway(table.get("api_url"))
+    for key in config_values.RECOGNISED_KEYS:
+        if not isinstance(value := table.get(key), str):
+            continue
+        verdict = config_values.judged(key, value, anthropic=is_built_in(name), gateway=is_gateway)
+        if isinstance(verdict, str):
+            warn(source.said(("providers", name, key), verdict))
+        elif verdict is not None:
+            raise source.fault(("providers", name, key), verdict.cause, verdict.hint)
 
 
 def _unexpanded(value: object, location: Location = ()) -> Iterator[Location]:

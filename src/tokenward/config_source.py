@@ -121,4 +121,6 @@ def _known_keys(table: Sequence[str | int]) -> list[str]:
     place = tuple(str(key) for key in table)
     if place[:1] == ("providers",):
         place = ("providers", "*", *place[2:])
+    elif place[:2] == ("sources", "command"):
+        place = ("sources", "command", "*")
     return [model.alias or name for name, model in TABLES[place].model_fields.items()]

@@ -18,9 +18,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tokenward.core.credential import Kind
 from tokenward.core.provider import endpoint_problem
+from tokenward.core.recognise import Misplaced, Shape, api_root, misplaced, recognise, shortness, without_bearer
 
-CREDENTIAL_KEYS = frozenset({"api_key", "auth_token", "client_secret"})
+RECOGNISED_KEYS = ("api_key", "auth_token")
+CREDENTIAL_KEYS = frozenset({*RECOGNISED_KEYS, "client_secret"})
 ENDPOINT_KEYS = frozenset(
     {"token_endpoint", "authorization_endpoint", "revocation_endpoint", "device_authorization_endpoint"}
 )
@@ -28,8 +31,6 @@ EXPANDED_KEYS = CREDENTIAL_KEYS | ENDPOINT_KEYS | {"api_url", "issuer"}
 """The keys of a provider that ``${VAR}`` is expanded in."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
-_API_TAIL = re.compile(r"(?:/+v1)*/*$")
 _PRINTABLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
@@ -69,17 +70,36 @@ def prepared(key: str, text: str, environ: Mapping[str, str]) -> Prepared:
 
 
 def _without_bearer(value: str) -> Prepared:
-    if _BEARER.match(value) is None:
-        return Prepared(value)
-    return Prepared(_BEARER.sub("", value, count=1), ('begins with "Bearer ", which is not part of it; left out',))
+    bare, warnings = without_bearer(value)
+    return Prepared(bare, warnings)
+
+
+def judged(key: str, value: str, *, anthropic: bool, gateway: bool) -> Misplaced | str | None:
+    """Whether a credential value is what its key is for (N16, A3, P9).
+
+    Args:
+        key: ``api_key`` or ``auth_token``.
+        value: the value, prepared.
+        anthropic: whether it is for Anthropic's API or for what speaks it.
+        gateway: whether its provider's requests go to another host than Anthropic's.
+
+    Returns:
+        Why it must be refused, or a warning, or None.
+    """
+    given = recognise(value)
+    if given.shape in {Shape.NOTHING, Shape.BROKEN}:
+        return None  # ``credential_fault`` has the words for these
+    if given.shape is Shape.SETUP_TOKEN and anthropic:
+        return shortness(given)
+    wrong = misplaced(given, Kind(key), anthropic=anthropic, gateway=gateway)
+    return wrong or (shortness(given) if anthropic else None)
 
 
 def _root(value: str) -> Prepared:
     """The root that clients append ``/v1/messages`` to."""
-    root = _API_TAIL.sub("", value)
-    if root == value:
+    root, tail = api_root(value)
+    if tail is None:
         return Prepared(value)
-    tail = "/v1" if "/v1" in value[len(root) :] else "/"
     return Prepared(root, (f'ends in "{tail}", and clients append the path themselves; left out',))
 
 

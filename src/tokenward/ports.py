@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tokenward.core.credential import Credential, Secret
 from tokenward.core.federation import NoIdentity
@@ -177,6 +177,14 @@ class Place(Protocol):
         Raises:
             OSError: if it cannot.
         """
+
+
+@runtime_checkable
+class RenewingPlace(Place, Protocol):
+    """A place that can make another value by itself when it is looked at: a command that is run again."""
+
+    def reject(self, generation: str) -> None:
+        """A caller was refused with this value; the next look may find another. Never blocks."""
 
 
 class TokenEndpoint(Protocol):

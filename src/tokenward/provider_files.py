@@ -19,6 +19,7 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -121,12 +122,14 @@ class Provider:
         headers: what its API wants to see.
         credential: the static credential that the configuration gives; None = none.
         api: what people are told of its API.
+        tier: the tier of its subscription, where the user said so; it wins over what credentials say.
     """
 
     registration: ProviderRegistration
     headers: HeaderRules = field(default_factory=HeaderRules)
     credential: Credential | None = None
     api: ApiFacts = ApiFacts()
+    tier: str | None = None
 
 
 def choose(name: str) -> ProviderChoice:
@@ -149,6 +152,19 @@ def canonical_name(name: str) -> str:
 def is_built_in(name: str) -> bool:
     """Whether we know the provider without the user's help."""
     return name in _BUILT_IN
+
+
+def goes_to_gateway(base_url: object) -> bool:
+    """Whether requests to a base address go to another host than Anthropic's; without one they do not."""
+    known = urlsplit(_file(CLAUDE_CODE_PROVIDER).base_url or "").hostname
+    return isinstance(base_url, str) and bool(base_url) and _host(base_url) != known
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 def provider_named(name: str, settings: ProviderSettings | None = None) -> Provider:

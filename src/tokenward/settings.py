@@ -32,6 +32,10 @@ LARGEST_MARGIN_SECONDS = 3600.0
 """More than an hour before the end is not a margin: access tokens live for hours."""
 LARGEST_REFRESH_TIMEOUT_SECONDS = 50.0
 """A refresh must end before others take our lock for a dead one's: Claude Code's grows stale in 60 s."""
+LONGEST_COMMAND_SECONDS = 25.0
+"""Less than the 30 s that a caller waits by default."""
+SHORTEST_LIFETIME_SECONDS = 30.0
+"""A token that lives less would be asked for without end."""
 LONGEST_REUSE_GRACE_SECONDS = 3600.0
 """Servers that forgive a replay do so for seconds or minutes."""
 
@@ -68,6 +72,8 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[str, AfterValidator(_address)]
 AbsolutePath = Annotated[Path, BeforeValidator(_path)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")]
+CommandName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")]
 Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[\x20-\x7e]+$")]
 
 
@@ -180,11 +186,54 @@ class NeuroLinkSettings(_Table):
     refresh: Literal["direct", "watch"] = "watch"
 
 
+class DotenvSettings(_Table):
+    """``[sources.dotenv]``: files of assignments, of which only credentials are read."""
+
+    paths: list[AbsolutePath] = Field(default=[], description="The files; no other is ever looked at.")
+
+
+class CommandSettings(_Table):
+    """``[sources.command.NAME]``: a command that prints a token, or the JSON of a login."""
+
+    command: list[Text] = Field(
+        min_length=1, description="The command and its arguments; with ``shell`` one line for ``/bin/sh``."
+    )
+    shell: bool = False
+    profile: ProfileName | None = Field(default=None, description="None = NAME, of the default provider.")
+    timeout: Seconds = Field(
+        default=10.0, gt=0, le=LONGEST_COMMAND_SECONDS, description="Seconds after which it is killed."
+    )
+    lifetime: Seconds | None = Field(
+        default=None,
+        ge=SHORTEST_LIFETIME_SECONDS,
+        description="Seconds that its token lives where it does not say so; None = until a caller is refused.",
+    )
+    env: list[Text] = Field(
+        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
+    )
+
+
+class AnthropicProfileSettings(_Table):
+    """``[sources.anthropic-profile]``: the profiles of Anthropic's SDKs and of its ``ant`` command."""
+
+    enabled: bool = False
+    directory: AbsolutePath | None = Field(
+        default=None, description="None = ANTHROPIC_CONFIG_DIR, or ~/.config/anthropic."
+    )
+    profiles: list[Text] = Field(default=[], description="Which; none = the one that the SDKs would take.")
+    refresh: Literal["direct", "watch"] = "watch"
+
+
 class SourceSettings(_Table):
     """``[sources.*]``."""
 
     claude_code: ClaudeCodeSettings = Field(default=ClaudeCodeSettings(), alias="claude-code")
     neurolink: NeuroLinkSettings = NeuroLinkSettings()
+    dotenv: DotenvSettings = DotenvSettings()
+    command: dict[CommandName, CommandSettings] = Field(default_factory=dict)
+    anthropic_profile: AnthropicProfileSettings = Field(
+        default=AnthropicProfileSettings(), alias="anthropic-profile"
+    )
 
 
 class StoreSettings(_Table):
@@ -208,6 +257,9 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources",): SourceSettings,
     ("sources", "claude-code"): ClaudeCodeSettings,
     ("sources", "neurolink"): NeuroLinkSettings,
+    ("sources", "dotenv"): DotenvSettings,
+    ("sources", "command", "*"): CommandSettings,
+    ("sources", "anthropic-profile"): AnthropicProfileSettings,
     ("store",): StoreSettings,
     ("providers", "*"): ProviderSettings,
     ("providers", "*", "federation"): FederationSettings,

@@ -1,6 +1,5 @@
 """``tokenward add``: from standard input or a hidden prompt to the daemon, or to its parts where none runs."""
 
-import getpass
 import io
 import json
 import os
@@ -59,7 +58,7 @@ def test_an_oauth_login_as_json(
 def test_a_person_is_asked_without_an_echo(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a terminal the prompt is getpass's, which shows nothing that is typed."""
+    """On a terminal the prompt is the hidden one, which shows nothing that is typed."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -72,7 +71,7 @@ def test_a_person_is_asked_without_an_echo(
         return "sk-typed"
 
     monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(getpass, "getpass", answer)
+    monkeypatch.setattr("tokenward.cli.add.read_hidden", answer)
     daemon.answers["profile.add"] = lambda _: profile("acme:me")
     assert main(["add", "acme:me", "--api-key", "--json"]) == 0
     assert daemon.params("profile.add")["credential"] == {"access_token": "sk-typed"}

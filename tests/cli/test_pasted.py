@@ -56,6 +56,48 @@ class TestKey:
         """The right ones pass without a word."""
         assert pasted.key(text, kind=kind, provider="anthropic").notes == ()
 
+    @pytest.mark.covers("E13")
+    def test_a_setup_token_is_joined_and_whole(self) -> None:
+        """Wrapped lines are one token; one that was cut off, or holds a #, is refused."""
+        wrapped = f"{SETUP[:40]}\n  {SETUP[40:80]}\r\n{SETUP[80:]}"
+        assert pasted.key(wrapped, kind="setup_token", provider="anthropic").credential == {"access_token": SETUP}
+        for wrong in (SETUP[:79], f"{SETUP}#state"):
+            with pytest.raises(ConfigurationFault):
+                pasted.key(wrong, kind="setup_token", provider="anthropic")
+        assert pasted.key(SETUP[:80], kind="setup_token", provider="anthropic").notes == ()
+
+    @pytest.mark.covers("E12")
+    def test_a_console_key_is_no_setup_token(self) -> None:
+        """It is refused with the right option, and the help says where setup tokens come from."""
+        with pytest.raises(ConfigurationFault) as caught:
+            pasted.key(KEY, kind="setup_token", provider="anthropic")
+        assert "API key of the Console" in caught.value.cause
+        assert "--api-key" in caught.value.hint
+
+    @pytest.mark.covers("N16")
+    def test_a_short_api_key_is_taken_with_a_word(self) -> None:
+        """The prefix decides; the length only warns."""
+        read = pasted.key("sk-ant-api03-short", kind="api_key", provider="anthropic")
+        assert (read.credential, len(read.notes)) == ({"access_token": "sk-ant-api03-short"}, 1)
+
+    @pytest.mark.parametrize(
+        ("text", "recognised"),
+        [
+            ("sk-ant-ort01-" + "r" * 95, "refresh token"),
+            ("AbCdEfGhIj#KlMnOpQrSt", "code#state"),
+            ('{"access_token": "sk-secret"}', "JSON of a login"),
+            ('{"claudeAiOauth": {}}', "Claude Code's whole login file"),
+            ("https://claude.ai/oauth/authorize?code=1", "an address"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["api_key", "auth_token", "setup_token"])
+    def test_what_is_no_token_is_named(self, text: str, recognised: str, kind: str) -> None:
+        """The refusal says what was recognised, and not what was pasted."""
+        with pytest.raises(ConfigurationFault) as caught:
+            pasted.key(text, kind=kind, provider="anthropic")
+        assert recognised in caught.value.cause
+        assert text not in f"{caught.value.cause} {caught.value.hint}"
+
     def test_other_providers_have_other_keys(self) -> None:
         """The shapes of Anthropic's keys bind only Anthropic's profiles."""
         assert pasted.key(SETUP, kind="api_key", provider="acme").credential == {"access_token": SETUP}

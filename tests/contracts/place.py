@@ -1,5 +1,7 @@
 """What every `ports.Place` promises, whoever owns it: subclass `PlaceContract` and give it a rig.
 
+A place that is only read has `ReadOnlyPlaceContract`.
+
 Rules: values are compared by what every owner keeps (tokens, end, scopes), since another program's file may have
 no room for the rest.
 """
@@ -45,7 +47,9 @@ class PlaceRig(Protocol):
         """The owner removes it."""
 
 
-class PlaceContract:
+class ReadablePlaceContract:
+    """What even a place that is never written promises."""
+
     @pytest.fixture
     def rig(self, tmp_path: Path) -> PlaceRig:
         """Overridden by every adapter's tests."""
@@ -99,6 +103,31 @@ class PlaceContract:
         assert "\n" not in reading.reason
         assert "refresh-1" not in reading.reason
         assert rig.place.signature() is not None
+
+    def test_locks_are_had_and_given_back(self, rig: PlaceRig) -> None:
+        """The owner's locks can be had, are ours while held, and can be had again."""
+        rig.put(oauth_credential())
+        for _ in range(2):
+            locks = rig.place.acquire_locks(FAR)
+            assert not isinstance(locks, LocksBusy)
+            assert locks.still_owned()
+            assert list(locks.identities) == list(locks.identities)
+            locks.release()
+            locks.release()
+
+
+class ReadOnlyPlaceContract(ReadablePlaceContract):
+    """What a place promises that its owner alone writes."""
+
+    def test_it_is_never_written(self, rig: PlaceRig) -> None:
+        """No proof of writability is ever given, so no refresh token of it is ever spent."""
+        rig.put(oauth_credential())
+        with pytest.raises(OSError, match="never written"):
+            rig.place.prepare_write()
+
+
+class PlaceContract(ReadablePlaceContract):
+    """What every place promises that we may write."""
 
     def test_commit_replaces_what_was_expected(self, rig: PlaceRig) -> None:
         """A write whose expectation holds is stored and read back, and changes the signature."""
@@ -171,17 +200,6 @@ class PlaceContract:
         used.commit(oauth_credential(1).generation, oauth_credential(2))
         used.discard()
         assert found_in(rig.place.read()).generation == oauth_credential(2).generation
-
-    def test_locks_are_had_and_given_back(self, rig: PlaceRig) -> None:
-        """The owner's locks can be had, are ours while held, and can be had again."""
-        rig.put(oauth_credential())
-        for _ in range(2):
-            locks = rig.place.acquire_locks(FAR)
-            assert not isinstance(locks, LocksBusy)
-            assert locks.still_owned()
-            assert list(locks.identities) == list(locks.identities)
-            locks.release()
-            locks.release()
 
 
 def found_in(reading: Reading) -> Credential:

@@ -37,8 +37,8 @@ async def test_an_agent_inherits_where_that_is_switched_on(tmp_path: Path) -> No
         home.log_in("anthropic:login")
         await home.fill()
         assert (await home.served(agent="b")).profile == "anthropic:login"
-        await home.add_key(KEY, agent="b", key="of-b")
-        assert (await home.served(agent="b")).token == "of-b"
+        await home.add_key(KEY, agent="b", key="sk-ant-api03-of-b")
+        assert (await home.served(agent="b")).token == "sk-ant-api03-of-b"
         assert (await home.served()).profile == "anthropic:login"
         assert home.store.profiles() == ["anthropic:login", "b/anthropic:default"]
 
@@ -47,19 +47,19 @@ async def test_an_agent_inherits_where_that_is_switched_on(tmp_path: Path) -> No
 async def test_agents_may_use_one_id_for_different_credentials(tmp_path: Path) -> None:
     """Added, served, shown, reported and forgotten apart; also after a restart."""
     async with warding(tmp_path) as home:
-        await home.add_key(KEY, key="of-main")
-        await home.add_key(KEY, agent="b", key="of-b")
-        await home.add_key("anthropic:second", key="another-account")
+        await home.add_key(KEY, key="sk-ant-api03-of-main")
+        await home.add_key(KEY, agent="b", key="sk-ant-api03-of-b")
+        await home.add_key("anthropic:second", key="sk-ant-api03-another-account")
         home.ward = home.another()
         await home.fill()
-        assert (await home.served(profile=KEY)).token == "of-main"
-        assert (await home.served(agent="b", profile=KEY)).token == "of-b"
+        assert (await home.served(profile=KEY)).token == "sk-ant-api03-of-main"
+        assert (await home.served(agent="b", profile=KEY)).token == "sk-ant-api03-of-b"
         shown = home.ward.profiles(ProfileListParams(agent="b"))
         assert [(each.profile, each.agent) for each in shown] == [(KEY, "b")]
         generation = (await home.served(agent="b")).generation
         report = ReportParams(profile=KEY, agent="b", generation=generation, status=401)
         assert (await home.ward.report(report)).action == "login"
-        assert (await home.served(profile=KEY)).token == "of-main"
+        assert (await home.served(profile=KEY)).token == "sk-ant-api03-of-main"
         await home.ward.forget(KEY, "b")
         assert home.store.profiles() == [KEY, "anthropic:second"]
 
@@ -115,8 +115,8 @@ async def test_a_namesake_of_a_forgotten_profile_serves(tmp_path: Path) -> None:
         await home.add_key(KEY)
         await home.ward.disable(KEY)
         await home.ward.forget(KEY)
-        await home.add_key(KEY, key="k-2")
-        assert (await home.served()).token == "k-2"
+        await home.add_key(KEY, key="sk-ant-api03-2")
+        assert (await home.served()).token == "sk-ant-api03-2"
 
 
 async def test_what_cannot_be_read_of_the_routing_state_loses_no_credential(tmp_path: Path) -> None:

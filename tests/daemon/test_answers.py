@@ -13,7 +13,6 @@ from daemon.keeping import Keeping, keeping
 from daemon.refreshing import LIFE
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Condemned, Unavailable
-from tokenward.core.headers import HeaderRules
 from tokenward.daemon import answers
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.keeper import Keeper
@@ -32,7 +31,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Keeping]:
 
 def shown(keeper: Keeper) -> ProfileResult:
     """The line in ``status``; it never holds a secret."""
-    result = answers.profile_result(keeper, ANTHROPIC.headers)
+    result = answers.profile_result(keeper, ANTHROPIC)
     text = result.model_dump_json()
     assert "oat01-" not in text
     assert "ort01-" not in text
@@ -62,7 +61,7 @@ async def test_an_oauth_token_comes_with_its_headers(home: Keeping) -> None:
     assert "x-api-key" not in result.headers
     assert result.base_url == "https://api.anthropic.com"
     assert result.billing == "subscription"
-    assert result.tier == "max_5x"
+    assert result.tier == "max_5"
     assert result.degraded == "short"
     assert "ort01" not in result.model_dump_json()
     assert "oat01-access" not in repr(result)
@@ -208,4 +207,4 @@ async def test_a_watched_login_and_a_key_are_told_apart(home: Keeping) -> None:
     await watched.reconcile()
     home.place.vanish()
     key = home.keeper(None)
-    assert answers.profile_result(key, HeaderRules()).refresh == "none"
+    assert answers.profile_result(key, provider_named("acme")).refresh == "none"

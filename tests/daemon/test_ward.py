@@ -180,7 +180,7 @@ async def test_what_was_added_comes_before_the_environment_and_the_configuration
         (TokenParams(profile="anthropic:year"), "anthropic:year"),
         (TokenParams(profile="acme:me"), "acme:me"),
         (TokenParams(provider="acme"), "acme:me"),
-        (TokenParams(tier="max_5x"), "anthropic:tiered"),
+        (TokenParams(tier="max_5"), "anthropic:tiered"),
     ],
 )
 async def test_a_wish_is_served_by_what_fits_it(wish: TokenParams, profile: str, home: Warded) -> None:
@@ -630,7 +630,7 @@ async def test_a_profile_in_another_programs_place_is_neither_written_nor_delete
 
 async def test_an_alias_in_an_added_profiles_name_means_its_provider(home: Warded) -> None:
     """``claude-code:work`` is a profile of anthropic's."""
-    assert (await home.ward.add(adding("claude-code:work", "api_key"))).profile == "anthropic:work"
+    assert (await home.ward.add(adding("claude-code:work", "setup_token"))).profile == "anthropic:work"
 
 
 async def test_a_store_that_cannot_be_written_changes_nothing(home: Warded) -> None:

@@ -101,7 +101,7 @@ class Warding(Keeping):
         """What a caller gets."""
         return await self.ward.token(TokenParams(**params))
 
-    async def add_key(self, profile: str, *, agent: str = "main", key: str = "k-1") -> None:
+    async def add_key(self, profile: str, *, agent: str = "main", key: str = "sk-ant-api03-1") -> None:
         """Add an API key."""
         params = {"profile": profile, "kind": "api_key", "credential": {"access_token": key}, "agent": agent}
         await self.ward.add(ProfileAddParams.model_validate(params))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output, pasted
 from tokenward.cli.arguments import add_agent, add_command, add_json
+from tokenward.cli.hidden_input import read_hidden
 from tokenward.core import protocol
 from tokenward.errors import ConfigurationFault
 
@@ -39,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     for name, what in (
         ("oauth", "an OAuth login, as JSON: access token, refresh token, and its end"),
         ("api_key", "an API key"),
-        ("setup_token", "a token of a year, from `claude setup-token`"),
+        ("setup_token", "a token of a year: run `claude setup-token` on any machine; the Console has none"),
         ("auth_token", "a token for a gateway"),
     ):
         kind.add_argument(f"--{name.replace('_', '-')}", dest="kind", action="store_const", const=name, help=what)
@@ -79,7 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(kind: str) -> str:
     if sys.stdin.isatty():
-        return getpass.getpass(_PROMPTS[kind])
+        try:
+            return read_hidden(_PROMPTS[kind])
+        except OSError:
+            raise ConfigurationFault("there is no terminal to ask on", hint="pipe the credential in") from None
     text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
     if len(text) > protocol.MAX_LINE_BYTES:
         raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")

@@ -188,6 +188,8 @@ class Profile:
         agent: the namespace of profiles it belongs to; "main" by default.
         source: the name of the place its credential comes from, as shown to people ("claude-code", "store").
         enabled: whether it may be served.
+        base_url: the API's root, where its source names another than its provider does.
+        headers: further headers that its source says every request needs, names in lower case.
     """
 
     id: str
@@ -195,6 +197,8 @@ class Profile:
     source: str
     agent: str = MAIN_AGENT
     enabled: bool = True
+    base_url: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:

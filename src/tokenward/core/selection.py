@@ -38,10 +38,11 @@ class Origin(Enum):
     PROFILE = auto()
     """Logged in or added: our own store, and the login files of other programs."""
     ENVIRONMENT = auto()
+    DOTENV = auto()
     CONFIG = auto()
 
 
-_ORIGINS = {"environment": Origin.ENVIRONMENT, "config": Origin.CONFIG}
+_ORIGINS = {"environment": Origin.ENVIRONMENT, "dotenv": Origin.DOTENV, "config": Origin.CONFIG}
 """By the source's name; every other source is one of profiles."""
 _ANY_KIND = OAUTH_KINDS | KEY_KINDS
 _KIND_RANK = {Kind.OAUTH: 0, Kind.FEDERATED: 1, Kind.SETUP_TOKEN: 2, Kind.AUTH_TOKEN: 3, Kind.API_KEY: 4}
@@ -54,12 +55,14 @@ RESOLUTIONS: Mapping[Resolution, tuple[Step, ...]] = MappingProxyType(
         Resolution.PROFILES_FIRST: (
             (Origin.PROFILE, _ANY_KIND),
             (Origin.ENVIRONMENT, _ANY_KIND),
+            (Origin.DOTENV, _ANY_KIND),
             (Origin.CONFIG, _ANY_KIND),
         ),
         # The configured key, the variable, the stored login (Polpo).
         Resolution.CONFIG_FIRST: (
             (Origin.CONFIG, _ANY_KIND),
             (Origin.ENVIRONMENT, _ANY_KIND),
+            (Origin.DOTENV, _ANY_KIND),
             (Origin.PROFILE, _ANY_KIND),
         ),
         # A configured token, the stored login, the variable; keys only then, in the same order (NeuroLink).
@@ -67,9 +70,11 @@ RESOLUTIONS: Mapping[Resolution, tuple[Step, ...]] = MappingProxyType(
             (Origin.CONFIG, OAUTH_KINDS),
             (Origin.PROFILE, OAUTH_KINDS),
             (Origin.ENVIRONMENT, OAUTH_KINDS),
+            (Origin.DOTENV, OAUTH_KINDS),
             (Origin.CONFIG, KEY_KINDS),
             (Origin.PROFILE, KEY_KINDS),
             (Origin.ENVIRONMENT, KEY_KINDS),
+            (Origin.DOTENV, KEY_KINDS),
         ),
     }
 )

@@ -13,9 +13,9 @@ from typing import Literal
 
 from tokenward.core import headers
 from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
-from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Decision, Refusal, Serve, Wish
+from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.service import Degraded, LastFailure, ProfileResult, ProviderResult, TokenResult
 from tokenward.provider_files import Provider
@@ -30,7 +30,16 @@ def token_result(keeper: Keeper, provider: Provider, degraded: str | None) -> To
     assert credential is not None  # noqa: S101 - only asked when something is served
     left = keeper.left()
     whose = (keeper.profile.id, keeper.profile.provider, keeper.profile.source)
-    return _result(credential, provider, whose=whose, left=left, degraded=degraded)
+    result = _result(credential, provider, whose=whose, left=left, degraded=degraded)
+    said = keeper.profile
+    if said.base_url is None and not said.headers:
+        return result
+    return result.model_copy(
+        update={
+            "base_url": said.base_url or result.base_url,
+            "headers": {**result.headers, **dict(said.headers)},
+        }
+    )
 
 
 def inline_result(credential: Credential, provider_name: str, provider: Provider) -> TokenResult:
@@ -62,7 +71,7 @@ def _result(
             "headers": headers.advice(credential, provider.headers),
             "base_url": provider.registration.base_url,
             "billing": provider.headers.billing.get(credential.kind),
-            "tier": credential.tier,
+            "tier": provider.tier or tier_of(credential),
             "degraded": degraded,
         }
     )
@@ -104,7 +113,7 @@ def _encode(result: TokenResult) -> bytes:
     return json.dumps(result.model_dump(mode="json"), separators=(",", ":")).encode()
 
 
-def profile_result(keeper: Keeper, rules: HeaderRules) -> ProfileResult:
+def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
     """The profile as ``status`` shows it."""
     credential = keeper.credential
     left = keeper.left()
@@ -130,8 +139,8 @@ def profile_result(keeper: Keeper, rules: HeaderRules) -> ProfileResult:
         unusable=_unusable(keeper, decision),
         degraded=_degraded(keeper, decision.degraded if isinstance(decision, Serve) else None),
         note=_note(keeper),
-        billing=None if credential is None else rules.billing.get(credential.kind),
-        tier=None if credential is None else credential.tier,
+        billing=None if credential is None else provider.headers.billing.get(credential.kind),
+        tier=None if credential is None else (provider.tier or tier_of(credential)),
     )
 
 

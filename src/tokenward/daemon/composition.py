@@ -28,6 +28,7 @@ from tokenward.core.federation import Federation
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.endpoint_gate import EndpointGate
+from tokenward.daemon.gathering import Gathering, one_of_each, with_tier
 from tokenward.daemon.intake import ADOPTED
 from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
@@ -46,9 +47,10 @@ from tokenward.provider_files import (
     federation_for,
     provider_named,
 )
+from tokenward.sources import environment
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
-from tokenward.sources.fixed import FixedCredential, from_environment
+from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.places import Workshop, place_of
 from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
 from tokenward.sources.neurolink import NeuroLinkFile
@@ -114,6 +116,7 @@ class Composition:
         self.providers: dict[str, Provider] = {
             name: provider_named(name, given) for name, given in settings.providers.items()
         }
+        self.providers[CLAUDE_CODE_PROVIDER] = with_tier(self.provider(CLAUDE_CODE_PROVIDER), equipment.environ)
         self._equipment = equipment
         self._metadata = metadata
         self._endpoints: dict[str, HttpTokenEndpoint] = {}
@@ -163,13 +166,13 @@ class Composition:
         if self.settings.sources.neurolink.enabled:
             kept.append(self._neurolink())
         kept.extend(self.adopted(each) for each in self._equipment.adopted.all())
-        if (given := from_environment(self._equipment.environ)) is not None:
-            kept.append(_fixed(f"{CLAUDE_CODE_PROVIDER}:env", CLAUDE_CODE_PROVIDER, given))
+        gathering = Gathering(self.settings, self._equipment, self.provider, self._direct)
+        kept.extend(gathering.all_kept())
         for name, provider in self.providers.items():
             if provider.credential is not None:
                 place = FixedCredential(provider.credential, name="config", description=f"providers.{name}")
                 kept.append(_fixed(f"{name}:config", name, place))
-        return kept + self._federated()
+        return one_of_each(kept + self._federated())
 
     def _federated(self) -> list[Kept]:
         """What is minted from identity tokens, as the configuration or the environment says."""
@@ -325,11 +328,14 @@ class Composition:
 
     def looked_at(self) -> list[str]:
         """Where credentials were looked for, found or not (P31)."""
-        claude = self.settings.sources.claude_code
+        claude, environ = self.settings.sources.claude_code, self._equipment.environ
         path = claude.path or self._equipment.paths.claude_credentials
         places = [
             (f"Claude Code's login {path}", claude.enabled and path.exists()),
-            ("$ANTHROPIC_API_KEY", bool(self._equipment.environ.get("ANTHROPIC_API_KEY", "").strip())),
+            *(
+                (" or ".join(f"${name}" for name in slot.variables), bool(environment.variable_set(slot, environ)))
+                for slot in environment.SLOTS
+            ),
             ("the configuration", any(provider.credential for provider in self.providers.values())),
             ("tokenward's own store", bool(self._equipment.store.profiles())),
         ]

@@ -31,6 +31,10 @@ async def take(keeper: Keeper, params: ReportParams) -> ReportResult:
     if keeper.credential is None:
         return ReportResult(failure=AUTH, action="login")
     if not keeper.credential.refreshable and keeper.credential.generation == params.generation:
+        try:
+            keeper.distrust(params.generation)
+        except RefreshFailed as bucket:
+            return ReportResult(failure=AUTH, action="wait", retry_after=bucket.details.get("retry_after"))
         await keeper.reconcile()
         renewed = keeper.credential is not None and keeper.credential.generation != params.generation
         keeper.refused(params.generation)

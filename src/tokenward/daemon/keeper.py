@@ -48,7 +48,7 @@ from tokenward.daemon.transaction import (
     SaveFailed,
 )
 from tokenward.errors import TokenwardError
-from tokenward.ports import Clock, Entropy, Place
+from tokenward.ports import Clock, Entropy, Place, RenewingPlace
 
 if TYPE_CHECKING:
     from tokenward.daemon.answers import EncodedAnswer
@@ -137,6 +137,7 @@ class Keeper:
         self._flight: anyio.Event | None = None
         self._flown: Held | None = None
         self._published = False
+        self._distrusted: str | None = None
 
     # What callers see
 
@@ -147,7 +148,7 @@ class Keeper:
 
     def is_vacant(self) -> bool:
         """Whether nothing is held, and nothing is in its place."""
-        return self.phase is Phase.EMPTY and self.place.signature() is None
+        return self.phase is Phase.EMPTY and (self.lookout.is_vacant or self.place.signature() is None)
 
     def left(self) -> float | None:
         """Seconds of life of the value held; None if none is held."""
@@ -195,6 +196,8 @@ class Keeper:
         Raises:
             TokenwardError: if nothing can be served.
         """
+        if newer_than is not None:
+            self.distrust(newer_than)
         await self.reconcile()
         self.refresh_if_due()
         decision = self.decide(self._wish(min_valid, newer_than, tried=False))
@@ -250,6 +253,18 @@ class Keeper:
         if self._standing().refreshable and self.phase in {Phase.READY, Phase.REFRESHING, Phase.BACKOFF}:
             await self._fly(forced=True)
         return self.credential is not None and self.credential.generation != generation
+
+    def distrust(self, generation: str) -> None:
+        """A caller was refused with this generation: a place that can make another value is told, once.
+
+        Raises:
+            RefreshFailed: if the bucket of forced refreshes is empty (design I11).
+        """
+        held = self.credential is not None and self.credential.generation == generation
+        if held and generation != self._distrusted and isinstance(self.place, RenewingPlace):
+            self.attempts.draw_forced(self.profile.id)
+            self._distrusted = generation
+            self.place.reject(generation)
 
     def refused(self, generation: str) -> None:
         """A static credential was refused: nothing can renew it but new material from a person (E26)."""

@@ -49,6 +49,8 @@ class Lookout:
         self._replaced: deque[str] = deque(maxlen=REMEMBERED_GENERATIONS)
         self.trouble: str | None = None
         self.absent_since: datetime | None = None
+        self.is_vacant = False
+        """Whether nothing was there at the last look, be it that the file holds other things."""
 
     def changed(self) -> bool:
         """One stat: whether the place may hold something that we have not seen."""
@@ -100,6 +102,7 @@ class Lookout:
 
     def _judge(self, reading: Reading, held: Credential | None) -> News:
         now = self._clock.wall()
+        self.is_vacant = isinstance(reading, Absent)
         self.trouble = reading.reason if isinstance(reading, Unreadable) else None
         if isinstance(reading, Absent) and held is not None:
             self.absent_since = self.absent_since or now

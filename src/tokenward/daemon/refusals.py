@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
 
 CLAUDE_CODE = "claude-code"
+COMMAND = "command"
 _CLASSES: Mapping[str, str] = {
     Cause.NOT_SENT: NETWORK,
     Cause.AMBIGUOUS: NETWORK,
@@ -42,7 +43,7 @@ _CLASSES: Mapping[str, str] = {
     Cause.NO_IDENTITY: AUTHENTICATION,
 }
 """The founding documents' classes of the causes; what is not named is the provider's trouble."""
-WRITTEN_DOWN = frozenset({"environment", "config"})
+WRITTEN_DOWN = frozenset({"environment", "dotenv", "config"})
 """Sources that a person edits, and no command."""
 
 
@@ -71,9 +72,11 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
     match refusal:
         case Refusal.NOTHING_HELD:
             trouble = f" ({keeper.lookout.trouble})" if keeper.lookout.trouble else ""
+            own = keeper.profile.source in {*WRITTEN_DOWN, COMMAND}
+            way = _login_hint(keeper, command) if own else f"log in with: {command}"
             return ProfileUnavailable(
                 f'No credentials found for profile "{profile}".{trouble}',
-                hint=f"log in with: {command}; looked at {keeper.place.description}",
+                hint=f"{way}; looked at {keeper.place.description}",
             )
         case Refusal.LOGIN_REQUIRED if _is_minted(keeper):
             return LoginRequired(
@@ -123,6 +126,8 @@ def _is_minted(keeper: Keeper) -> bool:
 def _login_hint(keeper: Keeper, command: str) -> str:
     if keeper.profile.source in WRITTEN_DOWN:
         return f"put a new one into {keeper.place.description}"
+    if keeper.profile.source == COMMAND:
+        return f"run the command of {keeper.place.description} by hand and see what it prints"
     return f"log in again with: {command}"
 
 
@@ -142,7 +147,7 @@ def _expired(keeper: Keeper, command: str) -> TokenwardError:
         )
     return LoginRequired(
         f"OAuth token expired and no refresh token available for {keeper.profile.id}. Please re-authenticate.",
-        hint=f"log in again with: {command}",
+        hint=_login_hint(keeper, command),
         command=command,
     )
 
@@ -150,6 +155,8 @@ def _expired(keeper: Keeper, command: str) -> TokenwardError:
 def _more_life_hint(keeper: Keeper, command: str) -> str:
     if keeper.profile.source == CLAUDE_CODE:
         return 'run one prompt in Claude Code, which renews it, or set refresh = "direct" (see the README)'
+    if keeper.profile.source == COMMAND:
+        return _login_hint(keeper, command)
     return f"give it new material with: {command}"
 
 

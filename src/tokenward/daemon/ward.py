@@ -30,8 +30,10 @@ from tokenward.core.credential import (
     from_unix_milliseconds,
     profile_key,
 )
+from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.selection import Candidate, Resolution, Selector
 from tokenward.core.serving import Refusal, Resting, Serve, Wish
+from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon import answers, failure_reports, nothing_served, twins
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
@@ -69,7 +71,14 @@ from tokenward.errors import (
     StoreUnavailable,
 )
 from tokenward.ports import CredentialStore, Place
-from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, choose, provider_named
+from tokenward.provider_files import (
+    CLAUDE_CODE_PROVIDER,
+    Provider,
+    choose,
+    goes_to_gateway,
+    is_built_in,
+    provider_named,
+)
 
 STORE = "store"
 """The source's name of what we own."""
@@ -273,10 +282,11 @@ class Ward:
                 if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
                     refusals.append(Refused(keeper.profile, refusal))
             else:
-                if selector.admits(_candidate(keeper)):  # its place may hold another kind than when it was chosen
+                # Its place may hold another kind now than when it was chosen.
+                if selector.admits(self._candidate(keeper, selector)):
                     return answers.token_result(keeper, self.provider(keeper), degraded)
         raise nothing_served.error_for(
-            self._asked(params), refusals or refused_at_rest(self.keepers, selector, _candidate)
+            self._asked(params), refusals or refused_at_rest(self.keepers, selector, self._candidate)
         )
 
     def _selector(self, params: TokenParams) -> Selector:
@@ -292,8 +302,16 @@ class Ward:
         return Selector(choice.provider, params.agent, params.profile, kinds, params.tier, inherits)
 
     def _order(self, selector: Selector) -> list[str]:
-        candidates = (_candidate(keeper) for keeper in self.keepers.values())
+        candidates = (self._candidate(keeper, selector) for keeper in self.keepers.values())
         return selection.in_order(candidates, selector, self.household.resolution)
+
+    def _candidate(self, keeper: Keeper, selector: Selector) -> Candidate:
+        credential = keeper.credential
+        if credential is None:
+            return Candidate(keeper.profile, None)
+        asked = selector.tier is not None  # else nobody looks, and the lane has no time for it
+        tier = (self.provider(keeper).tier or tier_of(credential)) if asked else None
+        return Candidate(keeper.profile, credential.kind, tier)
 
     def _inline(self, params: TokenParams) -> TokenResult:
         inline = params.credential
@@ -349,7 +367,7 @@ class Ward:
         ]
 
     def _shown(self, keeper: Keeper, shared: str | None = None) -> ProfileResult:
-        shown = answers.profile_result(keeper, self.provider(keeper).headers)
+        shown = answers.profile_result(keeper, self.provider(keeper))
         if shared is None:
             return shown
         return shown.model_copy(update={"note": f"{shared}; {shown.note}" if shown.note else shared})
@@ -368,7 +386,9 @@ class Ward:
             raise ProfileUnavailable(
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
-        return await self.keep_credential(name, _credential(params, self.household))
+        credential = _credential(params, self.household)
+        _refuse_misplaced(credential, self._provider(name.partition(":")[0]))
+        return await self.keep_credential(name, credential)
 
     async def keep_credential(self, name: str, credential: Credential) -> ProfileResult:
         """Keep a credential in our own store under a name that is free or the store's, durably.
@@ -507,11 +527,19 @@ class Ward:
         self.household.stop()
 
 
-def _candidate(keeper: Keeper) -> Candidate:
-    credential = keeper.credential
-    if credential is None:
-        return Candidate(keeper.profile, None)
-    return Candidate(keeper.profile, credential.kind, credential.tier)
+def _refuse_misplaced(credential: Credential, provider: Provider) -> None:
+    """A gateway's key of no known gateway would be sent to Anthropic (A3, N16)."""
+    if credential.kind not in {Kind.API_KEY, Kind.AUTH_TOKEN}:
+        return
+    registration = provider.registration
+    wrong = misplaced(
+        recognise(credential.access.reveal()),
+        credential.kind,
+        anthropic=is_built_in(registration.name),
+        gateway=goes_to_gateway(registration.base_url),
+    )
+    if wrong is not None:
+        raise InvalidParams(wrong.cause, hint=wrong.hint)
 
 
 def _credential(params: ProfileAddParams, household: Household) -> Credential:

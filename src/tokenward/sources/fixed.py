@@ -1,24 +1,74 @@
 """A credential that somebody wrote down once: in the environment of the daemon, or in its configuration.
 
-The problem: a key that stands in ``ANTHROPIC_API_KEY`` or in ``config.toml`` is served like any other, but it
-has no file of its own that could change, and nothing may ever be written back to where it stands.
+The problem: a key that stands in a variable or in ``config.toml`` is served like any other, but it has no file
+of its own that could change, and nothing may ever be written back to where it stands.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 
-from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.reading import Found, Reading
+from tokenward.core.credential import Credential
+from tokenward.core.reading import Absent, Found, Reading
 from tokenward.ports import HeldLocks, LocksBusy, NoLocks, PlaceWriter
 
-ANTHROPIC_API_KEY = "ANTHROPIC_API_KEY"
-SETUP_TOKEN_PREFIX = "sk-ant-oat01-"  # noqa: S105 - how a setup token begins, not one
+
+class ReadOnlyPlace:
+    """What every place that is only read has of ``ports.Place``.
+
+    Args:
+        name: the source's name.
+        description: where exactly, for people; an absolute path is watched.
+    """
+
+    def __init__(self, *, name: str, description: str) -> None:
+        self.name = name
+        self.description = description
+
+    def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:  # noqa: ARG002 - the port's signature
+        """Nobody writes here while we look."""
+        return NoLocks()
+
+    def prepare_write(self) -> PlaceWriter:
+        """Refused: what stands there is its owner's.
+
+        Raises:
+            OSError: always.
+        """
+        raise OSError(errno.EROFS, "what stands there is never written by tokenward", self.description)
 
 
-class FixedCredential:
+class FixedReading(ReadOnlyPlace):
     """A place that never changes (``ports.Place``).
+
+    Args:
+        reading: what stands there.
+        name: the source's name.
+        description: where exactly, for people.
+    """
+
+    def __init__(self, reading: Reading, *, name: str, description: str) -> None:
+        super().__init__(name=name, description=description)
+        self._reading = reading
+
+    def signature(self) -> Hashable | None:
+        """Always the same."""
+        match self._reading:
+            case Found(credential):
+                return credential.generation
+            case Absent():
+                return None
+            case _:
+                return type(self._reading).__name__
+
+    def read(self) -> Reading:
+        """What stands there."""
+        return self._reading
+
+
+class FixedCredential(FixedReading):
+    """A credential that never changes (``ports.Place``).
 
     Args:
         credential: what stands there.
@@ -27,35 +77,4 @@ class FixedCredential:
     """
 
     def __init__(self, credential: Credential, *, name: str, description: str) -> None:
-        self.name = name
-        self.description = description
-        self._credential = credential
-
-    def signature(self) -> Hashable | None:
-        """Always the same."""
-        return self._credential.generation
-
-    def read(self) -> Reading:
-        """What stands there."""
-        return Found(self._credential)
-
-    def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:  # noqa: ARG002 - the port's signature
-        """Nobody else writes here."""
-        return NoLocks()
-
-    def prepare_write(self) -> PlaceWriter:
-        """Refused: what the user wrote down is the user's.
-
-        Raises:
-            OSError: always.
-        """
-        raise OSError(errno.EROFS, "what stands there is never written by tokenward", self.description)
-
-
-def from_environment(environ: Mapping[str, str]) -> FixedCredential | None:
-    """The key in ``ANTHROPIC_API_KEY``, if one is set (P6); what begins like a setup token is one (P9)."""
-    key = environ.get(ANTHROPIC_API_KEY, "").strip()
-    if not key:
-        return None
-    kind = Kind.SETUP_TOKEN if key.startswith(SETUP_TOKEN_PREFIX) else Kind.API_KEY
-    return FixedCredential(Credential(kind, Secret(key)), name="environment", description=f"${ANTHROPIC_API_KEY}")
+        super().__init__(Found(credential), name=name, description=description)

@@ -21,8 +21,8 @@ from typing import Any
 
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.imported import Entry, Imported, Skipped
+from tokenward.core.recognise import SETUP_TOKEN_PREFIX
 from tokenward.errors import ConfigurationFault
-from tokenward.sources.fixed import SETUP_TOKEN_PREFIX
 from tokenward.sources.login_file import moment_or_none, text_or_none
 
 LONGEST_TOKEN = 65_536
