@@ -20,6 +20,7 @@ _MODULES = {
     "refresh": "profiles",
     "add": "add",
     "logout": "logout",
+    "store": "store",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",

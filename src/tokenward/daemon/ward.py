@@ -24,7 +24,7 @@ from tokenward.core import selection
 from tokenward.core.credential import Credential, Kind, Profile, Secret, from_unix_milliseconds
 from tokenward.core.selection import Candidate, Selector
 from tokenward.core.serving import Serve, Wish
-from tokenward.daemon import answers, failure_reports
+from tokenward.daemon import answers, failure_reports, store_care
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.keeper import Keeper, Surroundings
@@ -32,12 +32,18 @@ from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.service import (
     DaemonStatusResult,
     EventFeed,
+    ExportParams,
+    ExportResult,
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
+    RekeyParams,
     ReloadResult,
     ReportParams,
     ReportResult,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
     TokenParams,
     TokenResult,
 )
@@ -53,10 +59,10 @@ from tokenward.errors import (
     StoreUnavailable,
     TokenwardError,
 )
-from tokenward.ports import CredentialStore, Place
+from tokenward.ports import Archive, CredentialStore, Custody, Place
 from tokenward.provider_files import Provider, choose, provider_named
 
-STORE = "store"
+STORE = store_care.STORE
 """The source's name of what we own."""
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
@@ -87,6 +93,8 @@ class Household:
     Args:
         around: what all keepers share.
         store: our own place.
+        custody: its key.
+        archive: encrypts what is exported.
         hub: tells subscribers.
         writing: the worker threads that write to the store.
         keep_stored: makes a ``Kept`` of a profile in the store.
@@ -101,6 +109,8 @@ class Household:
 
     around: Surroundings
     store: CredentialStore
+    custody: Custody
+    archive: Archive
     hub: EventHub
     writing: CapacityLimiter
     keep_stored: Callable[[str], Kept]
@@ -221,7 +231,7 @@ class Ward:
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
                 if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
-                    refusals.append(refusal)
+                    refusals.append(store_care.locked(self, keeper) or refusal)
             else:
                 if selector.admits(_candidate(keeper)):  # its place may hold another kind than when it was chosen
                     return answers.token_result(keeper, self.provider(keeper), degraded)
@@ -313,7 +323,19 @@ class Ward:
             raise ProfileUnavailable(
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
-        credential = _credential(params, self.household)
+        return self._shown(await self.install(name, _credential(params, self.household)))
+
+    async def install(self, name: str, credential: Credential) -> Keeper:
+        """Keep a credential in our own store, durably, and serve it.
+
+        Args:
+            name: a profile of our own store, or of none.
+            credential: what to keep.
+
+        Raises:
+            StoreUnavailable: if it could not be stored.
+        """
+        known = self.keepers.get(name)
         if known is not None:
             await known.settle()
         try:
@@ -325,7 +347,7 @@ class Ward:
         if known is None:
             known = await self._engage(self.household.keep_stored(name))
         await known.accept(credential)
-        return self._shown(known)
+        return known
 
     async def forget(self, profile: str) -> ProfileResult:
         """Delete a profile of our own store, here and not at the server; see ``Service``."""
@@ -353,6 +375,24 @@ class Ward:
         keeper = self._keeper(profile)
         await keeper.refresh_by_hand()
         return self._shown(keeper)
+
+    # The store
+
+    async def store_status(self) -> StoreStatusResult:
+        """Where its key lies; see ``Service``."""
+        return await store_care.status(self)
+
+    async def store_rekey(self, params: RekeyParams) -> StoreStatusResult:
+        """Another key for it; see ``Service``."""
+        return await store_care.rekey(self, params)
+
+    async def store_export(self, params: ExportParams) -> ExportResult:
+        """An age file of it; see ``Service``."""
+        return await store_care.export(self, params)
+
+    async def store_restore(self, params: RestoreParams) -> RestoreResult:
+        """An age file into it; see ``Service``."""
+        return await store_care.restore(self, params)
 
     # The daemon
 
