@@ -92,6 +92,21 @@ class TestPassphrase(KeyPlaceContract):
         assert document["kdf"].keys() == {"name", "n", "r", "p", "salt"}
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
+    def test_what_was_made_is_read_back_without_asking_again(self, place: KeyPlace) -> None:
+        """Once, to prove that the file opens; whoever comes later has to know the passphrase."""
+        asked: list[bool] = []
+
+        def ask(new: bool) -> str:  # noqa: FBT001 - as PassphraseSource
+            asked.append(new)
+            return PASSPHRASE
+
+        place = PassphraseKeyPlace(self.directory, SystemEntropy(), ask, cost=CHEAP)
+        key = place.make()
+        assert place.find(key_id_of(key)) == key
+        assert asked == [True]
+        assert place.find(key_id_of(key)) == key
+        assert asked == [True, False]
+
     def test_a_wrong_passphrase_is_locked(self, place: KeyPlace) -> None:
         """It is neither absence nor damage."""
         key = place.make()

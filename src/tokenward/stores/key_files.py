@@ -160,6 +160,7 @@ class PassphraseKeyPlace:
         self._entropy = entropy
         self._passphrase = passphrase
         self._cost = cost
+        self._typed: str | None = None
         self.description = f"{self._files.path}, wrapped with a passphrase"
 
     def find(self, key_id: str | None) -> bytes | None:
@@ -174,7 +175,7 @@ class PassphraseKeyPlace:
 
     def make(self) -> bytes:
         """See ``ports.KeyPlace``."""
-        passphrase = self._passphrase(True)
+        passphrase = self._typed = self._passphrase(True)
         key, salt = self._entropy.token(KEY_BYTES), self._entropy.token(SALT_BYTES)
         key_id = key_id_of(key)
         sealer = AesGcmSealer(_scrypt(passphrase, salt, self._cost, SCRYPT_R, SCRYPT_P), self._entropy)
@@ -214,7 +215,8 @@ class PassphraseKeyPlace:
                 raise _damaged(path)
         except (ValueError, KeyError, TypeError):
             raise _damaged(path) from None
-        sealer = AesGcmSealer(_scrypt(self._passphrase(False), salt, cost, r, p), self._entropy)
+        passphrase, self._typed = self._typed or self._passphrase(False), None  # no person types it a third time
+        sealer = AesGcmSealer(_scrypt(passphrase, salt, cost, r, p), self._entropy)
         try:
             return sealer.unseal(sealed, key_id.encode())
         except StoreUnavailable:
