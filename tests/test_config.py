@@ -498,7 +498,7 @@ def test_the_claude_code_source(home: Path, write: Write) -> None:
         ("[sources.claude-code]\npath = 'c.json'", 2, "absolute path", ""),
         ("[sources.claude-code]\npath = 3", 2, "must be a text", ""),
         ("[sources.claude-code]\nenabled = 1", 2, "must be true or false", ""),
-        ("[store]\nkey = 'keyring'", 2, "store.key: must be 'file'", ""),
+        ("[store]\nkey = 'cloud'", 2, "store.key: must be 'file', 'keyring', 'systemd' or 'passphrase'", ""),
         ("[default]\nprovider = ", 2, "Invalid value", "TOML"),
         ("[default]\n[default]", 2, "Cannot declare", "TOML"),
         ("a = '''\n\n", 3, "", "TOML"),

@@ -239,7 +239,14 @@ class SourceSettings(_Table):
 class StoreSettings(_Table):
     """``[store]``: where the key of our own store lies."""
 
-    key: Literal["file"] = "file"
+    key: Literal["file", "keyring", "systemd", "passphrase"] | None = Field(
+        default=None,
+        description="Where a new store's key is put (None = file). A key that exists is moved only by "
+        "`tokenward store rekey`.",
+    )
+    askpass: list[Text] = Field(
+        default=[], description="A command that prints the passphrase, as words, where key is passphrase."
+    )
 
 
 class Settings(_Table):

@@ -75,6 +75,7 @@ def status(*profiles: Json, **members: Any) -> Json:
         "config": None,
         "config_error": None,
         "store_key": "file",
+        "store_trouble": None,
         "connections": 1,
         "subscribers": 0,
         "profiles": list(profiles),

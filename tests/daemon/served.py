@@ -19,13 +19,19 @@ from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.service import (
     DaemonStatusResult,
     Event,
+    ExportParams,
+    ExportResult,
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
     ProviderResult,
+    RekeyParams,
     ReloadResult,
     ReportParams,
     ReportResult,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
     TokenParams,
     TokenResult,
 )
@@ -252,6 +258,24 @@ class ScriptedService:
     async def reload(self) -> ReloadResult:
         """Nothing happens."""
         return ReloadResult(reloaded=True, error=None)
+
+    async def store_status(self) -> StoreStatusResult:
+        """A key in its file."""
+        return StoreStatusResult(
+            key="file", key_id="0" * 16, location="store.key", locked=None, moving_to=None, note=None, records=0
+        )
+
+    async def store_rekey(self, params: RekeyParams) -> StoreStatusResult:
+        """Nothing happens."""
+        return await self.store_status()
+
+    async def store_export(self, params: ExportParams) -> ExportResult:
+        """Nothing is written."""
+        return ExportResult(file=params.file, profiles=[], left_out=[])
+
+    async def store_restore(self, params: RestoreParams) -> RestoreResult:
+        """Nothing is read."""
+        return RestoreResult(profiles=[])
 
     def stop(self) -> None:
         """Kept for the test."""

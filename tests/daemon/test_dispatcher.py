@@ -156,6 +156,15 @@ async def test_every_method_answers(tmp_path: Path) -> None:
     """Each method of the table can be called, and its result is that of the service."""
     profile = PROFILE.model_dump(mode="json")
     one = {"profile": "acme:me"}
+    store = {
+        "key": "file",
+        "key_id": "0" * 16,
+        "location": "store.key",
+        "locked": None,
+        "moving_to": None,
+        "note": None,
+        "records": 0,
+    }
     calls: dict[str, tuple[Any, Any]] = {
         "token.get": ({}, TOKEN.model_dump(mode="json") | {"valid_for": 60.0, "source": "main"}),
         "token.report": (
@@ -177,6 +186,13 @@ async def test_every_method_answers(tmp_path: Path) -> None:
             {"source": "polpo", "files": [], "imported": [], "unchanged": [], "skipped": [], "dry_run": False},
         ),
         "source.adopt": ({**one, "path": "/f", "layout": "codex"}, profile),
+        "store.status": ({}, store),
+        "store.rekey": ({"to": "keyring"}, store),
+        "store.export": (
+            {"file": "/x.age", "recipients": ["age1x"]},
+            {"file": "/x.age", "profiles": [], "left_out": []},
+        ),
+        "store.restore": ({"file": "/x.age", "identity_file": "/key"}, {"profiles": []}),
         "daemon.reload": ({}, {"reloaded": True, "error": None}),
         "daemon.stop": ({}, {"stopping": True}),
         "events.subscribe": ({}, {"subscribed": True}),

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from daemon.keeping import Keeping, settled, turns, until
 from daemon.refreshing import LIFE, HookedPlace, records
+from fakes.custody import OpenCustody
 from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.headers import HeaderRules
@@ -52,6 +53,7 @@ from tokenward.provider_files import Provider
 from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
+from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.memory import MemoryCredentialStore
 
 
@@ -67,6 +69,8 @@ class Warded(Keeping):
             Household(
                 around=self.around,
                 store=self.store,
+                custody=OpenCustody(),
+                archive=AgeArchive(),
                 routing=RoutingState(self.directory / STATE_NAME),
                 hub=self.hub,
                 writing=anyio.CapacityLimiter(1),
@@ -108,6 +112,7 @@ class Warded(Keeping):
             state_directory="",
             config=None,
             config_error=None,
+            store_trouble=None,
             store_key="",
             connections=0,
             subscribers=0,

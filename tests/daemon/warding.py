@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from daemon.keeping import Keeping
+from fakes.custody import OpenCustody
 from tokenward.core.credential import Credential, Kind, Profile, Secret, agent_and_id
 from tokenward.core.selection import Resolution
 from tokenward.daemon.adopted import AdoptedFiles
@@ -21,6 +22,7 @@ from tokenward.daemon.ward import STORE, Household, Kept, Ward
 from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
+from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.memory import MemoryCredentialStore, MemoryPlace
 
 
@@ -61,6 +63,8 @@ class Warding(Keeping):
             Household(
                 around=self.around,
                 store=self.store,
+                custody=OpenCustody(),
+                archive=AgeArchive(),
                 routing=RoutingState(self.directory / STATE_NAME),
                 hub=self.hub,
                 writing=anyio.CapacityLimiter(1),

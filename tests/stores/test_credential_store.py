@@ -29,8 +29,14 @@ PROFILE = "acme:me@work.com"
 def store_in(directory: Path, key_number: int = 1) -> EncryptedCredentialStore:
     """A store under one of several keys."""
     clock = FakeClock()
-    sealer = AesGcmSealer(bytes([key_number]) * KEY_BYTES, CountingEntropy())
-    return EncryptedCredentialStore(directory, sealer, wait=clock.advance, monotonic=clock.monotonic)
+    return EncryptedCredentialStore(
+        directory, sealer_of(key_number), wait=clock.advance, monotonic=clock.monotonic
+    )
+
+
+def sealer_of(key_number: int) -> AesGcmSealer:
+    """One of several keys."""
+    return AesGcmSealer(bytes([key_number]) * KEY_BYTES, CountingEntropy())
 
 
 def record_of(directory: Path, profile: str = PROFILE) -> Path:
@@ -112,8 +118,8 @@ def test_a_record_sealed_by_another_key_stops_the_start(tmp_path: Path) -> None:
     """Such records are named, unreadable, and not taken for damage or absence."""
     store_in(tmp_path, 1).add("a:one", oauth_credential(1))
     store_in(tmp_path, 2).add("b:two", oauth_credential(2))
-    assert store_in(tmp_path, 1).key_mismatches() == ["b:two"]
-    assert store_in(tmp_path, 2).key_mismatches() == ["a:one"]
+    assert store_in(tmp_path, 1).key_mismatches() == {"b:two": sealer_of(2).key_id}
+    assert store_in(tmp_path, 2).key_mismatches() == {"a:one": sealer_of(1).key_id}
     reading = store_in(tmp_path, 1).place("b:two").read()
     assert isinstance(reading, Unreadable)
     assert "another key sealed this record" in reading.reason
@@ -130,7 +136,7 @@ def test_a_newer_record_is_not_guessed_at(tmp_path: Path) -> None:
     assert isinstance(reading, Unreadable)
     assert "newer tokenward" in reading.reason
     assert list(store.profiles()) == [PROFILE]
-    assert store.key_mismatches() == []
+    assert store.key_mismatches() == {}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ _MODULES = {
     "adopt": "adopt",
     "logout": "logout",
     "auth": "auth",
+    "store": "store",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",

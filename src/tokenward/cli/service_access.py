@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tokenward.client import Client
+from tokenward.core.protocol import DEFAULT_TIMEOUT
 from tokenward.errors import DaemonUnreachable, InvalidParams
 
 if TYPE_CHECKING:
@@ -20,17 +21,18 @@ Call: TypeAlias = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Method and params to result, as ``Client.call``."""
 
 
-def with_service(act: Callable[[Call], int]) -> int:
+def with_service(act: Callable[[Call], int], *, timeout: float = DEFAULT_TIMEOUT) -> int:
     """Do something with the daemon's methods, wherever they run.
 
     Args:
         act: called once, with a ``Call`` for ``profile.add``, ``.get``, ``.list``, ``.forget``, ``.enable``
-            and ``.disable``, and for ``source.*``.
+            and ``.disable``, and for ``source.*`` and ``store.*``.
+        timeout: seconds that a call may take.
 
     Returns:
         What ``act`` returns.
     """
-    with Client() as client:
+    with Client(timeout=timeout) as client:
         try:
             client.hello()
         except DaemonUnreachable:
@@ -89,6 +91,8 @@ async def _answer(service: Service, method: str, params: Mapping[str, Any]) -> d
                 result = await service.take_over(SourceImportParams.model_validate(params))
             case "source.adopt":
                 result = await service.adopt(SourceAdoptParams.model_validate(params))
+            case _ if method.startswith("store."):
+                return await _answer_of_store(service, method, params)
             case _:
                 raise AssertionError(method)
     except ValidationError as invalid:
@@ -96,4 +100,22 @@ async def _answer(service: Service, method: str, params: Mapping[str, Any]) -> d
         first = invalid.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidParams(f"{where}: {first['msg']}", hint="a profile is named provider:name") from None
+    return result.model_dump(mode="json")
+
+
+async def _answer_of_store(service: Service, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    from tokenward.daemon.service import ExportParams, RekeyParams, RestoreParams
+
+    result: Result
+    match method:
+        case "store.status":
+            result = await service.store_status()
+        case "store.rekey":
+            result = await service.store_rekey(RekeyParams.model_validate(params))
+        case "store.export":
+            result = await service.store_export(ExportParams.model_validate(params))
+        case "store.restore":
+            result = await service.store_restore(RestoreParams.model_validate(params))
+        case _:
+            raise AssertionError(method)
     return result.model_dump(mode="json")

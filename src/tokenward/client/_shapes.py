@@ -156,6 +156,7 @@ class Status(TypedDict):
     config: str | None
     config_error: str | None
     store_key: str
+    store_trouble: str | None
     connections: int
     subscribers: int
     profiles: list[Profile]

@@ -36,7 +36,7 @@ from tokenward.daemon import sd
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
-from tokenward.daemon.composition import Composition, Equipment
+from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.hardening import protect
 from tokenward.daemon.intake import Doorway
@@ -58,15 +58,14 @@ from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
-from tokenward.ports import Clock
+from tokenward.ports import Clock, KeyStatus
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
-from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
+from tokenward.stores.age_archive import AgeArchive
+from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
-RECORDS_NAME = "credentials"
-"""Of the directory of our own records, in the state directory."""
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
 PRUNE_EVERY_BEATS = 360
@@ -106,8 +105,10 @@ class Daemon:
         self._reloading = anyio.Lock()
         self.audit = AuditLog(ensure_private_dir(options.paths.state) / AUDIT_FILE, clock)
         self._beats = 0
+        self._unlocking = anyio.CapacityLimiter(1)
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
+        self.custody: KeyCustody
         self._equipment = self._equip()
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
@@ -115,14 +116,10 @@ class Daemon:
     def _equip(self) -> Equipment:
         entropy, places = SystemEntropy(), self.options.paths
         state = ensure_private_dir(places.state)
-        records = state / RECORDS_NAME
-        store_key = open_key_file(state, entropy, may_create=not holds_records(records))
-        store = EncryptedCredentialStore(records, AesGcmSealer(store_key, entropy))
-        if strangers := store.key_mismatches():
-            raise ConfigurationFault(
-                f"{len(strangers)} stored credentials were sealed by another key: {', '.join(strangers[:5])}",
-                hint=f"put the key that sealed them back to {places.store_key}",
-            )
+        self.custody = key_custody(state, self.options.environ, self._loaded.settings.store, entropy)
+        store = self.custody.open()
+        if (note := self.custody.status().note) is not None:
+            log.warning("%s", note)
         families = ensure_private_dir(places.families)
         family_key = open_key_file(families, entropy, may_create=not family_file.families_in(families))
         return Equipment(
@@ -154,6 +151,8 @@ class Daemon:
             store=self._equipment.store,
             routing=RoutingState(self.options.paths.state / STATE_NAME),
             store_location=str(self.options.paths.state / RECORDS_NAME),
+            custody=self.custody,
+            archive=AgeArchive(),
             hub=self.hub,
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
@@ -218,6 +217,7 @@ class Daemon:
         self._config_error, self._loaded = None, loaded
         _say(loaded)
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self.custody.wanted = loaded.settings.store.key
         self.ward.household.around.timing = _timing(loaded)
         if not await self.fill():
             self.group.start_soon(self.discover)
@@ -244,6 +244,14 @@ class Daemon:
         self._beats += 1
         if self._beats % PRUNE_EVERY_BEATS == 1:
             self.group.start_soon(self._prune)
+        if self.custody.status().locked is not None:
+            self.group.start_soon(self._unlock)
+
+    async def _unlock(self) -> None:
+        """Ask again for a key that is locked away; a dialog may hold the thread, and nobody waits for it."""
+        if await anyio.to_thread.run_sync(self.custody.unlock, limiter=self._unlocking, abandon_on_cancel=True):
+            log.info("the store's key is unlocked")
+            await self.ward.look_everywhere()
 
     async def write_audit(self, *, everything: bool = False) -> None:
         """Write what the audit has noted; a disk that will not take it costs the lines, not the service."""
@@ -274,6 +282,7 @@ class Daemon:
         await anyio.to_thread.run_sync(guarded, limiter=self.ward.household.writing)
 
     def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
+        key = self.custody.status()
         return DaemonStatusResult(
             version=__version__,
             pid=os.getpid(),
@@ -283,7 +292,8 @@ class Daemon:
             state_directory=str(self.options.paths.state),
             config=str(self._loaded.path) if self._loaded.path is not None else None,
             config_error=self._config_error,
-            store_key=f"file {self.options.paths.store_key}",
+            store_key=f"{key.place} {key.description}",
+            store_trouble=key.locked or key.note,
             connections=self.server.connections if self.server is not None else 0,
             subscribers=self.server.subscribers if self.server is not None else 0,
             profiles=profiles,
@@ -424,6 +434,8 @@ def run_checks(*, config: Path | None, profiles: Sequence[Mapping[str, Any]] | N
     except ConfigurationFault as fault:
         return [Finding("config", "fail", fault.cause, fault.hint)]
     found = [Finding("config", "warn", warning) for warning in loaded.warnings]
+    key = key_custody(options.paths.state, options.environ, loaded.settings.store, SystemEntropy()).look()
+    found.append(_store_key_finding(key))
     claude = loaded.settings.sources.claude_code
     context = CheckContext(
         uid=os.getuid(),
@@ -432,7 +444,7 @@ def run_checks(*, config: Path | None, profiles: Sequence[Mapping[str, Any]] | N
         run=runner(options.environ),
         socket=options.paths.socket,
         state=options.paths.state,
-        store_key=options.paths.store_key,
+        store_key=options.paths.store_key if key.place == "file" else None,
         config=loaded.path,
         config_holds_key=loaded.holds_key,
         claude_config=options.paths.claude_config,
@@ -450,6 +462,14 @@ def _key_for_anthropic(loaded: LoadedConfig) -> Secret | None:
     if said is None or said.api_key is None or said.api_url is not None:
         return None
     return Secret(said.api_key.get_secret_value())
+
+
+def _store_key_finding(key: KeyStatus) -> Finding:
+    if key.locked is not None:
+        return Finding("store key", "fail", key.locked, "unlock it, then: tokenward store status")
+    if key.note is not None:
+        return Finding("store key", "warn", key.note)
+    return Finding("store key", "ok", f"{key.place}: {key.description}")
 
 
 def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -47,6 +47,7 @@ from tokenward.provider_files import (
     federation_for,
     provider_named,
 )
+from tokenward.settings import StoreSettings
 from tokenward.sources import environment
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
@@ -54,7 +55,14 @@ from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.places import Workshop, place_of
 from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
 from tokenward.sources.neurolink import NeuroLinkFile
+from tokenward.stores.custody import KeyCustody
+from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
+from tokenward.stores.keyring_key import KeyringKeyPlace
+from tokenward.stores.passphrase import PassphraseSource
+from tokenward.stores.systemd_key import SystemdKeyPlace
 
+RECORDS_NAME = "credentials"
+"""The directory of our own records, in the state directory."""
 CLAUDE_PROFILE = "anthropic:claude-cli"
 CLAUDE_CODE = "claude-code"
 NEUROLINK_PROFILE = "anthropic:neurolink"
@@ -96,6 +104,38 @@ class Equipment:
     def gate(self, url: str) -> EndpointGate:
         """The one gate before a token endpoint."""
         return self.gates.setdefault(url, EndpointGate(self.clock, self.entropy))
+
+
+ASKPASS_NEEDS = (
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+)
+"""Variables without which a program can neither ask a person nor open a password store."""
+
+
+def key_custody(state: Path, environ: Mapping[str, str], said: StoreSettings, entropy: Entropy) -> KeyCustody:
+    """Our own store's key, wherever it lies.
+
+    Args:
+        state: the state directory.
+        environ: the environment of the daemon.
+        said: what the configuration says of the store.
+        entropy: where keys and nonces come from.
+    """
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    passphrase = PassphraseSource(credentials, said.askpass, clean_environment(environ, ASKPASS_NEEDS))
+    places = (
+        FileKeyPlace(state, entropy),
+        KeyringKeyPlace(entropy),
+        SystemdKeyPlace(credentials),
+        PassphraseKeyPlace(state, entropy, passphrase),
+    )
+    return KeyCustody(
+        state, state / RECORDS_NAME, {place.name: place for place in places}, entropy, wanted=said.key
+    )
 
 
 def _unset(_: Secret) -> RefreshOutcome:

@@ -294,6 +294,7 @@ class DaemonStatusResult(Result):
     config: str | None = Field(description="The configuration file in force; null = built-in defaults.")
     config_error: str | None = Field(description="Why the file last read is not in force; null = it is.")
     store_key: str = Field(description="Where the store's key lies.")
+    store_trouble: str | None = Field(description="Why the store's key cannot be used now; null if it can.")
     connections: int
     subscribers: int
     profiles: list[ProfileResult]
@@ -310,6 +311,61 @@ class StopResult(Result):
     """The daemon ends after the refreshes under way."""
 
     stopping: Literal[True] = True
+
+
+class StoreStatusResult(Result):
+    """Where the key of our own store lies."""
+
+    key: Literal["file", "keyring", "systemd", "passphrase"]
+    key_id: str = Field(description="Names the key; public.")
+    location: str = Field(description="Where exactly, for people.")
+    locked: str | None = Field(description="Why the key cannot be used now; null if it can.")
+    moving_to: str | None = Field(description="Where a change of the key that has not ended leads.")
+    note: str | None = Field(description="What a person should know, with the way out.")
+    records: int
+
+
+class RekeyParams(Params):
+    """Where the new key shall lie."""
+
+    to: Literal["file", "keyring", "systemd", "passphrase"]
+
+
+class ExportParams(Params):
+    """What to write, and who may read it."""
+
+    file: str = Field(max_length=4096, description="An absolute path where nothing is yet.")
+    recipients: list[str] = Field(min_length=1, max_length=64, description="age recipients, `age1…`.")
+
+
+class ExportResult(Result):
+    """What was written."""
+
+    file: str
+    profiles: list[str]
+    left_out: list[str] = Field(description="Profiles whose record cannot be read.")
+
+
+class RestoreParams(Params):
+    """What to read, and with which identity."""
+
+    file: str = Field(max_length=4096, description="The absolute path of an exported file.")
+    identity_file: str = Field(max_length=4096, description="The absolute path of a file of age identities.")
+    force: bool = Field(default=False, description="Replace records that are newer, too.")
+
+
+class RestoredProfile(Result):
+    """What became of one profile."""
+
+    profile: str
+    result: Literal["restored", "unchanged", "kept"]
+    reason: str | None = Field(description="Why the record that was there is kept.")
+
+
+class RestoreResult(Result):
+    """What became of each profile of the file."""
+
+    profiles: list[RestoredProfile]
 
 
 class EventFeed(Protocol):
@@ -366,6 +422,18 @@ class Service(Protocol):
 
     def providers_shown(self, agent: str = "main") -> list[ProviderResult]:
         """All providers that are configured or have a profile, sorted by name."""
+
+    async def store_status(self) -> StoreStatusResult:
+        """Where the key of our own store lies."""
+
+    async def store_rekey(self, params: RekeyParams) -> StoreStatusResult:
+        """Seal every record under a new key."""
+
+    async def store_export(self, params: ExportParams) -> ExportResult:
+        """Write our own store to an age file."""
+
+    async def store_restore(self, params: RestoreParams) -> RestoreResult:
+        """Take an exported file into our own store."""
 
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """Open a feed of events."""

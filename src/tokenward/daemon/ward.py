@@ -34,7 +34,7 @@ from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.selection import Candidate, Resolution, Selector
 from tokenward.core.serving import Refusal, Resting, Serve, Wish
 from tokenward.core.subscription_tier import tier_of
-from tokenward.daemon import answers, failure_reports, nothing_served, twins
+from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.intake import ADOPTED, Doorway, Intake
@@ -46,13 +46,19 @@ from tokenward.daemon.routing_state import RoutingState
 from tokenward.daemon.service import (
     DaemonStatusResult,
     EventFeed,
+    ExportParams,
+    ExportResult,
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
     ProviderResult,
+    RekeyParams,
     ReloadResult,
     ReportParams,
     ReportResult,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
     TokenParams,
     TokenResult,
 )
@@ -70,7 +76,7 @@ from tokenward.errors import (
     RetryLater,
     StoreUnavailable,
 )
-from tokenward.ports import CredentialStore, Place
+from tokenward.ports import Archive, CredentialStore, Custody, Place
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     Provider,
@@ -80,7 +86,7 @@ from tokenward.provider_files import (
     provider_named,
 )
 
-STORE = "store"
+STORE = store_care.STORE
 """The source's name of what we own."""
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
@@ -112,6 +118,8 @@ class Household:
         around: what all keepers share.
         store: our own place.
         routing: what people decided about profiles.
+        custody: its key.
+        archive: encrypts what is exported.
         hub: tells subscribers.
         writing: the worker threads that write to the store.
         keep_stored: makes a ``Kept`` of a profile in the store.
@@ -131,6 +139,8 @@ class Household:
     around: Surroundings
     store: CredentialStore
     routing: RoutingState
+    custody: Custody
+    archive: Archive
     hub: EventHub
     writing: CapacityLimiter
     keep_stored: Callable[[str], Kept]
@@ -280,7 +290,8 @@ class Ward:
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
                 if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
-                    refusals.append(Refused(keeper.profile, refusal))
+                    locked = store_care.locked(self, keeper)
+                    refusals.append(Refused(keeper.profile, locked or refusal))
             else:
                 # Its place may hold another kind now than when it was chosen.
                 if selector.admits(self._candidate(keeper, selector)):
@@ -391,10 +402,22 @@ class Ward:
         return await self.keep_credential(name, credential)
 
     async def keep_credential(self, name: str, credential: Credential) -> ProfileResult:
-        """Keep a credential in our own store under a name that is free or the store's, durably.
+        """Keep a credential in our own store under a name that is free or the store's, and show the profile.
 
         Raises:
             StoreUnavailable: if it could not be written.
+        """
+        return self._shown(await self.install(name, credential))
+
+    async def install(self, name: str, credential: Credential) -> Keeper:
+        """Keep a credential in our own store, durably, and serve it.
+
+        Args:
+            name: a profile of our own store, or of none.
+            credential: what to keep.
+
+        Raises:
+            StoreUnavailable: if it could not be stored.
         """
         known = self.keepers.get(name)
         if known is not None:
@@ -408,7 +431,7 @@ class Ward:
         if known is None:
             known = await self._engage(self.household.keep_stored(name))
         await known.accept(credential)
-        return self._shown(known)
+        return known
 
     async def forget(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
         """Delete a profile of our own store, or let an adopted one go; see ``Service``."""
@@ -507,6 +530,24 @@ class Ward:
             if not isinstance(keeper.decide(Wish(min_valid=0.0)), Refusal):
                 return keeper.profile.id
         return None
+
+    # The store
+
+    async def store_status(self) -> StoreStatusResult:
+        """Where its key lies; see ``Service``."""
+        return await store_care.status(self)
+
+    async def store_rekey(self, params: RekeyParams) -> StoreStatusResult:
+        """Another key for it; see ``Service``."""
+        return await store_care.rekey(self, params)
+
+    async def store_export(self, params: ExportParams) -> ExportResult:
+        """An age file of it; see ``Service``."""
+        return await store_care.export(self, params)
+
+    async def store_restore(self, params: RestoreParams) -> RestoreResult:
+        """An age file into it; see ``Service``."""
+        return await store_care.restore(self, params)
 
     # The daemon
 

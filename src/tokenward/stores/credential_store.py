@@ -10,6 +10,7 @@ Rules:
 - A write compares under the record's own lock, and is durable when it returns. A record that was removed
   meanwhile is not made again by a refresh that comes late.
 - To write again what is already there succeeds, so that a write whose last sync failed can be repeated.
+- A record is sealed under its lock, so that none is written under a former key once ``reseal`` has passed it.
 - File names tell nothing: they are digests of the profiles' ids.
 """
 
@@ -66,6 +67,8 @@ class EncryptedCredentialStore:
     ) -> None:
         self._directory = directory
         self._sealer = sealer
+        self._former: Sealer | None = None
+        self._uses = 0
         self._wait = wait
         self._monotonic = monotonic
 
@@ -77,13 +80,69 @@ class EncryptedCredentialStore:
         """Records so damaged that they do not even tell whose they are."""
         return sorted(path for path in _record_files(self._directory) if _owner(path) is None)
 
-    def key_mismatches(self) -> list[str]:
-        """The ids of the records that another key sealed; with any, the daemon must not start."""
-        return [profile for profile in self.profiles() if self._sealed_by_another_key(profile)]
+    def key_mismatches(self) -> dict[str, str]:
+        """The records that another key sealed, and that key's id; with any, the daemon must not start."""
+        ours = {sealer.key_id for sealer in self._sealers()}
+        return {
+            profile: key
+            for profile in self.profiles()
+            if (key := self._key_of(self.path(profile))) is not None and key not in ours
+        }
+
+    def use(self, sealer: Sealer, *, former: Sealer | None = None) -> None:
+        """Seal with this from now on; records may have become readable by it, so all places count as changed.
+
+        Args:
+            sealer: seals what is written.
+            former: unseals what it sealed before, until ``reseal`` has passed it.
+        """
+        self._sealer, self._former = sealer, former
+        self._uses += 1
+
+    def unreadable_records(self) -> list[str]:
+        """Names of the records that cannot be read with the keys in use: ids, or files where no id can be told."""
+        return [
+            _owner(path) or path.name
+            for path in _record_files(self._directory)
+            if not isinstance(self._read(path, _owner(path) or ""), Found)
+        ]
+
+    def reseal(self) -> int:
+        """Seal with the key in use whatever another sealed, each record durably and under its lock.
+
+        Returns:
+            How many records there are.
+
+        Raises:
+            OSError: if one could not be written; it is as it was, and so are those after it.
+            BadRecord: if one cannot be read.
+        """
+        paths = sorted(_record_files(self._directory))
+        for path in paths:
+            with self._locked(path):
+                try:
+                    data = read_regular(path, limit=LARGEST_RECORD_BYTES).data
+                except FileNotFoundError:
+                    continue  # forgotten meanwhile
+                envelope = open_envelope(data)
+                if envelope.key != self._sealer.key_id:
+                    credential = decode(data, envelope.profile, *self._sealers())
+                    prepare_write(path, LARGEST_RECORD_BYTES, create=False).commit(
+                        self._encoded(envelope.profile, credential)
+                    )
+        return len(paths)
+
+    def signature(self, profile: str) -> Hashable | None:
+        """One stat: changes with the record, and with the keys it may be read by. Never raises."""
+        try:
+            seen = signature_of(self.path(profile))
+        except OSError as error:
+            return error.errno  # something is there, and as long as it cannot be looked at it has not changed
+        return None if seen is None else (seen, self._uses)
 
     def place(self, profile: str) -> Place:
         """The place of one record, present or not."""
-        return _RecordPlace(self, profile, self._path(profile))
+        return _RecordPlace(self, profile)
 
     def add(self, profile: str, credential: Credential) -> None:
         """Create or replace a record, durably; one that cannot be read is moved aside first.
@@ -91,9 +150,9 @@ class EncryptedCredentialStore:
         Raises:
             OSError: if it could not be written; what was there before is still there.
         """
-        path = self._path(profile)
-        data = self._encoded(profile, credential)
+        path = self.path(profile)
         with self._locked(path), prepare_write(path, LARGEST_RECORD_BYTES, create=True) as prepared:
+            data = self._encoded(profile, credential)
             if not isinstance(self.read(profile), Unreadable):
                 prepared.commit(data)
                 return
@@ -115,7 +174,7 @@ class EncryptedCredentialStore:
         Raises:
             OSError: if it could not be deleted.
         """
-        path = self._path(profile)
+        path = self.path(profile)
         if not self._directory.is_dir():
             return False
         with self._locked(path) as lock:
@@ -128,9 +187,12 @@ class EncryptedCredentialStore:
 
     def read(self, profile: str) -> Reading:
         """Look at one record. Never raises."""
+        return self._read(self.path(profile), profile)
+
+    def _read(self, path: Path, profile: str) -> Reading:
         try:
-            image = read_regular(self._path(profile), limit=LARGEST_RECORD_BYTES)
-            return Found(decode(image.data, profile, self._sealer))
+            image = read_regular(path, limit=LARGEST_RECORD_BYTES)
+            return Found(decode(image.data, profile, *self._sealers()))
         except FileNotFoundError:
             return Absent()
         except OSError as error:
@@ -144,7 +206,7 @@ class EncryptedCredentialStore:
         Raises:
             OSError: if it cannot, or there is none.
         """
-        return prepare_write(self._path(profile), LARGEST_RECORD_BYTES, create=False)
+        return prepare_write(self.path(profile), LARGEST_RECORD_BYTES, create=False)
 
     def compare_and_write(
         self, profile: str, expected_generation: str, credential: Credential, prepared: PreparedWrite
@@ -154,8 +216,8 @@ class EncryptedCredentialStore:
         Raises:
             OSError: if it could not be written.
         """
-        data = self._encoded(profile, credential)
-        with self._locked(self._path(profile)):
+        with self._locked(self.path(profile)):
+            data = self._encoded(profile, credential)
             reading = self.read(profile)
             if not isinstance(reading, Found):
                 return Superseded(reading)
@@ -164,7 +226,8 @@ class EncryptedCredentialStore:
             prepared.commit(data)
             return Stored()
 
-    def _path(self, profile: str) -> Path:
+    def path(self, profile: str) -> Path:
+        """Where a record lies."""
         return self._directory / f"{_digest(profile)}.json"
 
     def _encoded(self, profile: str, credential: Credential) -> bytes:
@@ -173,12 +236,14 @@ class EncryptedCredentialStore:
             raise OSError(errno.EFBIG, f"a record may have {LARGEST_RECORD_BYTES} bytes", profile)
         return data
 
-    def _sealed_by_another_key(self, profile: str) -> bool:
+    def _sealers(self) -> tuple[Sealer, ...]:
+        return (self._sealer,) if self._former is None else (self._sealer, self._former)
+
+    def _key_of(self, path: Path) -> str | None:
         try:
-            data = read_regular(self._path(profile), limit=LARGEST_RECORD_BYTES).data
-            return open_envelope(data).key != self._sealer.key_id
+            return open_envelope(read_regular(path, limit=LARGEST_RECORD_BYTES).data).key
         except (BadRecord, OSError):
-            return False
+            return None
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[FileLock]:
@@ -193,18 +258,14 @@ class EncryptedCredentialStore:
 
 
 class _RecordPlace:
-    def __init__(self, store: EncryptedCredentialStore, profile: str, path: Path) -> None:
+    def __init__(self, store: EncryptedCredentialStore, profile: str) -> None:
         self.name = "store"
-        self.description = str(path)
+        self.description = str(store.path(profile))
         self._store = store
         self._profile = profile
-        self._path = path
 
     def signature(self) -> Hashable | None:
-        try:
-            return signature_of(self._path)
-        except OSError as error:
-            return error.errno  # something is there, and as long as it cannot be looked at it has not changed
+        return self._store.signature(self._profile)
 
     def read(self) -> Reading:
         return self._store.read(self._profile)

@@ -114,13 +114,25 @@ def _read(path: Path) -> bytes | None:
 
 
 def _problem(image: FileImage) -> str | None:
+    if problem := openness_problem(image):
+        return problem
+    if len(image.data) != KEY_BYTES:
+        return f"has {len(image.data)} bytes instead of {KEY_BYTES}"
+    return None
+
+
+def openness_problem(image: FileImage) -> str | None:
+    """Why a file with a secret must not be used; None if it is ours and nobody else's."""
     if image.uid != geteuid():
         return f"belongs to user {image.uid}, not to us"
     if image.mode & 0o077:
         return f"is open to others (mode {image.mode:04o}); it must be 0600"
-    if len(image.data) != KEY_BYTES:
-        return f"has {len(image.data)} bytes instead of {KEY_BYTES}"
     return None
+
+
+def key_id_of(key: bytes) -> str:
+    """The public name of a key."""
+    return hashlib.sha256(_KEY_ID_LABEL + key).hexdigest()[:KEY_ID_DIGITS]
 
 
 class AesGcmSealer:
@@ -140,7 +152,7 @@ class AesGcmSealer:
         self._key = key
         self._entropy = entropy
         self._cipher: AESGCM | None = None
-        self.key_id = hashlib.sha256(_KEY_ID_LABEL + key).hexdigest()[:KEY_ID_DIGITS]
+        self.key_id = key_id_of(key)
 
     def seal(self, plain: bytes, associated: bytes) -> bytes:
         """Encrypt, bound to the associated data.

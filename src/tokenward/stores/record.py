@@ -80,13 +80,13 @@ def open_envelope(data: bytes) -> Envelope:
         raise BadRecord("the record is damaged") from None
 
 
-def decode(data: bytes, profile: str, sealer: Sealer) -> Credential:
+def decode(data: bytes, profile: str, *sealers: Sealer) -> Credential:
     """Read a record whole.
 
     Args:
         data: the file's bytes.
         profile: whose it must be.
-        sealer: the store's.
+        sealers: the store's: one, or two while it changes its key.
 
     Raises:
         BadRecord: if it cannot be used.
@@ -94,7 +94,8 @@ def decode(data: bytes, profile: str, sealer: Sealer) -> Credential:
     envelope = open_envelope(data)
     if envelope.profile != profile:
         raise BadRecord("the record is another profile's")
-    if envelope.key != sealer.key_id:
+    sealer = next((each for each in sealers if each.key_id == envelope.key), None)
+    if sealer is None:
         raise BadRecord(f"another key sealed this record ({printable(envelope.key)[:16]})")
     try:
         return from_record(sealer.unseal(envelope.sealed, _associated(profile, envelope.generation)))

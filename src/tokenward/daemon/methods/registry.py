@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tokenward.daemon.methods import daemon, events, profile, provider, source, token
+from tokenward.daemon.methods import daemon, events, profile, provider, source, store, token
 from tokenward.daemon.methods.method import Method
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -20,6 +20,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             *profile.METHODS,
             *provider.METHODS,
             *source.METHODS,
+            *store.METHODS,
             *events.METHODS,
         )
     }
