@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.headers import HeaderRules
+from tokenward.core.login import LoginRules
 from tokenward.core.provider import ProviderRegistration
 from tokenward.settings import ProviderSettings
 
@@ -49,6 +50,18 @@ class _Headers(_File):
     billing: dict[Kind, Literal["api", "subscription"]] = {}
 
 
+class _Login(_File):
+    title: str | None = None
+    authorization_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    scope: str | None = None
+    redirect_uri: str | None = None
+    parameters: dict[str, str] = {}
+    state_in_exchange: bool = False
+    api_key_endpoint: str | None = None
+    api_key_scope: str | None = None
+
+
 class _ProviderFile(_File):
     """One of ``providers/*.toml``."""
 
@@ -61,6 +74,7 @@ class _ProviderFile(_File):
     dead_errors: frozenset[str]
     key_kinds: dict[str, Kind] = {}
     headers: _Headers
+    login: _Login = _Login()
     claude_code: _ClaudeCode | None = None
 
 
@@ -85,11 +99,13 @@ class Provider:
         registration: where its tokens are refreshed, and how we are registered there.
         headers: what its API wants to see.
         credential: the static credential that the configuration gives; None = none.
+        login: what a person's login there needs.
     """
 
     registration: ProviderRegistration
     headers: HeaderRules = field(default_factory=HeaderRules)
     credential: Credential | None = None
+    login: LoginRules = field(default_factory=lambda: LoginRules(""))
 
 
 def choose(name: str) -> ProviderChoice:
@@ -135,12 +151,28 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         body=said.body or known.body,
         reuse_grace=known.reuse_grace if said.reuse_grace is None else said.reuse_grace,
         dead_errors=known.dead_errors,
-        authorization_endpoint=said.authorization_endpoint,
-        revocation_endpoint=said.revocation_endpoint,
+        authorization_endpoint=said.authorization_endpoint
+        or (None if said.issuer else known.login.authorization_endpoint),
+        revocation_endpoint=said.revocation_endpoint or (None if said.issuer else known.login.revocation_endpoint),
         device_authorization_endpoint=said.device_authorization_endpoint,
         base_url=said.api_url or known.base_url,
     )
-    return Provider(registration, _rules(known.headers), _static_credential(said, known.key_kinds))
+    return Provider(
+        registration, _rules(known.headers), _static_credential(said, known.key_kinds), _login(name, said, known)
+    )
+
+
+def _login(name: str, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
+    rules = known.login
+    return LoginRules(
+        title=rules.title or name,
+        scope=said.scope or rules.scope,
+        redirect_uri=said.redirect_uri or rules.redirect_uri,
+        parameters=MappingProxyType(rules.parameters),
+        api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
+        api_key_scope=rules.api_key_scope,
+        state_in_exchange=rules.state_in_exchange,
+    )
 
 
 def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
