@@ -51,7 +51,7 @@ from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
-from tokenward.ports import Clock
+from tokenward.ports import Clock, LoginServer
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
@@ -145,7 +145,11 @@ class Daemon:
             reload=self.reload,
             stop=self.stop.set,
             watch=self._watch,
+            login_server=self._login_server,
         )
+
+    def _login_server(self, provider: str) -> LoginServer:
+        return self._composition.login_server(provider)
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)

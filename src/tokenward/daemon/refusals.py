@@ -34,6 +34,8 @@ def login_command(keeper: Keeper) -> str:
     if keeper.profile.source == CLAUDE_CODE:
         return "claude auth login"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
+    if kind is Kind.OAUTH:
+        return f"tokenward login {keeper.profile.provider} --profile {keeper.profile.id}"
     return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}"
 
 

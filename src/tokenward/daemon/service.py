@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tokenward.core import protocol
+
+if TYPE_CHECKING:
+    from tokenward.daemon.logins import Logins
 
 ProfileId = Annotated[
     str,
@@ -270,6 +273,10 @@ class EventFeed(Protocol):
 
 class Service(Protocol):
     """The daemon, as its methods and its tests see it. Errors are ``TokenwardError`` leaves."""
+
+    @property
+    def logins(self) -> Logins:
+        """The logins under way."""
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The lane: the encoded ``TokenResult`` if it can be had without I/O beyond one stat, else None."""

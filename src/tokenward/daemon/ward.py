@@ -28,6 +28,7 @@ from tokenward.daemon import answers, failure_reports
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -53,7 +54,7 @@ from tokenward.errors import (
     StoreUnavailable,
     TokenwardError,
 )
-from tokenward.ports import CredentialStore, Place
+from tokenward.ports import CredentialStore, LoginServer, Place
 from tokenward.provider_files import Provider, choose, provider_named
 
 STORE = "store"
@@ -97,6 +98,7 @@ class Household:
         default_provider: served if a call names none.
         providers: the providers of the configuration in force.
         looked_at: the places looked at for credentials, for the error that says there are none.
+        login_server: the authorization server of a provider, for logins.
     """
 
     around: Surroundings
@@ -108,6 +110,7 @@ class Household:
     reload: Callable[[], Awaitable[ReloadResult]]
     stop: Callable[[], None]
     watch: Callable[[str], None]
+    login_server: Callable[[str], LoginServer]
     default_provider: str = "anthropic"
     providers: Mapping[str, Provider] = field(default_factory=dict)
     looked_at: Callable[[], Sequence[str]] = tuple
@@ -124,6 +127,16 @@ class Ward:
         self.household = household
         self.keepers: dict[str, Keeper] = {}
         self._made_of: dict[str, tuple[object, ...]] = {}
+        self.logins = Logins(
+            Needs(
+                around=household.around,
+                server=household.login_server,
+                stores=self._is_ours,
+                keep=self._store,
+                keeper=self._keeper,
+                forget=self.forget,
+            )
+        )
 
     # Keepers
 
@@ -308,12 +321,18 @@ class Ward:
         if params.agent != "main":
             raise InvalidParams("only the agent main can have profiles yet", hint="leave agent out")
         name = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
+        return await self._store(name, _credential(params, self.household))
+
+    def _is_ours(self, name: str) -> bool:
+        known = self.keepers.get(name)
+        return known is None or known.profile.source == STORE
+
+    async def _store(self, name: str, credential: Credential) -> ProfileResult:
         known = self.keepers.get(name)
         if known is not None and known.profile.source != STORE:
             raise ProfileUnavailable(
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
-        credential = _credential(params, self.household)
         if known is not None:
             await known.settle()
         try:

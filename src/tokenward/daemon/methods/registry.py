@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tokenward.daemon.methods import daemon, events, profile, token
+from tokenward.daemon.methods import daemon, events, login, profile, token
 from tokenward.daemon.methods.method import Method
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {method.name: method for method in (*daemon.METHODS, *token.METHODS, *profile.METHODS, *events.METHODS)}
+    {
+        method.name: method
+        for method in (*daemon.METHODS, *token.METHODS, *profile.METHODS, *login.METHODS, *events.METHODS)
+    }
 )
