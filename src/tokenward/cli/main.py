@@ -19,6 +19,7 @@ _MODULES = {
     "profiles": "profiles",
     "refresh": "profiles",
     "add": "add",
+    "login": "login",
     "logout": "logout",
     "events": "events",
     "doctor": "doctor",
