@@ -26,8 +26,14 @@ from tokenward import config_values, paths
 from tokenward.config_source import ConfigSource, Location
 from tokenward.core.redact import printable
 from tokenward.errors import ConfigurationFault
-from tokenward.provider_files import NAME_HINT, PROVIDER_NAME, canonical_name, is_built_in
-from tokenward.settings import ProviderSettings, Settings
+from tokenward.provider_files import (
+    NAME_HINT,
+    PROVIDER_NAME,
+    canonical_name,
+    federation_wants,
+    is_built_in,
+)
+from tokenward.settings import FederationSettings, ProviderSettings, Settings
 
 __all__ = ["MAX_CONFIG_BYTES", "LoadedConfig", "Settings", "load"]
 
@@ -230,10 +236,33 @@ def _contradictions(name: str, provider: ProviderSettings) -> Iterator[tuple[str
         yield "client_auth", "needs a client_secret", "set client_secret beside it, or leave client_auth out"
     if provider.client_secret and not authenticates:
         yield "client_secret", "is not sent unless client_auth says how", 'set client_auth = "basic" or "post"'
+    signs = provider.client_auth == "private_key_jwt"
+    if signs and not provider.client_key:
+        yield "client_auth", "needs a client_key", "set client_key beside it: the path of the private key"
+    if signs and not provider.client_id:
+        yield "client_auth", "needs a client_id", "set the client_id you are registered under"
+    if provider.client_key and not signs:
+        yield "client_key", "is of no use unless client_auth says so", 'set client_auth = "private_key_jwt"'
+    if provider.federation is not None:
+        yield from _federation_contradictions(name, provider, provider.federation)
     if is_built_in(name):
         return
     registered_at = next((key for key in ("issuer", "token_endpoint") if getattr(provider, key)), None)
-    if registered_at and not provider.client_id:
+    if registered_at and not provider.client_id and not provider.federation:
         yield registered_at, "needs a client_id", "set the client_id you are registered under"
     if provider.client_id and not registered_at:
         yield "client_id", "needs to know where", "set issuer or token_endpoint beside it"
+
+
+def _federation_contradictions(
+    name: str, provider: ProviderSettings, federation: FederationSettings
+) -> Iterator[tuple[str, str, str]]:
+    if bool(federation.identity_token_file) == bool(federation.identity_command):
+        hint = "set identity_token_file or identity_command"
+        yield "federation", "needs one source of identity tokens, and only one", hint
+    if missing := federation_wants(name) - federation.parameters.keys():
+        wanted = ", ".join(f'{each} = "…"' for each in sorted(missing))
+        yield "federation", f"needs parameters that {name} wants", f"set parameters = {{ {wanted} }}"
+    registered = provider.token_endpoint or (provider.issuer and provider.client_id)
+    if not is_built_in(name) and not federation.token_endpoint and not registered:
+        yield "federation", "needs to know where", "set token_endpoint in it"

@@ -34,6 +34,7 @@ _WORDS = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "dict_type": "must be a table",
+    "list_type": "must be a list",
     "model_type": "must be a table",
     "finite_number": "must be a finite number",
     "greater_than_equal": "must be at least {ge:g}",
@@ -119,5 +120,5 @@ def _suggestion(location: Sequence[str | int]) -> str:
 def _known_keys(table: Sequence[str | int]) -> list[str]:
     place = tuple(str(key) for key in table)
     if place[:1] == ("providers",):
-        place = ("providers", "*")
+        place = ("providers", "*", *place[2:])
     return [model.alias or name for name, model in TABLES[place].model_fields.items()]

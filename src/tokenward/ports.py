@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tokenward.core.credential import Credential, Secret
+from tokenward.core.federation import NoIdentity
 from tokenward.core.grants import RefreshOutcome, Unavailable
 from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
 from tokenward.core.reading import Reading
@@ -189,6 +190,27 @@ class TokenEndpoint(Protocol):
 
     async def refresh(self, refresh: Secret) -> RefreshOutcome:
         """Spend a refresh token (RFC 6749 section 6), once, within its own deadline. Never raises."""
+
+
+class IdentitySource(Protocol):
+    """Where the identity tokens of one workload come from."""
+
+    @property
+    def description(self) -> str:
+        """Where exactly, for people; an absolute path is watched."""
+
+    def signature(self) -> Hashable | None:
+        """One stat: a value that changes when another identity token may be there. Never raises."""
+
+    async def token(self) -> Secret | NoIdentity:
+        """The identity token as it is now. Never raises."""
+
+
+class MintEndpoint(Protocol):
+    """A token endpoint that gives access tokens for identity tokens."""
+
+    async def mint(self, identity: Secret) -> RefreshOutcome:
+        """Present an identity token (RFC 7523 section 2.1), once, within its own deadline. Never raises."""
 
 
 class Delegate(Protocol):

@@ -23,6 +23,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.federation import Federation
 from tokenward.core.headers import HeaderRules
 from tokenward.core.login import LoginRules
 from tokenward.core.provider import ProviderRegistration
@@ -62,6 +63,19 @@ class _Login(_File):
     api_key_scope: str | None = None
 
 
+class _Federation(_File):
+    """How identity tokens are presented, and the environment variables of the provider's own programs."""
+
+    token_path: str
+    body: Literal["form", "json"]
+    headers: dict[str, str]
+    wanted: frozenset[str]
+    refused_errors: frozenset[str]
+    parameters_from: dict[str, str]
+    identity_token_file_from: str
+    identity_token_from: str
+
+
 class _ProviderFile(_File):
     """One of ``providers/*.toml``."""
 
@@ -76,6 +90,7 @@ class _ProviderFile(_File):
     headers: _Headers
     login: _Login = _Login()
     claude_code: _ClaudeCode | None = None
+    federation: _Federation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,8 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         client_id=said.client_id,
         client_auth=said.client_auth or "none",
         client_secret=_secret(said.client_secret),
+        client_key=str(said.client_key) if said.client_key is not None else None,
+        client_key_id=said.client_key_id,
         scope=said.scope,
         body=said.body or known.body,
         reuse_grace=known.reuse_grace if said.reuse_grace is None else said.reuse_grace,
@@ -184,11 +201,73 @@ def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
         client_id=known.claude_code.client_id,
         client_auth="none",
         client_secret=None,
+        client_key=None,
         scope=None,
         # An issuer that the user named is for a client of their own; this login's token is not to be sent there.
         issuer=None,
         token_endpoint=anthropic.registration.token_endpoint or known.token_endpoint,
     )
+
+
+def federation_wants(name: str) -> frozenset[str]:
+    """The further parameters without which a provider mints nothing."""
+    known = _file(name).federation if is_built_in(name) else None
+    return known.wanted if known is not None else frozenset()
+
+
+def federation_for(
+    provider: Provider, said: ProviderSettings | None, environ: Mapping[str, str]
+) -> Federation | None:
+    """How a provider's access tokens are minted; None if nobody says so.
+
+    Args:
+        provider: the provider in force.
+        said: the user's table, whose ``federation`` wins over the environment.
+        environ: where the variables of the provider's own programs are looked up.
+    """
+    registration = provider.registration
+    known = _file(registration.name).federation if is_built_in(registration.name) else None
+    given = said.federation if said is not None else None
+    if given is not None:
+        federation = Federation(
+            identity_token_file=str(given.identity_token_file) if given.identity_token_file else None,
+            identity_command=tuple(given.identity_command),
+            command_timeout=given.command_timeout,
+            env=tuple(given.env),
+            token_endpoint=given.token_endpoint,
+            body=registration.body,
+            scope=given.scope,
+            parameters=given.parameters,
+        )
+    elif known is None or (found := _federation_in(environ, known)) is None:
+        return None
+    else:
+        federation = found
+    if known is None:
+        return federation
+    endpoint = federation.token_endpoint or f"{registration.base_url}{known.token_path}"
+    return replace(
+        federation,
+        token_endpoint=endpoint,
+        body=known.body,
+        headers=known.headers,
+        refused_errors=known.refused_errors,
+    )
+
+
+def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation | None:
+    """What the environment says, if it says all that is wanted; a file wins over a token."""
+
+    def value(variable: str) -> str:
+        return environ.get(variable, "").strip()
+
+    parameters = {name: value(variable) for name, variable in known.parameters_from.items() if value(variable)}
+    path, token = value(known.identity_token_file_from), value(known.identity_token_from)
+    if known.wanted - parameters.keys() or not (path or token):
+        return None
+    if path:
+        return Federation(identity_token_file=path, parameters=parameters)
+    return Federation(identity_token=Secret(token), parameters=parameters)
 
 
 @cache

@@ -22,9 +22,11 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationInfo,
+    field_validator,
 )
 
 from tokenward import config_values, paths
+from tokenward.core.federation import RESERVED_PARAMETERS
 
 LARGEST_MARGIN_SECONDS = 3600.0
 """More than an hour before the end is not a margin: access tokens live for hours."""
@@ -92,6 +94,38 @@ class DefaultSettings(_Table):
     )
 
 
+class FederationSettings(_Table):
+    """``[providers.NAME.federation]``: access tokens are minted from an identity token (RFC 7523)."""
+
+    identity_token_file: AbsolutePath | None = Field(
+        default=None, description="The file that holds the identity token; it is read anew for each mint."
+    )
+    identity_command: list[Text] = Field(
+        default=[], description="The command that prints the identity token, as a list of arguments; no shell."
+    )
+    command_timeout: Seconds = Field(
+        default=10.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds the command may take."
+    )
+    env: list[Text] = Field(
+        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
+    )
+    token_endpoint: Endpoint | None = Field(
+        default=None, description="Where the identity token is presented; None = the provider's token endpoint."
+    )
+    scope: Text | None = Field(default=None, description="Sent only if set.")
+    parameters: dict[str, Text] = Field(
+        default={},
+        description="Further parameters that the provider wants, as federation_rule_id and organization_id.",
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _none_is_ours(cls, parameters: dict[str, str]) -> dict[str, str]:
+        if RESERVED_PARAMETERS & parameters.keys():
+            raise ValueError("must not hold what the grant or the client's authentication consists of")
+        return parameters
+
+
 class ProviderSettings(_Table):
     """``[providers.NAME]``: laid over the built-in provider file, key by key."""
 
@@ -101,8 +135,12 @@ class ProviderSettings(_Table):
     revocation_endpoint: Endpoint | None = None
     device_authorization_endpoint: Endpoint | None = None
     client_id: Text | None = None
-    client_auth: Literal["none", "basic", "post"] | None = None
+    client_auth: Literal["none", "basic", "post", "private_key_jwt"] | None = None
     client_secret: Secretive | None = None
+    client_key: AbsolutePath | None = Field(
+        default=None, description="The client's private key for private_key_jwt: PEM or a JWK, mode 0600."
+    )
+    client_key_id: Text | None = Field(default=None, description="The kid under which the server knows that key.")
     scope: Text | None = None
     redirect_uri: Address | None = Field(
         default=None, description="Registered for logins; None = a free port of loopback (RFC 8252)."
@@ -119,6 +157,7 @@ class ProviderSettings(_Table):
     api_key: Secretive | None = None
     auth_token: Secretive | None = None
     api_url: Address | None = None
+    federation: FederationSettings | None = None
 
 
 class ClaudeCodeSettings(_Table):
@@ -171,5 +210,6 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "neurolink"): NeuroLinkSettings,
     ("store",): StoreSettings,
     ("providers", "*"): ProviderSettings,
+    ("providers", "*", "federation"): FederationSettings,
 }
 """Which type stands behind which table of the file; ``*`` is any name."""

@@ -121,8 +121,10 @@ class Keeping:
 async def keeping(directory: Path) -> AsyncIterator[Keeping]:
     """A household with a task group, which is cancelled at the end."""
     async with anyio.create_task_group() as group:
-        yield Keeping(directory, group)
+        household = Keeping(directory, group)
+        yield household
         group.cancel_scope.cancel()
+        household.endpoint.release()  # a flight is shielded: after a failed test it would wait for ever
 
 
 async def turns(count: int = 20) -> None:

@@ -30,6 +30,12 @@ from tokenward.daemon.service import (
     TokenParams,
     TokenResult,
 )
+from tokenward.daemon.source_models import (
+    SourceAdoptParams,
+    SourceImportParams,
+    SourceImportResult,
+    SourceListResult,
+)
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come; only a failing test waits so long."""
@@ -205,6 +211,20 @@ class ScriptedService:
     async def refresh(self, profile: str) -> ProfileResult:
         """Nothing happens."""
         return self.profile(profile)
+
+    async def sources(self) -> SourceListResult:
+        """None."""
+        return SourceListResult(sources=[], layouts=[], adopted=[])
+
+    async def take_over(self, params: SourceImportParams) -> SourceImportResult:
+        """Nothing happens."""
+        return SourceImportResult(
+            source=params.source, files=[], imported=[], unchanged=[], skipped=[], dry_run=params.dry_run
+        )
+
+    async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(params.profile)
 
     @asynccontextmanager
     async def subscribe(self, profiles: frozenset[str] | None) -> AsyncIterator[Feed]:

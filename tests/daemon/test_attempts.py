@@ -35,8 +35,9 @@ def test_failures_are_counted_until_a_success(attempts: Attempts, clock: FakeClo
     attempts.failed("not_sent", "no route", retry_after=None, closed_for=0)
     assert attempts.failure == Failure("not_sent", "no route", clock.now, 2)
     attempts.succeeded()
-    assert attempts.failure is None
     assert attempts.wait() == 0
+    attempts.failed("not_sent", "no route", retry_after=None, closed_for=0)
+    assert attempts.failure == Failure("not_sent", "no route", clock.now, 1)
 
 
 @pytest.mark.parametrize(

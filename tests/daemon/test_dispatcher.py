@@ -168,6 +168,12 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "login.start": ({"provider": "Claude-Code", "method": "paste"}, started),
         "login.complete": ({"login": "0" * 32, "code": "code#state"}, profile),
         "login.cancel": ({"login": "0" * 32}, {"cancelled": True}),
+        "source.list": ({}, {"sources": [], "layouts": [], "adopted": []}),
+        "source.import": (
+            {"source": "polpo"},
+            {"source": "polpo", "files": [], "imported": [], "unchanged": [], "skipped": [], "dry_run": False},
+        ),
+        "source.adopt": ({**one, "path": "/f", "layout": "codex"}, profile),
         "daemon.reload": ({}, {"reloaded": True, "error": None}),
         "daemon.stop": ({}, {"stopping": True}),
         "events.subscribe": ({}, {"subscribed": True}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
 from daemon.keeping import turns
 from fakes.machine import FakeClock
@@ -104,11 +105,9 @@ async def test_exactly_as_many_as_fit_are_kept() -> None:
 async def test_who_has_left_is_not_told() -> None:
     """Leaving the context unsubscribes, also by an error, and ends the feed for whoever still reads it."""
     hub = EventHub(FakeClock())
-    try:
+    with pytest.raises(LookupError):
         async with hub.subscribe(None) as feed:
-            raise LookupError  # noqa: TRY301 - any error
-    except LookupError:
-        pass
+            raise LookupError
     hub.announce("rotated")
     assert [event async for event in feed] == []
     assert hub._feeds == set()

@@ -744,12 +744,14 @@ def test_silence_without_grace_is_not_broken_while_the_token_lives(scene: Scene)
     assert len(scene.server.sent) == 1
 
 
-@pytest.mark.parametrize("step", [0.0, -3600.0], ids=["at the same moment", "after the clock was set back"])
-def test_no_step_of_the_clock_allows_a_replay(scene: Scene, step: float) -> None:
-    """Without a grace there is no moment at which a replay is inside it, whatever the wall clock says."""
+@pytest.mark.parametrize(("step", "grace"), [(0.0, 0.0), (-3600.0, 0.0), (-3600.0, 60.0)])
+def test_no_step_of_the_clock_allows_a_replay(scene: Scene, step: float, grace: float) -> None:
+    """Without a grace nothing is inside it; and with one, a clock that was set back cannot tell."""
     leave_mark(scene.directory, scene.held, scene.clock)
     scene.clock.step(step)
-    result = transaction(scene.directory, scene.place, scene.clock, scene.server.post).refresh(scene.held)
+    result = transaction(scene.directory, scene.place, scene.clock, scene.server.post, reuse_grace=grace).refresh(
+        scene.held
+    )
     assert isinstance(result, Failed)
     assert result.cause is Cause.AMBIGUOUS
     assert scene.server.sent == []

@@ -12,6 +12,7 @@ import pytest
 
 from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, DidNotStart, RpcError, direct
 from e2e.stored_login import StoredLogin
+from tokenward.daemon import watcher
 from tokenward.sandbox import Sandbox
 
 HOUR = 3600.0
@@ -74,10 +75,12 @@ class TestSources:
         assert announced["generation"] == after["generation"]
         assert unchanged["token"] == second.access_token, "a value that was replaced came back"
 
+    @pytest.mark.covers("P34")
     def test_a_rotation_is_announced_to_subscribers_who_ask_for_nothing(
         self, own_home: Path, sandbox: Sandbox
     ) -> None:
-        """The watcher alone notices: no call looks at the file after it changed."""
+        """The watcher alone notices, without a restart, by a look that comes twice a second at least."""
+        assert 2 * watcher.STEP_MILLISECONDS <= 1000, "watchfiles hands a change out after one to two steps"
         first, second = sandbox.issue(), sandbox.issue()
         stored = StoredLogin(own_home)
         stored.write(first)

@@ -42,7 +42,7 @@ def holders_of(directory: Path, *secrets: str) -> list[str]:
 class TestSecondProvider:
     """A provider known by its issuer alone."""
 
-    @pytest.mark.covers("N1", "E1", "L24")
+    @pytest.mark.covers("L24")
     def test_a_login_is_refreshed_where_its_issuer_says_and_kept(self, own_home: Path, sandbox: Sandbox) -> None:
         """The token endpoint is discovered, the rotated login is stored, and a crash does not lose it."""
         login = sandbox.issue(ttl_seconds=DUE)

@@ -231,5 +231,5 @@ def test_claude_code_runs_in_the_sandbox(claude_binary: Path) -> None:
         furnish(user)
         user.drop_in(SERVICE, "offline", f"[Service]\n{offline}Environment=DISABLE_AUTOUPDATER=1\n")
         tokenward_service(user, "install", "--now")
-        status, _, said = tell(user, "run", str(binary), "auth", "status", "--json").partition(" ")
+        status, _, said = tell(user, "run", str(user.seen(binary)), "auth", "status", "--json").partition(" ")
         assert (status, json.loads(said)["loggedIn"]) == ("1", False)

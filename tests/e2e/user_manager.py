@@ -25,7 +25,7 @@ Rules:
   are what the user and the services see. They are the same directories.
 - The network is shared: services reach what the test serves on loopback.
 - There is no journal; every service's output is appended to a file that ``log`` reads.
-- What must be readable may not lie under /tmp: ``PrivateTmp=yes`` would hide it from the service.
+- ``PrivateTmp=yes`` hides what lies under /tmp from a service: such trees are seen at another path (``seen``).
 - With ``user_namespaces=False`` the manager runs where no further user namespace can be made, as on hosts that
   forbid them.
 """
@@ -59,6 +59,8 @@ _TOOLS = ("unshare", "nsenter", "setpriv", "mount", "umount", "systemctl")
 _SYSTEMD = next(
     (path for path in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd") if Path(path).exists()), None
 )
+_SEEN = Path("/run/seen")
+"""Where trees are bound that lie under /tmp, which a service with PrivateTmp=yes cannot see."""
 _PATIENCE = 30.0
 """Seconds for a manager that starts in one on an idle machine."""
 
@@ -101,11 +103,18 @@ class UserManager:
         self.runtime_dir = self._base / "run"
         self.inside_runtime_dir = Path(f"/run/user/{self.uid}")
         self.python = HOME / ".venv/bin/python"
-        self._readable = [*_interpreter_trees(), SOURCES, *readable]
+        self._readable = _outermost([*_interpreter_trees(), SOURCES, *readable])
         self._user_namespaces = user_namespaces
         self._cgroup = (_own_cgroup() or Path("/sys/fs/cgroup")) / self._base.name
         self._process: subprocess.Popen[bytes] | None = None
         self._target = 0
+
+    def seen(self, path: Path) -> Path:
+        """A readable path as the user's services see it: /tmp is private to them, so what lies there is moved."""
+        for number, tree in enumerate(self._readable):
+            if path.is_relative_to(tree) and _is_in_tmp(tree):
+                return _SEEN / str(number) / path.relative_to(tree)
+        return path
 
     @property
     def pid(self) -> int:
@@ -248,7 +257,8 @@ class UserManager:
         venv.EnvBuilder(symlinks=True).create(environment)
         packages = environment / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
         reached = dict.fromkeys(
-            [str(SOURCES / "src"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+            str(self.seen(Path(path)))
+            for path in (SOURCES / "src", sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
         )
         (packages / "tests.pth").write_text("\n".join(reached))
         subprocess.run(["chown", "-R", f"{self.uid}:{self.uid}", environment], check=True)
@@ -263,8 +273,9 @@ class UserManager:
                 str(self.home): str(HOME),
                 str(self.runtime_dir): str(self.inside_runtime_dir),
                 str(self._base / "passwd"): "/etc/passwd",
+                **{str(path): str(self.seen(path)) for path in self._readable if _is_in_tmp(path)},
             },
-            "wanted": [str(path) for path in self._readable],
+            "wanted": [str(path) for path in self._readable if not _is_in_tmp(path)],
             "user_namespaces": self._user_namespaces,
             "manager": [*_as_user(self.uid, {}), str(_SYSTEMD), "--user", "--log-target=console"],
             "tell": send,
@@ -303,6 +314,18 @@ class UserManager:
 
     def _said(self) -> str:
         return (self._base / "manager.log").read_text(errors="replace") or "(nothing said)"
+
+
+def _outermost(trees: Sequence[Path]) -> list[Path]:
+    return [
+        tree
+        for tree in dict.fromkeys(trees)
+        if not any(tree != other and tree.is_relative_to(other) for other in trees)
+    ]
+
+
+def _is_in_tmp(path: Path) -> bool:
+    return path.is_relative_to("/tmp") or path.is_relative_to("/var/tmp")
 
 
 def _interpreter_trees() -> list[Path]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CALL_SECONDS = 120.0
 """To revoke takes up to three requests, each at its slowest."""
 _STORE = "store"
+_ADOPTED = "adopted"
 _WAYS_OUT = {"claude-code": "log out there: claude auth logout", "env": "unset the variable where it is set"}
 _ANTHROPIC_VARIABLES = (
     "ANTHROPIC_API_KEY",
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def _one(call: Call, name: str) -> int:
         profile = call("profile.get", {"profile": name})
-        if profile["source"] != _STORE:
+        if profile["source"] not in {_STORE, _ADOPTED}:
             output.complain(
                 f"{profile['profile']} is not ours to forget: it comes from {profile['location']}",
                 _WAYS_OUT.get(profile["source"], "remove it where it comes from"),
@@ -88,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
             output.say(f"{profile['profile']}: the server has revoked it, and it is forgotten here")
         else:
             output.say(f"{profile['profile']}: forgotten here")
+            if profile["source"] == _ADOPTED:
+                output.say(f"the login stays as it is in {profile['location']}")
             output.say(_what_it_is_not(profile))
         for place in held:
             output.say(f"a login of {profile['provider']} is still in {place}")

@@ -20,6 +20,8 @@ _MODULES = {
     "refresh": "profiles",
     "add": "add",
     "login": "login",
+    "import": "imports",
+    "adopt": "adopt",
     "logout": "logout",
     "events": "events",
     "doctor": "doctor",

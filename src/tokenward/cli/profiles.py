@@ -13,7 +13,7 @@ from tokenward.errors import DaemonUnreachable, TokenwardError
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Parser, Subparsers
 
-_REFRESHED_BY_US = frozenset({"direct", "delegate"})
+_REFRESHED_BY_US = frozenset({"direct", "delegate", "mint"})
 _REFRESH_PATIENCE = 60.0
 """Seconds: the daemon's own deadline of a refresh is 25, and the locks of its owner may have to be awaited."""
 

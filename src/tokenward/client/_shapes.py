@@ -132,7 +132,7 @@ class Profile(TypedDict):
     expires_at_ms: int | None
     valid_for: float | None
     login_ends_at_ms: int | None
-    refresh: Literal["direct", "delegate", "watch", "none"]
+    refresh: Literal["direct", "delegate", "mint", "watch", "none"]
     next_refresh_at_ms: int | None
     last_refresh_at_ms: int | None
     last_failure: LastFailure | None

@@ -18,7 +18,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -78,11 +78,13 @@ class Unavailable:
         reason: one line without secrets.
         retry_after: the server's word in seconds, if it gave one.
         configuration: whether our registration is at fault, so that retrying soon is of no use.
+        limited: whether the server says that it is asked too often (RFC 6585 section 4).
     """
 
     reason: str
     retry_after: float | None = None
     configuration: bool = False
+    limited: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def parse_answer(
         kind = printable(headers.get("content-type", "nothing"))[:40]
         if 200 <= status < 300 and "json" in kind:
             return Ambiguous(f"HTTP {status} with JSON that is not whole: the tokens in it are lost")
-        return Unavailable(f"HTTP {status} with {kind} instead of JSON", retry_after)
+        return Unavailable(f"HTTP {status} with {kind} instead of JSON", retry_after, limited=status == 429)
     succeeded = 200 <= status < 300
     if succeeded and (granted := _grant(document)) is not None:
         # Even beside an ``error``: the refresh token is spent, and what came for it is all that is left.
@@ -147,7 +149,8 @@ def parse_answer(
     error = _error_code(document)
     if error is not None:
         return _refusal(status, error, document, retry_after, dead_errors)
-    return Unavailable(f"HTTP {status} without an access_token" if succeeded else f"HTTP {status}", retry_after)
+    reason = f"HTTP {status} without an access_token" if succeeded else f"HTTP {status}"
+    return Unavailable(reason, retry_after, limited=status == 429)
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -175,7 +178,12 @@ def _refusal(
     if status in {400, 401} and (error == INVALID_GRANT or error in dead_errors):
         description = document.get("error_description")
         return Condemned(shown, printable(description)[:200] if isinstance(description, str) else "")
-    return Unavailable(f"HTTP {status} {shown}", retry_after, configuration=error in _CONFIGURATION_ERRORS)
+    return Unavailable(
+        f"HTTP {status} {shown}",
+        retry_after,
+        configuration=error in _CONFIGURATION_ERRORS,
+        limited=status == 429,
+    )
 
 
 def _grant(document: dict[str, Any]) -> Granted | None:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from tokenward.core.credential import Secret
 
-ClientAuth = Literal["none", "basic", "post"]
+ClientAuth = Literal["none", "basic", "post", "private_key_jwt"]
 """RFC 7591 section 2 ``token_endpoint_auth_method``, without its ``client_secret_`` prefix."""
 BodyFormat = Literal["form", "json"]
 
@@ -39,6 +39,8 @@ class ProviderRegistration:
         client_id: RFC 6749 section 2.2; None for a provider without OAuth.
         client_auth: how the client authenticates at the token endpoint.
         client_secret: for ``basic`` and ``post``.
+        client_key: the path of the private key, for ``private_key_jwt``.
+        client_key_id: the ``kid`` of that key, where the server wants one.
         scope: sent with a refresh only if set.
         body: how the token endpoint wants its parameters.
         reuse_grace: seconds in which a spent refresh token may be presented again.
@@ -56,6 +58,8 @@ class ProviderRegistration:
     client_id: str | None = None
     client_auth: ClientAuth = "none"
     client_secret: Secret | None = None
+    client_key: str | None = None
+    client_key_id: str | None = None
     scope: str | None = None
     body: BodyFormat = "form"
     reuse_grace: float = 0.0

@@ -153,7 +153,7 @@ def _degraded(keeper: Keeper, served: str | None) -> Degraded | None:
     return "refresh_failing"
 
 
-def _mode(keeper: Keeper) -> Literal["direct", "delegate", "watch", "none"]:
+def _mode(keeper: Keeper) -> Literal["direct", "delegate", "mint", "watch", "none"]:
     credential = keeper.credential
     if keeper.refresher is not None:
         return keeper.refresher.mode

@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,9 +31,13 @@ from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.daemon import sd
+from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
+from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.composition import Composition, Equipment
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.hardening import protect
+from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Surroundings
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
 from tokenward.daemon.logs import start_logging
@@ -52,6 +56,8 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock, LoginServer
+from tokenward.sources.foreign.catalogue import ForeignStores
+from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 
@@ -92,6 +98,7 @@ class Daemon:
         self._loaded = loaded
         self._config_error: str | None = None
         self._reloading = anyio.Lock()
+        self.audit = AuditLog(ensure_private_dir(options.paths.state) / AUDIT_FILE, clock)
         self._beats = 0
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -122,6 +129,7 @@ class Daemon:
             processes=SystemProcesses(self.group),
             flights=flight_limiter(),
             store=store,
+            adopted=AdoptedFiles(state),
         )
 
     def _household(self) -> Household:
@@ -146,6 +154,12 @@ class Daemon:
             stop=self.stop.set,
             watch=self._watch,
             login_server=self._login_server,
+            doorway=Doorway(
+                ForeignStores(self.options.paths.home, self.options.environ),
+                self._equipment.adopted,
+                LAYOUTS,
+                self._keep_adopted,
+            ),
         )
 
     def _login_server(self, provider: str) -> LoginServer:
@@ -153,6 +167,9 @@ class Daemon:
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
+
+    def _keep_adopted(self, adoption: Adoption) -> Kept:
+        return self._composition.adopted(adoption)
 
     async def fill(self) -> bool:
         """Keep everything that the configuration in force, the store and the sources have.
@@ -217,18 +234,38 @@ class Daemon:
 
     def _progress(self) -> None:
         sd.notify("WATCHDOG=1", self.options.environ)
+        self.group.start_soon(self.write_audit)
         self._beats += 1
         if self._beats % PRUNE_EVERY_BEATS == 1:
             self.group.start_soon(self._prune)
 
-    async def _prune(self) -> None:
-        def prune() -> None:
-            try:
-                family_file.prune(self.options.paths.families, now=self.clock.wall())
-            except OSError as error:
-                log.warning("finished families could not be pruned: %s", error.strerror)
+    async def write_audit(self, *, everything: bool = False) -> None:
+        """Write what the audit has noted; a disk that will not take it costs the lines, not the service."""
+        taken = self.audit.take(everything=everything)
 
-        await anyio.to_thread.run_sync(prune, limiter=self.ward.household.writing)
+        def write() -> None:
+            try:
+                self.audit.write(taken)
+            except OSError as error:
+                log.warning("the audit could not be written: %s", error.strerror)
+
+        await anyio.to_thread.run_sync(write, limiter=self.ward.household.writing)
+
+    async def clear_left_marks(self) -> None:
+        """End what processes of ours that died had begun, where its place has moved on since."""
+        await self._with_families(lambda families: family_file.clear_left_marks(families, self.ward.generation_at))
+
+    async def _prune(self) -> None:
+        await self._with_families(lambda families: family_file.prune(families, now=self.clock.wall()))
+
+    async def _with_families(self, work: Callable[[Path], int]) -> None:
+        def guarded() -> None:
+            try:
+                work(self.options.paths.families)
+            except OSError as error:
+                log.warning("the families' directory could not be tidied: %s", error.strerror)
+
+        await anyio.to_thread.run_sync(guarded, limiter=self.ward.household.writing)
 
     def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
         return DaemonStatusResult(
@@ -313,7 +350,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
         complete = await daemon.fill()
-        server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock)
+        await daemon.clear_left_marks()
+        server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.group.start(server.serve, listeners)
         daemon.group.start_soon(_obey_signals, daemon)
         sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
@@ -326,6 +364,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         sd.notify("STOPPING=1", options.environ)
         daemon.hub.announce("stopping")
         await server.aclose()
+        await daemon.write_audit(everything=True)
     log.info("stopped")
 
 

@@ -24,26 +24,33 @@ from anyio import CapacityLimiter
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, Secret
+from tokenward.core.federation import Federation
 from tokenward.core.grants import RefreshOutcome
+from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.endpoint_gate import EndpointGate
+from tokenward.daemon.intake import ADOPTED
+from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
 from tokenward.daemon.transaction import Transaction
 from tokenward.daemon.ward import STORE, Kept
 from tokenward.http import HttpClient
 from tokenward.oauth.authorization_server import HttpAuthorizationServer
-from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
+from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
+from tokenward.oauth.metadata import MetadataCache, Undiscovered, client_key_of, token_endpoint_for
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.paths import Paths
-from tokenward.ports import Clock, CredentialStore, Entropy, LoginServer, Place, Processes, Sealer
+from tokenward.ports import Clock, CredentialStore, Entropy, IdentitySource, LoginServer, Place, Processes, Sealer
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     Provider,
     claude_code_registration,
+    federation_for,
     provider_named,
 )
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
 from tokenward.sources.fixed import FixedCredential, from_environment
+from tokenward.sources.foreign.places import Workshop, place_of
 from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
 from tokenward.sources.neurolink import NeuroLinkFile
 
@@ -69,6 +76,7 @@ class Equipment:
         processes: other programs.
         flights: the worker threads of flights.
         store: our own place.
+        adopted: the foreign files that a person told us to keep.
     """
 
     paths: Paths
@@ -80,6 +88,7 @@ class Equipment:
     processes: Processes
     flights: CapacityLimiter
     store: CredentialStore
+    adopted: AdoptedFiles
     gates: dict[str, EndpointGate] = field(default_factory=dict)
     wait: Callable[[float], None] = time.sleep
 
@@ -154,13 +163,65 @@ class Composition:
             kept.append(self._claude_code())
         if self.settings.sources.neurolink.enabled:
             kept.append(self._neurolink())
+        kept.extend(self.adopted(each) for each in self._equipment.adopted.all())
         if (given := from_environment(self._equipment.environ)) is not None:
             kept.append(_fixed(f"{CLAUDE_CODE_PROVIDER}:env", CLAUDE_CODE_PROVIDER, given))
         for name, provider in self.providers.items():
             if provider.credential is not None:
                 place = FixedCredential(provider.credential, name="config", description=f"providers.{name}")
                 kept.append(_fixed(f"{name}:config", name, place))
-        return kept
+        return kept + self._federated()
+
+    def _federated(self) -> list[Kept]:
+        """What is minted from identity tokens, as the configuration or the environment says."""
+        said = self.settings.providers
+        found = []
+        for name in sorted({*said, CLAUDE_CODE_PROVIDER}):
+            federation = federation_for(self.provider(name), said.get(name), self._equipment.environ)
+            if federation is not None:
+                found.append(self._minted(name, federation))
+        return found
+
+    def _minted(self, name: str, federation: Federation) -> Kept:
+        equipment, registration = self._equipment, self.provider(name).registration
+        profile = Profile(f"{name}:federated", name, FEDERATION)
+        identity = self._identity(federation)
+        place = MintedPlace(profile.id, identity, equipment.clock)
+        known = self._endpoints.get(name)
+        url = (
+            federation.token_endpoint or registration.token_endpoint or (known.url if known is not None else None)
+        )
+        if url is None:
+            note = self._undiscovered.get(name)
+            return Kept(profile, place, None, note, (federation, registration, note))
+        endpoint = HttpTokenEndpoint(
+            url=url,
+            client_id=registration.client_id or "",
+            client_auth=registration.client_auth,
+            client_secret=registration.client_secret,
+            client_key=client_key_of(registration),
+            body=federation.body,
+            scope=federation.scope,
+            dead_errors=registration.dead_errors | federation.refused_errors,
+            headers=federation.headers,
+            mint_parameters=federation.parameters,
+            clock=equipment.clock,
+            http_client=equipment.http,
+            timeout=self.settings.default.refresh_timeout,
+        )
+        refresher = MintRefresher(place, identity, endpoint, gate=equipment.gate(url), clock=equipment.clock)
+        made_of = (federation, registration, url, self.settings.default.refresh_timeout)
+        return Kept(profile, place, refresher, None, made_of)
+
+    def _identity(self, federation: Federation) -> IdentitySource:
+        if federation.identity_command:
+            environ = clean_environment(self._equipment.environ, federation.env)
+            return IdentityCommand(
+                federation.identity_command, environ=environ, timeout=federation.command_timeout
+            )
+        if federation.identity_token_file is not None:
+            return IdentityFile(Path(federation.identity_token_file).absolute())
+        return GivenIdentity(federation.identity_token or Secret(""), description="$ANTHROPIC_IDENTITY_TOKEN")
 
     def stored(self, profile: str) -> Kept:
         """A profile of our own store."""
@@ -240,6 +301,26 @@ class Composition:
         profile = Profile(NEUROLINK_PROFILE, CLAUDE_CODE_PROVIDER, place.name)
         endpoint = self.provider(CLAUDE_CODE_PROVIDER).registration.token_endpoint
         return Kept(profile, place, refresher, None, (said, endpoint))
+
+    def adopted(self, adoption: Adoption) -> Kept:
+        """A foreign file that a person told us to keep; Claude logins are refreshed as Claude Code's own is.
+
+        Raises:
+            ConfigurationFault: if there is no such layout.
+        """
+        equipment, name = self._equipment, adoption.profile.partition(":")[0]
+        workshop = Workshop(equipment.clock, equipment.wait, equipment.entropy.fraction)
+        place = place_of(adoption.layout, Path(adoption.path), adoption.entry, workshop)
+        place.tidy()
+        endpoint = self._claude_endpoint() if name == CLAUDE_CODE_PROVIDER else self._endpoints.get(name)
+        refresher: Refresher | None = None
+        note: str | None = "it is only watched; adopt it again with --refresh direct to have it refreshed"
+        if adoption.refresh == "direct" and endpoint is not None:
+            refresher, note = self._direct(adoption.profile, place, endpoint, name), None
+        elif adoption.refresh == "direct":
+            note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
+        profile = Profile(adoption.profile, name, ADOPTED)
+        return Kept(profile, place, refresher, note, (adoption, endpoint and endpoint.url))
 
     def _claude_endpoint(self) -> HttpTokenEndpoint:
         """Where Claude Code's own login is refreshed, under its own client_id; never discovered."""

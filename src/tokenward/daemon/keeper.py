@@ -23,14 +23,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 
 from tokenward.core import freshness, lifecycle, serving
 from tokenward.core.credential import Credential, Profile
 from tokenward.core.freshness import Held, RefreshTiming
 from tokenward.core.grants import lengthens_life
 from tokenward.core.lifecycle import Effect, Event, Phase
-from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News
+from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading
 from tokenward.core.serving import Decision, Refresh, Refusal, Serve, Standing, Wish
 from tokenward.daemon import refusals
 from tokenward.daemon.attempts import Attempts
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from tokenward.daemon.answers import EncodedAnswer
 
 log = getLogger(__name__)
+
+
+NOT_YET_SECONDS = 10.0
+"""Due by its margin, but its means would do nothing yet: an alarm that is past would ring in a circle."""
 
 
 @dataclass(slots=True)
@@ -252,12 +256,22 @@ class Keeper:
 
     async def accept(self, credential: Credential) -> None:
         """A person put this value into the place: it is news whatever we held or saw replaced before."""
-        self.lookout.reinstate(credential.generation)
-        await self.reconcile()
         if not self._holds(credential):
-            await self.settle()
-        if not self._holds(credential) and not self.lookout.is_over(credential):
+            self.lookout.reinstate(credential.generation)
+        await self.reconcile()
+        there = await self._what_is_there()
+        is_there = isinstance(there, Found) and there.credential.generation == credential.generation
+        if is_there and not self._holds(credential):
             self._take(credential)
+
+    async def _what_is_there(self) -> Reading:
+        """What the place holds, read while no flight could change it."""
+        while True:
+            await self.settle()
+            before = self.held
+            reading = await to_thread.run_sync(self.place.read, limiter=self._around.reading)
+            if self._flight is None and self.held is before:
+                return reading
 
     def _holds(self, credential: Credential) -> bool:
         return self.credential is not None and self.credential.generation == credential.generation
@@ -480,6 +494,8 @@ class Keeper:
         due = freshness.refresh_due_in(
             self.held, self._around.timing, seed=self._seed, now=clock.wall(), boot_now=clock.boottime()
         )
+        if due <= 0 and not self._standing().refreshable:
+            due = NOT_YET_SECONDS
         if math.isfinite(due):
             self._set_alarm(max(0.0, due))
 

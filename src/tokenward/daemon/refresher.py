@@ -41,14 +41,14 @@ DELEGATE_BELOW_SECONDS = 300.0
 FLIGHT_THREADS = 32
 """Worker threads for flights: more than fit through the gates of a few endpoints."""
 
-_ENDPOINT_TROUBLE = frozenset({Cause.NOT_SENT, Cause.AMBIGUOUS, Cause.UNAVAILABLE})
+_ENDPOINT_TROUBLE = frozenset({Cause.NOT_SENT, Cause.AMBIGUOUS, Cause.UNAVAILABLE, Cause.RATE_LIMITED})
 
 
 class Refresher(Protocol):
     """The means by which one profile is refreshed."""
 
     @property
-    def mode(self) -> Literal["direct", "delegate"]:
+    def mode(self) -> Literal["direct", "delegate", "mint"]:
         """As shown to people."""
 
     def may_start(self, left: float) -> bool:
@@ -119,7 +119,7 @@ class DirectRefresher:
         if isinstance(result, Refreshed | SaveFailed | Rejected):
             self._gate.succeeded()
         elif isinstance(result, Failed) and result.cause in _ENDPOINT_TROUBLE:
-            if result.cause is Cause.UNAVAILABLE:
+            if result.cause in {Cause.UNAVAILABLE, Cause.RATE_LIMITED}:
                 self._gate.failed(result.retry_after)
             elif result.retry_after is None:  # else nothing was sent, because of an earlier silence
                 self._gate.failed(None)

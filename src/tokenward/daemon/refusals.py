@@ -7,13 +7,19 @@ profile, the cause in words that are safe to print, and the exact command that h
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tokenward.core.credential import Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
+from tokenward.daemon.transaction import Cause
 from tokenward.errors import (
     AUTHENTICATION,
+    CONFIGURATION,
+    NETWORK,
+    PROVIDER,
+    RATE_LIMIT,
     CallTimeout,
     LoginRequired,
     ProfileUnavailable,
@@ -25,14 +31,27 @@ if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
 
 CLAUDE_CODE = "claude-code"
+_CLASSES: Mapping[str, str] = {
+    Cause.NOT_SENT: NETWORK,
+    Cause.AMBIGUOUS: NETWORK,
+    Cause.RATE_LIMITED: RATE_LIMIT,
+    Cause.MISCONFIGURED: CONFIGURATION,
+    Cause.UNWRITABLE: CONFIGURATION,
+    Cause.SPENT_ELSEWHERE: AUTHENTICATION,
+    Cause.SOURCE_GONE: AUTHENTICATION,
+    Cause.NO_IDENTITY: AUTHENTICATION,
+}
+"""The founding documents' classes of the causes; what is not named is the provider's trouble."""
 WRITTEN_DOWN = frozenset({"environment", "config"})
 """Sources that a person edits, and no command."""
 
 
 def login_command(keeper: Keeper) -> str:
-    """The command by which a person renews this login."""
+    """The command by which a person renews this credential."""
     if keeper.profile.source == CLAUDE_CODE:
         return "claude auth login"
+    if _is_minted(keeper):
+        return f"tokenward refresh {keeper.profile.id}"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
     if kind is Kind.OAUTH:
         return f"tokenward login {keeper.profile.provider} --profile {keeper.profile.id}"
@@ -57,6 +76,12 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
                 f'No credentials found for profile "{profile}".{trouble}',
                 hint=f"log in with: {command}; looked at {keeper.place.description}",
             )
+        case Refusal.LOGIN_REQUIRED if _is_minted(keeper):
+            return LoginRequired(
+                f"the identity token of {profile} was refused: {reason}",
+                hint=f"it comes from {keeper.place.description}: put a new one there, or mend the rule at the "
+                "server; a file that changes is tried within seconds, anything else within ten minutes",
+            )
         case Refusal.LOGIN_REQUIRED:
             static = keeper.credential is not None and not keeper.credential.refreshable
             cause = f"{profile} was refused: {reason}" if static else _refresh_failed(keeper, reason)
@@ -72,14 +97,28 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return CallTimeout(
                 f"{profile} is still being refreshed", hint="the refresh goes on: ask again, or wait longer"
             )
+        case Refusal.REFRESH_FAILING if _is_minted(keeper):
+            wait = math.ceil(retry_after) if retry_after is not None else None
+            when = f"tokenward tries again in {wait} s; " if wait is not None else ""
+            return RefreshFailed(
+                f"no token could be minted for {profile}: {reason}",
+                hint=f"{when}its identity token comes from {keeper.place.description}",
+                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
+                retry_after=wait,
+            )
         case Refusal.REFRESH_FAILING:
             wait = math.ceil(retry_after) if retry_after is not None else None
             when = f"tokenward tries again in {wait} s; " if wait is not None else ""
             return RefreshFailed(
                 _refresh_failed(keeper, reason),
                 hint=f"{when}if it does not recover, log in again with: {command}",
+                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
                 retry_after=wait,
             )
+
+
+def _is_minted(keeper: Keeper) -> bool:
+    return keeper.refresher is not None and keeper.refresher.mode == "mint"
 
 
 def _login_hint(keeper: Keeper, command: str) -> str:

@@ -23,11 +23,18 @@ from tokenward.core import protocol
 
 if TYPE_CHECKING:
     from tokenward.daemon.logins import Logins
+    from tokenward.daemon.source_models import (
+        SourceAdoptParams,
+        SourceImportParams,
+        SourceImportResult,
+        SourceListResult,
+    )
 
+PROFILE_ID = r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileId = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$",
+        pattern=PROFILE_ID,
         description="A profile's id, `provider:name`.",
         examples=["anthropic:claude-cli", "acme:me@work.com"],
     ),
@@ -191,7 +198,7 @@ class ProfileResult(Result):
     expires_at_ms: int | None
     valid_for: float | None
     login_ends_at_ms: int | None
-    refresh: Literal["direct", "delegate", "watch", "none"]
+    refresh: Literal["direct", "delegate", "mint", "watch", "none"]
     next_refresh_at_ms: int | None
     last_refresh_at_ms: int | None
     last_failure: LastFailure | None
@@ -301,6 +308,15 @@ class Service(Protocol):
 
     async def refresh(self, profile: str) -> ProfileResult:
         """Refresh now, by hand."""
+
+    async def sources(self) -> SourceListResult:
+        """The programs whose credentials can be taken over, and what is adopted."""
+
+    async def take_over(self, params: SourceImportParams) -> SourceImportResult:
+        """Copy another program's credentials into our own store."""
+
+    async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
+        """Keep a foreign file in place."""
 
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """Open a feed of events."""

@@ -67,8 +67,10 @@ class Cause(StrEnum):
     NOT_SENT = auto()
     AMBIGUOUS = auto()
     UNAVAILABLE = auto()
+    RATE_LIMITED = auto()
     MISCONFIGURED = auto()
     NOT_DELEGATED = auto()
+    NO_IDENTITY = auto()
     NO_LONGER_LIFE = auto()
 
 
@@ -405,10 +407,9 @@ class Transaction:
             case Condemned(error, description):
                 self._note(family, Outcome.ANSWERED)
                 return Rejected(held.generation, f"{error}: {description}" if description else error)
-            case Unavailable(reason, retry_after, configuration):
+            case Unavailable(reason, retry_after):
                 self._note(family, Outcome.ANSWERED)
-                cause = Cause.MISCONFIGURED if configuration else Cause.UNAVAILABLE
-                return Failed(cause, reason, retry_after)
+                return Failed(cause_of(outcome), reason, retry_after)
             case NotSent(reason):
                 self._note(family, Outcome.NOT_SENT)
                 return Failed(Cause.NOT_SENT, reason)
@@ -430,6 +431,13 @@ def _give_back(what: Callable[[], None]) -> None:
         what()
     except Exception as error:  # noqa: BLE001 - as above
         log.warning("something could not be given back: %s", type(error).__name__)
+
+
+def cause_of(answered: Unavailable) -> Cause:
+    """Why an answer brought nothing."""
+    if answered.configuration:
+        return Cause.MISCONFIGURED
+    return Cause.RATE_LIMITED if answered.limited else Cause.UNAVAILABLE
 
 
 def _why(error: Exception) -> str:

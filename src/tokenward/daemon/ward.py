@@ -24,9 +24,10 @@ from tokenward.core import selection
 from tokenward.core.credential import Credential, Kind, Profile, Secret, from_unix_milliseconds
 from tokenward.core.selection import Candidate, Selector
 from tokenward.core.serving import Serve, Wish
-from tokenward.daemon import answers, failure_reports
+from tokenward.daemon import answers, failure_reports, twins
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.intake import ADOPTED, Doorway, Intake
 from tokenward.daemon.keeper import Keeper, Surroundings
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.refresher import Refresher
@@ -41,6 +42,12 @@ from tokenward.daemon.service import (
     ReportResult,
     TokenParams,
     TokenResult,
+)
+from tokenward.daemon.source_models import (
+    SourceAdoptParams,
+    SourceImportParams,
+    SourceImportResult,
+    SourceListResult,
 )
 from tokenward.errors import (
     AllUnavailable,
@@ -95,6 +102,7 @@ class Household:
         reload: reads the configuration again.
         stop: ends the daemon.
         watch: asks for changes of a path to be noticed.
+        doorway: where credentials of other programs come from.
         default_provider: served if a call names none.
         providers: the providers of the configuration in force.
         looked_at: the places looked at for credentials, for the error that says there are none.
@@ -111,6 +119,7 @@ class Household:
     stop: Callable[[], None]
     watch: Callable[[str], None]
     login_server: Callable[[str], LoginServer]
+    doorway: Doorway
     default_provider: str = "anthropic"
     providers: Mapping[str, Provider] = field(default_factory=dict)
     looked_at: Callable[[], Sequence[str]] = tuple
@@ -137,6 +146,7 @@ class Ward:
                 forget=self.forget,
             )
         )
+        self._intake = Intake(self, household.doorway)
 
     # Keepers
 
@@ -156,6 +166,11 @@ class Ward:
         for keeper in self.keepers.values():
             keeper.encoded.clear()  # its provider may have changed
 
+    async def keep_also(self, kept: Kept) -> None:
+        """Keep one more, or one anew; the others go on undisturbed."""
+        await self._dismiss(kept.profile.id)
+        await self._engage(kept)
+
     async def _engage(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
         self.keepers[kept.profile.id] = keeper
@@ -172,6 +187,13 @@ class Ward:
             await keeper.settle()  # and it serves meanwhile
             keeper.dismiss()
             self.keepers.pop(name, None)
+
+    def generation_at(self, profile: str, place: str) -> str | None:
+        """The generation that a profile holds, if it lives at this place."""
+        keeper = self.keepers.get(profile)
+        if keeper is None or keeper.place.description != place or keeper.credential is None:
+            return None
+        return keeper.credential.generation
 
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
@@ -301,20 +323,25 @@ class Ward:
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
         """All profiles that fit; a place where nothing ever was is no profile yet. See ``Service``."""
         provider = choose(params.provider).provider if params.provider is not None else None
+        shared = twins.notes(self.keepers.values())
         return [
-            self._shown(keeper)
+            self._shown(keeper, shared.get(keeper.profile.id))
             for _, keeper in sorted(self.keepers.items())
             if provider in {None, keeper.profile.provider}
             and params.agent in {None, keeper.profile.agent}
             and not keeper.is_vacant()
         ]
 
-    def _shown(self, keeper: Keeper) -> ProfileResult:
-        return answers.profile_result(keeper, self.provider(keeper).headers)
+    def _shown(self, keeper: Keeper, shared: str | None = None) -> ProfileResult:
+        shown = answers.profile_result(keeper, self.provider(keeper).headers)
+        if shared is None:
+            return shown
+        return shown.model_copy(update={"note": f"{shared}; {shown.note}" if shown.note else shared})
 
     def profile(self, profile: str) -> ProfileResult:
         """One profile; see ``Service``."""
-        return self._shown(self._keeper(profile))
+        keeper = self._keeper(profile)
+        return self._shown(keeper, twins.notes(self.keepers.values()).get(profile))
 
     async def add(self, params: ProfileAddParams) -> ProfileResult:
         """Keep a credential in our own store, durably; see ``Service``."""
@@ -333,6 +360,15 @@ class Ward:
             raise ProfileUnavailable(
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
+        return await self.keep_credential(name, credential)
+
+    async def keep_credential(self, name: str, credential: Credential) -> ProfileResult:
+        """Keep a credential in our own store under a name that is free or the store's, durably.
+
+        Raises:
+            StoreUnavailable: if it could not be written.
+        """
+        known = self.keepers.get(name)
         if known is not None:
             await known.settle()
         try:
@@ -347,8 +383,14 @@ class Ward:
         return self._shown(known)
 
     async def forget(self, profile: str) -> ProfileResult:
-        """Delete a profile of our own store, here and not at the server; see ``Service``."""
+        """Delete a profile of our own store, or let an adopted one go; see ``Service``."""
         keeper = self._keeper(profile)
+        if keeper.profile.source == ADOPTED and await self._intake.release(profile):
+            shown = self._shown(keeper)
+            await keeper.settle()
+            await keeper.forget()
+            await self._dismiss(profile)
+            return shown
         if keeper.profile.source != STORE:
             raise ProfileUnavailable(
                 f"{profile} lives in {keeper.place.description}, which is not tokenward's",
@@ -372,6 +414,20 @@ class Ward:
         keeper = self._keeper(profile)
         await keeper.refresh_by_hand()
         return self._shown(keeper)
+
+    # Other programs
+
+    async def sources(self) -> SourceListResult:
+        """What can be taken over, and what is adopted; see ``Service``."""
+        return await self._intake.sources()
+
+    async def take_over(self, params: SourceImportParams) -> SourceImportResult:
+        """Copy what another program keeps; see ``Service``."""
+        return await self._intake.take_over(params)
+
+    async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
+        """Keep a foreign file in place; see ``Service``."""
+        return await self._intake.adopt(params)
 
     # The daemon
 

@@ -29,6 +29,7 @@ from typing import Any
 from tokenward.core.credential import from_unix_milliseconds
 from tokenward.disk.durability import reserve, sync_directory, sync_file, write_at
 from tokenward.disk.flock import FileLock
+from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.ports import LockIdentity
 
@@ -277,6 +278,34 @@ def try_family(directory: Path, family: str) -> Iterator[FamilyFile | None]:
         yield file
     finally:
         file.release()
+
+
+def clear_left_marks(directory: Path, generation_at: Callable[[str, str], str | None]) -> int:
+    """End the attempts of dead processes whose place has moved on since, and give back the locks they held.
+
+    An attempt whose place still holds the generation that was sent is left to the next refresh, which knows what
+    to do with it (design section 4, "a mark found at start").
+
+    Args:
+        directory: the families' directory.
+        generation_at: the generation held by a profile at a place; None if nothing is known of it.
+
+    Returns:
+        How many were ended.
+    """
+    ended = 0
+    for family in families_in(directory):
+        with try_family(directory, family) as file:
+            mark = file.state.mark if file is not None else None
+            if file is None or mark is None or file.state.finished:
+                continue
+            present = generation_at(mark.profile, mark.place)
+            if present is not None and present != mark.sent:
+                for lock in file.state.orphaned_locks:
+                    remove_if_unchanged(lock)
+                file.record_outcome(Outcome.ADOPTED)
+                ended += 1
+    return ended
 
 
 def prune(directory: Path, *, now: datetime) -> int:

@@ -86,6 +86,8 @@ class HttpAuthorizationServer:
     async def _completed(self) -> ProviderRegistration | Refused | Unavailable:
         if self._registration.client_id is None:
             return _NO_CLIENT
+        if self._registration.client_auth == "private_key_jwt":
+            return Refused("private_key_jwt", "a client that signs can refresh here, and not yet log in")
         if self._registration.client_auth != "none" and not self._registration.client_secret:
             return Refused("no client_secret", f"client_auth {self._registration.client_auth} needs one")
         found = await self._metadata.complete(self._registration, deadline=REFRESH_TIMEOUT_SECONDS)

@@ -17,12 +17,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tokenward import http
 from tokenward.core.provider import ProviderRegistration, endpoint_problem, is_loopback_host
 from tokenward.core.redact import printable
+from tokenward.oauth.client_key import ClientKey
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS, HttpTokenEndpoint
 from tokenward.ports import Clock
 
@@ -238,7 +240,7 @@ async def token_endpoint_for(
         refresh_timeout: seconds for a refresh, and for each request of the discovery.
 
     Raises:
-        ValueError: if the registration cannot refresh at all, or must authenticate and has no secret.
+        ValueError: if the registration cannot refresh at all, or must authenticate and has nothing to do it with.
     """
     completed = await metadata.complete(registration, deadline=refresh_timeout)
     if isinstance(completed, Undiscovered):
@@ -250,6 +252,7 @@ async def token_endpoint_for(
         client_id=completed.client_id,
         client_auth=completed.client_auth,
         client_secret=completed.client_secret,
+        client_key=client_key_of(completed),
         body=completed.body,
         scope=completed.scope,
         dead_errors=completed.dead_errors,
@@ -258,3 +261,10 @@ async def token_endpoint_for(
         http_client=http_client,
         timeout=refresh_timeout,
     )
+
+
+def client_key_of(registration: ProviderRegistration) -> ClientKey | None:
+    """The private key by which the client proves itself; None if it does so otherwise."""
+    if registration.client_key is None:
+        return None
+    return ClientKey(Path(registration.client_key), key_id=registration.client_key_id)

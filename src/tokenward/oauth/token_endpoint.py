@@ -1,4 +1,4 @@
-"""To spend a refresh token at a token endpoint, and to say truly what became of it.
+"""To present a refresh token or an identity token at a token endpoint, and to say truly what became of it.
 
 The problem: what a server wants differs (a form or JSON, a client that proves itself in a header, in the body
 or not at all), and what follows differs with what is known afterwards. The first is data of the registration;
@@ -18,10 +18,14 @@ import json
 from collections.abc import Mapping
 from urllib.parse import quote_plus, urlencode
 
+from anyio import to_thread
+
 from tokenward import http
 from tokenward.core.credential import Secret
+from tokenward.core.federation import jwt_bearer_parameters
 from tokenward.core.grants import Ambiguous, NotSent, RefreshOutcome, parse_answer, refresh_parameters
 from tokenward.core.provider import BodyFormat, ClientAuth
+from tokenward.oauth.client_key import ClientKey, KeyUnusable
 from tokenward.ports import Clock
 
 REFRESH_TIMEOUT_SECONDS = 25.0
@@ -34,23 +38,25 @@ CONTENT_TYPES: Mapping[BodyFormat, str] = {
 
 
 class HttpTokenEndpoint:
-    """A token endpoint reached over HTTP; a ``ports.TokenEndpoint``.
+    """A token endpoint reached over HTTP; a ``ports.TokenEndpoint`` and a ``ports.MintEndpoint``.
 
     Args:
         url: its address.
-        client_id: how we are registered there.
+        client_id: how we are registered there; empty if an identity token speaks for us.
         client_auth: how we authenticate there.
         client_secret: for ``basic`` and ``post``.
+        client_key: for ``private_key_jwt``.
         body: how it wants its parameters.
         scope: sent only if set.
         dead_errors: values of ``error`` that mean ``invalid_grant`` there.
         headers: further headers it wants.
+        mint_parameters: further parameters it wants with an identity token.
         clock: for a Retry-After given as a date.
         http_client: the daemon's one client.
         timeout: seconds in which the whole answer must be here.
 
     Raises:
-        ValueError: if the client must authenticate and has no secret.
+        ValueError: if the client must authenticate and has nothing to do it with.
     """
 
     def __init__(
@@ -62,22 +68,28 @@ class HttpTokenEndpoint:
         http_client: http.HttpClient,
         client_auth: ClientAuth = "none",
         client_secret: Secret | None = None,
+        client_key: ClientKey | None = None,
         body: BodyFormat = "form",
         scope: str | None = None,
         dead_errors: frozenset[str] = frozenset(),
         headers: Mapping[str, str] | None = None,
+        mint_parameters: Mapping[str, str] | None = None,
         timeout: float = REFRESH_TIMEOUT_SECONDS,
     ) -> None:
-        if client_auth != "none" and not client_secret:
+        if client_auth in {"basic", "post"} and not client_secret:
             raise ValueError(f"client_auth {client_auth!r} needs a client_secret")
+        if client_auth == "private_key_jwt" and client_key is None:
+            raise ValueError("client_auth 'private_key_jwt' needs a client_key")
         self.url = url
         self._client_id = client_id
         self._client_auth = client_auth
         self._client_secret = client_secret or Secret("")
+        self._client_key = client_key
         self._body: BodyFormat = body
         self._scope = scope
         self._dead_errors = dead_errors
         self._headers = dict(headers or {})
+        self._mint_parameters = dict(mint_parameters or {})
         self._clock = clock
         self._http = http_client
         self._timeout = timeout
@@ -88,10 +100,27 @@ class HttpTokenEndpoint:
         Args:
             refresh: the refresh token.
         """
+        return await self._present(refresh_parameters(refresh, client_id=self._client_id, scope=self._scope))
+
+    async def mint(self, identity: Secret) -> RefreshOutcome:
+        """Present an identity token (RFC 7523 section 2.1), once. Never raises.
+
+        Args:
+            identity: the identity token.
+        """
+        return await self._present(
+            jwt_bearer_parameters(
+                identity, client_id=self._client_id, scope=self._scope, more=self._mint_parameters
+            )
+        )
+
+    async def _present(self, parameters: dict[str, str]) -> RefreshOutcome:
         try:
-            headers, body = self._request(refresh)
+            headers, body = await self._request(parameters)
         except UnicodeError:
-            return NotSent("the refresh token or the registration holds characters that cannot be sent")
+            return NotSent("the token or the registration holds characters that cannot be sent")
+        except KeyUnusable as unusable:
+            return NotSent(unusable.reason)
         match await self._http.post(self.url, headers=headers, body=body, deadline=self._timeout):
             case http.Answer(status, answer_headers, content):
                 now = self._clock.wall()
@@ -101,20 +130,25 @@ class HttpTokenEndpoint:
             case http.NoAnswer(reason):
                 return Ambiguous(reason)
 
-    def _request(self, refresh: Secret) -> tuple[dict[str, str], bytes]:
-        parameters = refresh_parameters(refresh, client_id=self._client_id, scope=self._scope)
+    async def _request(self, parameters: dict[str, str]) -> tuple[dict[str, str], bytes]:
         headers = {
             **self._headers,
             "Accept": "application/json",
             "Content-Type": CONTENT_TYPES[self._body],
         }
         if self._client_auth == "basic":
-            del parameters["client_id"]
+            parameters.pop("client_id", None)
             headers["Authorization"] = basic_authorization(self._client_id, self._client_secret)
         elif self._client_auth == "post":
             parameters["client_secret"] = self._client_secret.reveal()
+        elif self._client_auth == "private_key_jwt":
+            parameters |= await to_thread.run_sync(self._signed)
         encoded = json.dumps(parameters) if self._body == "json" else urlencode(parameters)
         return headers, encoded.encode()
+
+    def _signed(self) -> dict[str, str]:
+        assert self._client_key is not None  # noqa: S101 - the constructor has seen to it
+        return self._client_key.parameters(client_id=self._client_id, token_endpoint=self.url)
 
 
 def basic_authorization(client_id: str, client_secret: Secret) -> str:

@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tokenward.daemon.methods import daemon, events, login, profile, token
+from tokenward.daemon.methods import daemon, events, login, profile, source, token
 from tokenward.daemon.methods.method import Method
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         method.name: method
-        for method in (*daemon.METHODS, *token.METHODS, *profile.METHODS, *login.METHODS, *events.METHODS)
+        for method in (
+            *daemon.METHODS,
+            *token.METHODS,
+            *profile.METHODS,
+            *login.METHODS,
+            *source.METHODS,
+            *events.METHODS,
+        )
     }
 )

@@ -1,0 +1,136 @@
+"""Who got what, and when: a line for each first time, and a count for what repeats.
+
+The problem: on the day somebody asks which program used a token, the answer must be on disk; and a program that
+asks a thousand times a second must not fill the disk with it. So the first time a process gets one generation of
+a profile is a line, and its repeats are counted and written once a minute (design section 5).
+
+Rules:
+- A line names the peer, the method, the profile and the generation; never a token, and nothing that a peer wrote.
+- Taking note never blocks and touches no disk; what was noted is written with the daemon's beat and at its end.
+- The file is rotated at a megabyte, and one old one is kept: it is a memory of days, not an archive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenward.core.credential import to_unix_milliseconds
+from tokenward.daemon.peer import Peer
+from tokenward.daemon.service import ProfileResult, Result, TokenResult
+from tokenward.ports import Clock
+
+LARGEST_FILE_BYTES = 1024 * 1024
+"""About eight thousand lines: a month of a busy user."""
+REPEATS_SECONDS = 60.0
+"""How often repeats are written."""
+LARGEST_MEMORY = 4096
+"""Different (peer, profile, generation) remembered; past it everybody is seen for the first time again."""
+FILE_NAME = "audit.jsonl"
+
+_WORTH_A_LINE = frozenset({"token.get", "profile.add", "profile.forget", "profile.refresh", "daemon.stop"})
+_named = re.compile(rb'"profile":"([^"\\]*)".*?"generation":"([0-9a-f]*)"').search
+
+
+class _Seen(NamedTuple):
+    peer: Peer
+    method: str
+    code: int
+    profile: str
+    generation: str
+
+
+class AuditLog:
+    """Takes note of calls, and writes what it noted; the server's ``Audit``.
+
+    Args:
+        path: the file; its directory is there and private.
+        clock: dates the lines.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._lines: list[Mapping[str, object]] = []
+        self._repeats: dict[_Seen, int] = {}
+        self._repeats_since = clock.monotonic()
+
+    def __call__(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+        """Take note of one call; see ``methods.method.Audit``."""
+        if method not in _WORTH_A_LINE:
+            return
+        profile, generation = _what(result)
+        seen = _Seen(peer, method, code, profile, generation)
+        if seen in self._repeats:
+            self._repeats[seen] += 1
+            return
+        if len(self._repeats) >= LARGEST_MEMORY:
+            self._note_repeats()
+            self._repeats.clear()
+        self._repeats[seen] = 0
+        self._lines.append(self._line(seen))
+
+    def _line(self, seen: _Seen, **more: object) -> Mapping[str, object]:
+        return {
+            "at_ms": to_unix_milliseconds(self._clock.wall()),
+            "pid": seen.peer.pid,
+            "uid": seen.peer.uid,
+            "method": seen.method,
+            "code": seen.code,
+            "profile": seen.profile,
+            "generation": seen.generation,
+            **more,
+        }
+
+    def _note_repeats(self) -> None:
+        for seen, times in self._repeats.items():
+            if times:
+                self._lines.append(self._line(seen, repeated=times))
+                self._repeats[seen] = 0
+        self._repeats_since = self._clock.monotonic()
+
+    def take(self, *, everything: bool = False) -> bytes:
+        """What is to be written now; it is forgotten here.
+
+        Args:
+            everything: whether repeats are due whatever the time, as they are at the end.
+        """
+        if everything or self._clock.monotonic() - self._repeats_since >= REPEATS_SECONDS:
+            self._note_repeats()
+        lines, self._lines = self._lines, []
+        return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+
+    def write(self, taken: bytes) -> None:
+        """Append what was taken; blocks on the disk.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        if not taken:
+            return
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, taken)
+            size = os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+        if size > LARGEST_FILE_BYTES:
+            self._path.replace(self._path.with_suffix(".jsonl.1"))
+
+
+def _what(result: Result | bytes | None) -> tuple[str, str]:
+    """The profile and generation that were handed out or changed; empty where there are none."""
+    match result:
+        case bytes():
+            found = _named(result)
+            return (found[1].decode(), found[2].decode()) if found is not None else ("", "")
+        case TokenResult(profile=profile, generation=generation):
+            return profile, generation
+        case ProfileResult(profile=profile, generation=generation):
+            return profile, generation or ""
+        case _:
+            return "", ""

@@ -1,0 +1,211 @@
+"""Answers: what a caller gets and what ``status`` shows, and that no more than that is in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.keeping import Keeping, keeping
+from daemon.refreshing import LIFE
+from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.grants import Condemned, Unavailable
+from tokenward.core.headers import HeaderRules
+from tokenward.daemon import answers
+from tokenward.daemon.answers import EncodedAnswer
+from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.service import ProfileResult
+from tokenward.provider_files import provider_named
+
+ANTHROPIC = provider_named("anthropic")
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Keeping]:
+    """A household."""
+    async with keeping(tmp_path) as household:
+        yield household
+
+
+def shown(keeper: Keeper) -> ProfileResult:
+    """The line in ``status``; it never holds a secret."""
+    result = answers.profile_result(keeper, ANTHROPIC.headers)
+    text = result.model_dump_json()
+    assert "oat01-" not in text
+    assert "ort01-" not in text
+    assert "granted-" not in text
+    return result
+
+
+# What a caller gets
+
+
+@pytest.mark.covers("P26")
+async def test_an_oauth_token_comes_with_its_headers(home: Keeping) -> None:
+    """Token, life, and what a request needs; never the refresh token."""
+    value = replace(home.credential(left=1234.5), tier="max_5x")
+    keeper = await home.directly(value)
+    result = answers.token_result(keeper, ANTHROPIC, "short")
+    assert result.token == "sk-ant-oat01-access-0"
+    assert result.kind == "oauth"
+    assert result.token_type == "Bearer"
+    assert (result.profile, result.provider, result.source) == ("acme:me", "acme", "store")
+    assert result.generation == value.generation
+    assert value.expires_at is not None
+    assert result.expires_at_ms == int(value.expires_at.timestamp() * 1000)
+    assert result.valid_for == 1234.5
+    assert result.headers["authorization"] == "Bearer sk-ant-oat01-access-0"
+    assert result.headers["anthropic-beta"] == "oauth-2025-04-20"
+    assert "x-api-key" not in result.headers
+    assert result.base_url == "https://api.anthropic.com"
+    assert result.billing == "subscription"
+    assert result.tier == "max_5x"
+    assert result.degraded == "short"
+    assert "ort01" not in result.model_dump_json()
+    assert "oat01-access" not in repr(result)
+
+
+@pytest.mark.covers("P25")
+async def test_an_api_key_comes_in_its_own_header(home: Keeping) -> None:
+    """And has no end."""
+    keeper = await home.directly(Credential(Kind.API_KEY, Secret("sk-ant-api03-x")))
+    result = answers.token_result(keeper, ANTHROPIC, None)
+    assert result.headers["x-api-key"] == "sk-ant-api03-x"
+    assert "authorization" not in result.headers
+    assert result.expires_at_ms is None
+    assert result.valid_for is None
+    assert result.billing == "api"
+
+
+def test_an_inline_credential_is_shaped_and_belongs_to_nobody() -> None:
+    """Its profile says so."""
+    result = answers.inline_result(Credential(Kind.API_KEY, Secret("k")), "anthropic", ANTHROPIC)
+    assert (result.profile, result.source, result.token) == ("anthropic:inline", "request", "k")
+    assert result.headers["x-api-key"] == "k"
+
+
+# Encoded once
+
+
+@pytest.mark.parametrize("left", [0.0004, 0.5, 59.9996, 60.0, 1234.5678, 31_622_400.25])
+@pytest.mark.parametrize("token", ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀"])
+async def test_an_encoded_answer_is_the_answer(left: float, token: str, home: Keeping) -> None:
+    """For every life that is left, and whatever is in the token."""
+    value = replace(home.credential(left=left), access=Secret(token))
+    keeper = await home.directly(value)
+    result = answers.token_result(keeper, ANTHROPIC, None)
+    seconds = keeper.left()
+    assert seconds is not None
+    encoded = EncodedAnswer(result, value)
+    assert json.loads(encoded.with_life(seconds)) == json.loads(result.model_dump_json())
+    assert json.loads(encoded.with_life(seconds)) == result.model_dump(mode="json")
+    assert b"\n" not in encoded.with_life(seconds)
+    assert json.loads(encoded.with_life(seconds / 2))["valid_for"] == pytest.approx(seconds / 2, abs=0.001)
+
+
+async def test_an_encoded_answer_without_an_end_has_no_gap(home: Keeping) -> None:
+    """Unknown stays unknown."""
+    value = Credential(Kind.API_KEY, Secret("k"))
+    keeper = await home.directly(value)
+    result = answers.token_result(keeper, ANTHROPIC, None)
+    assert json.loads(EncodedAnswer(result, value).with_life(5.0)) == result.model_dump(mode="json")
+
+
+# What status shows
+
+
+async def test_a_healthy_profile_is_shown_with_its_times(home: Keeping) -> None:
+    """Where it lives, how it is refreshed, when next, and nothing against it."""
+    keeper = await home.directly(home.credential(left=LIFE))
+    line = shown(keeper)
+    assert line.profile == "acme:me"
+    assert line.kind == "oauth"
+    assert line.location == "/home/me/login.json"
+    assert line.phase == "ready"
+    assert line.refresh == "direct"
+    assert line.valid_for == LIFE
+    assert line.next_refresh_at_ms == int((home.clock.now.timestamp() + LIFE - 90) * 1000)
+    assert line.last_refresh_at_ms is None
+    assert line.last_failure is None
+    assert line.unusable is None
+    assert line.degraded is None
+    await home.pass_time(LIFE - 90, keeper)
+    assert shown(keeper).last_refresh_at_ms == int(home.clock.now.timestamp() * 1000)
+
+
+async def test_a_failing_profile_is_shown_with_its_failure(home: Keeping) -> None:
+    """Still usable while the token lives, then not; with class, reason, count and the next attempt."""
+    home.endpoint.next(Unavailable("HTTP 503"), times=50)
+    keeper = await home.directly(home.credential(left=80))
+    await home.pass_time(3, keeper)
+    line = shown(keeper)
+    assert line.phase == "backoff"
+    assert line.degraded == "refresh_failing"
+    assert line.unusable is None
+    assert line.last_failure is not None
+    assert line.last_failure.failure == "unavailable"
+    assert line.last_failure.reason == "HTTP 503"
+    assert line.last_failure.failures == 2
+    assert line.next_refresh_at_ms is not None
+    await home.pass_time(100, keeper)
+    assert shown(keeper).unusable == "expired, refresh failing"
+
+
+@pytest.mark.covers("L23")
+async def test_an_expired_static_profile_is_shown_as_expired(home: Keeping) -> None:
+    """It cannot be renewed, and says why it is passed over."""
+    keeper = await home.directly(home.static(home.credential(left=10)))
+    assert shown(keeper).unusable is None
+    home.clock.advance(10)
+    assert shown(keeper).unusable == "expired"
+
+
+async def test_a_dead_login_is_shown_so(home: Keeping) -> None:
+    """Usable to the end of the token, marked from the verdict on."""
+    home.endpoint.next(Condemned("invalid_grant", ""))
+    keeper = await home.directly(home.credential(left=80))
+    await home.pass_time(0, keeper)
+    assert shown(keeper).degraded == "refresh_failing"
+    assert shown(keeper).unusable is None
+    home.clock.advance(80)
+    assert shown(keeper).phase == "login_required"
+    assert shown(keeper).unusable == "login required"
+
+
+async def test_an_unsaved_profile_is_shown_so(home: Keeping) -> None:
+    """With what keeps it from being saved."""
+    keeper = await home.directly(home.credential(left=80))
+    home.place.fail_commits(1, OSError(28, "No space left on device"))
+    await home.pass_time(0, keeper)
+    line = shown(keeper)
+    assert line.degraded == "unsaved"
+    assert line.last_failure is not None
+    assert line.last_failure.failure == "unsaved"
+    assert "No space left on device" in line.last_failure.reason
+
+
+async def test_an_empty_profile_is_shown_without_a_value(home: Keeping) -> None:
+    """Nothing held, and what the place's trouble is."""
+    home.place.tear("not whole JSON")
+    keeper = home.keeper(home.direct())
+    await keeper.reconcile()
+    line = shown(keeper)
+    assert line.unusable == "no credentials"
+    assert line.note == "not whole JSON"
+    assert (line.kind, line.generation, line.expires_at_ms, line.valid_for) == (None, None, None, None)
+
+
+async def test_a_watched_login_and_a_key_are_told_apart(home: Keeping) -> None:
+    """One would refresh if it might, the other never."""
+    home.place.overwrite(home.credential())
+    watched = home.keeper(None)
+    await watched.reconcile()
+    assert shown(watched).refresh == "watch"
+    home.place.overwrite(Credential(Kind.API_KEY, Secret("k")))
+    await watched.reconcile()
+    home.place.vanish()
+    key = home.keeper(None)
+    assert answers.profile_result(key, HeaderRules()).refresh == "none"

@@ -1,0 +1,105 @@
+"""The audit: first times are lines, repeats are counts, tokens are nowhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.machine import FakeClock
+from tokenward.daemon.audit import LARGEST_FILE_BYTES, REPEATS_SECONDS, AuditLog
+from tokenward.daemon.peer import Peer
+from tokenward.daemon.service import HelloResult, TokenResult
+
+ME = Peer(41, 1000, 1000)
+TOKEN = "sk-ant-oat01-secret"
+
+
+def answer(generation: str = "0123456789ab") -> TokenResult:
+    """What `token.get` gives."""
+    return TokenResult(
+        token=TOKEN, kind="oauth", token_type="Bearer", profile="acme:me", provider="acme", source="store",
+        generation=generation, expires_at_ms=None, valid_for=None, headers={"authorization": f"Bearer {TOKEN}"},
+        base_url=None, billing=None, tier=None, degraded=None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Stands still until told."""
+    return FakeClock()
+
+
+@pytest.fixture
+def audit(tmp_path: Path, clock: FakeClock) -> AuditLog:
+    """An audit of nothing yet."""
+    return AuditLog(tmp_path / "audit.jsonl", clock)
+
+
+def lines(taken: bytes) -> list[dict[str, Any]]:
+    """The lines as objects."""
+    return [json.loads(line) for line in taken.splitlines()]
+
+
+def test_the_first_time_is_a_line(audit: AuditLog) -> None:
+    """It says who, what, which profile and which generation, and holds no token."""
+    audit(ME, "token.get", 0, answer())
+    taken = audit.take()
+    assert TOKEN.encode() not in taken
+    (line,) = lines(taken)
+    expected = {"pid": 41, "uid": 1000, "method": "token.get", "code": 0, "profile": "acme:me"}
+    assert line.items() >= {**expected, "generation": "0123456789ab"}.items()
+    assert audit.take() == b""
+
+
+def test_the_lane_is_audited_alike(audit: AuditLog) -> None:
+    """An encoded answer gives the same line as the model that it was made of."""
+    audit(ME, "token.get", 0, answer())
+    audit(ME, "token.get", 0, answer().model_dump_json().encode())
+    assert len(lines(audit.take())) == 1
+
+
+def test_repeats_are_counted_once_a_minute(audit: AuditLog, clock: FakeClock) -> None:
+    """Nine more of the same are one line with their number, when the minute is over."""
+    for _ in range(10):
+        audit(ME, "token.get", 0, answer())
+    assert len(lines(audit.take())) == 1
+    clock.advance(REPEATS_SECONDS)
+    (line,) = lines(audit.take())
+    assert line["repeated"] == 9
+
+
+def test_at_the_end_nothing_is_kept_back(audit: AuditLog) -> None:
+    """The last repeats are written though their minute is not over."""
+    audit(ME, "token.get", 0, answer())
+    audit(ME, "token.get", 0, answer())
+    assert [line.get("repeated") for line in lines(audit.take(everything=True))] == [None, 1]
+
+
+def test_another_peer_or_generation_is_another_first_time(audit: AuditLog) -> None:
+    """Each process and each value has its line."""
+    audit(ME, "token.get", 0, answer())
+    audit(ME._replace(pid=42), "token.get", 0, answer())
+    audit(ME, "token.get", 0, answer("ba9876543210"))
+    assert len(lines(audit.take())) == 3
+
+
+def test_what_hands_nothing_out_is_not_noted(audit: AuditLog) -> None:
+    """A greeting is no use of a credential."""
+    audit(ME, "daemon.hello", 0, HelloResult(version="0", pid=1))
+    assert audit.take() == b""
+
+
+def test_it_is_appended_privately_and_rotated(audit: AuditLog, tmp_path: Path) -> None:
+    """0600 whatever the umask; past its size the file becomes the old one, and the next write begins anew."""
+    audit.write(b"x" * 10 + b"\n")
+    audit.write(b"y\n")
+    path = tmp_path / "audit.jsonl"
+    assert path.read_bytes() == b"x" * 10 + b"\ny\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    audit.write(b"z" * LARGEST_FILE_BYTES + b"\n")
+    audit.write(b"new\n")
+    assert path.read_bytes() == b"new\n"
+    assert (tmp_path / "audit.jsonl.1").stat().st_size > LARGEST_FILE_BYTES
