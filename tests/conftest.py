@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FORGOTTEN = ("ANTHROPIC_", "CLAUDE_", "TOKENWARD_", "XDG_")
-KEPT = frozenset({"TOKENWARD_TEST_CLAUDE"})
+KEPT = frozenset({"TOKENWARD_TEST_CLAUDE", "TOKENWARD_TEST_OIDC_PROVIDER"})
 
 
 @pytest.fixture(autouse=True)

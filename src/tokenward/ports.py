@@ -5,7 +5,8 @@ them must be replaceable one by one. Each port has one contract test class in ``
 adapter, the in-memory ones included, must pass.
 
 Rules: the methods of ``Place``, ``PlaceWriter``, ``PlaceLocks`` and ``Sealer`` block and are called in worker
-threads; those of ``TokenEndpoint`` and ``Delegate`` are coroutines; a ``Clock`` never blocks.
+threads; those of ``TokenEndpoint``, ``Delegate``, ``Login`` and ``LoginServer`` are coroutines; a ``Clock`` never
+blocks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Protocol, runtime_checkable
 
 from tokenward.core.credential import Credential, Secret
 from tokenward.core.federation import NoIdentity
-from tokenward.core.grants import RefreshOutcome
+from tokenward.core.grants import RefreshOutcome, Unavailable
+from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
 from tokenward.core.reading import Reading
 
 
@@ -336,6 +338,56 @@ class Delegate(Protocol):
         Returns:
             None if it ran; else one line that says why it could not.
         """
+
+
+class Login(Protocol):
+    """One login of a person, under way."""
+
+    @property
+    def url(self) -> str:
+        """The address that the person opens."""
+
+    @property
+    def user_code(self) -> str | None:
+        """What the person types there (RFC 8628 section 3.2); None where nothing is to be typed."""
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds from its beginning after which the server forgets it; None = it does not say."""
+
+    async def ready(self, pasted: str | None, *, patience: float) -> bool | Refused | NotOurs:
+        """Wait for the person.
+
+        Args:
+            pasted: what the person copied; None = the answer comes by itself.
+            patience: seconds.
+
+        Returns:
+            Whether ``redeem`` may be called now; False if our patience ended before.
+        """
+
+    async def redeem(self) -> LoggedIn | Wait | Refused | Unavailable:
+        """Ask the server for the tokens, once ``ready`` said so. Never raises, never to be cancelled."""
+
+    async def aclose(self) -> None:
+        """Let go of what it holds."""
+
+
+class LoginServer(Protocol):
+    """An authorization server, as a person's login needs it."""
+
+    @property
+    def title(self) -> str:
+        """The provider's name for people."""
+
+    async def begin(self, method: LoginMethod, terms: LoginTerms) -> Login | Refused | Unavailable:
+        """Begin a login. Never raises."""
+
+    async def create_api_key(self, login: Credential) -> Credential | Refused | Unavailable:
+        """Exchange a login for an API key, and end the login. Never raises."""
+
+    async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
+        """End a login at the server (RFC 7009); None if that was done. Never raises."""
 
 
 class CredentialStore(Protocol):

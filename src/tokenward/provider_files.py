@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.federation import Federation
 from tokenward.core.headers import HeaderRules
+from tokenward.core.login import LoginRules
 from tokenward.core.provider import ProviderRegistration
 from tokenward.settings import ProviderSettings
 
@@ -49,6 +50,18 @@ class _Headers(_File):
     always: dict[str, str] = {}
     betas: dict[Kind, tuple[str, ...]] = {}
     billing: dict[Kind, Literal["api", "subscription"]] = {}
+
+
+class _Login(_File):
+    title: str | None = None
+    authorization_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    scope: str | None = None
+    redirect_uri: str | None = None
+    parameters: dict[str, str] = {}
+    state_in_exchange: bool = False
+    api_key_endpoint: str | None = None
+    api_key_scope: str | None = None
 
 
 class _Federation(_File):
@@ -79,6 +92,7 @@ class _ProviderFile(_File):
     dead_errors: frozenset[str]
     key_kinds: dict[str, Kind] = {}
     headers: _Headers
+    login: _Login = _Login()
     claude_code: _ClaudeCode | None = None
     federation: _Federation | None = None
 
@@ -123,6 +137,7 @@ class Provider:
         credential: the static credential that the configuration gives; None = none.
         api: what people are told of its API.
         tier: the tier of its subscription, where the user said so; it wins over what credentials say.
+        login: what a person's login there needs.
     """
 
     registration: ProviderRegistration
@@ -130,6 +145,7 @@ class Provider:
     credential: Credential | None = None
     api: ApiFacts = ApiFacts()
     tier: str | None = None
+    login: LoginRules = field(default_factory=lambda: LoginRules(""))
 
 
 def choose(name: str) -> ProviderChoice:
@@ -190,13 +206,32 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         body=said.body or known.body,
         reuse_grace=known.reuse_grace if said.reuse_grace is None else said.reuse_grace,
         dead_errors=known.dead_errors,
-        authorization_endpoint=said.authorization_endpoint,
-        revocation_endpoint=said.revocation_endpoint,
+        authorization_endpoint=said.authorization_endpoint
+        or (None if said.issuer else known.login.authorization_endpoint),
+        revocation_endpoint=said.revocation_endpoint or (None if said.issuer else known.login.revocation_endpoint),
         device_authorization_endpoint=said.device_authorization_endpoint,
         base_url=said.api_url or known.base_url,
     )
-    api = ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None)
-    return Provider(registration, _rules(known.headers), _static_credential(said, known.key_kinds), api)
+    return Provider(
+        registration,
+        _rules(known.headers),
+        _static_credential(said, known.key_kinds),
+        ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None),
+        login=_login(name, said, known),
+    )
+
+
+def _login(name: str, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
+    rules = known.login
+    return LoginRules(
+        title=rules.title or name,
+        scope=said.scope or rules.scope,
+        redirect_uri=said.redirect_uri or rules.redirect_uri,
+        parameters=MappingProxyType(rules.parameters),
+        api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
+        api_key_scope=rules.api_key_scope,
+        state_in_exchange=rules.state_in_exchange,
+    )
 
 
 def claude_code_registration(anthropic: Provider) -> ProviderRegistration:

@@ -154,6 +154,12 @@ class ProviderSettings(_Table):
     )
     client_key_id: Text | None = Field(default=None, description="The kid under which the server knows that key.")
     scope: Text | None = None
+    redirect_uri: Address | None = Field(
+        default=None, description="Registered for logins; None = a free port of loopback (RFC 8252)."
+    )
+    api_key_endpoint: Endpoint | None = Field(
+        default=None, description="Where a login is exchanged for an API key."
+    )
     body: Literal["form", "json"] | None = None
     reuse_grace: Seconds | None = Field(
         default=None,

@@ -66,6 +66,7 @@ def test_json_says_the_same(
     assert json.loads(capsys.readouterr().out) == {
         "profile": "my-corp:me",
         "forgotten": True,
+        "revoked": False,
         "still_held": ["the variable MY_CORP_API_KEY of this shell"],
     }
 

@@ -13,7 +13,9 @@ import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tokenward import errors
+from tokenward.core.login import LoginTerms
 from tokenward.daemon.listener import bind_socket
+from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.service import (
@@ -115,6 +117,26 @@ class Feed:
         return self.receive.__aiter__()
 
 
+class ScriptedLogins:
+    """Logins that succeed at once."""
+
+    async def start(self, provider: str, method: str, profile: str | None, *, terms: LoginTerms) -> Started:
+        """A login of a fixed name."""
+        ends_at = datetime.fromtimestamp(1_700_000_000, UTC)
+        return Started("0" * 32, provider, f"https://{method}.test/", profile, ends_at)
+
+    async def complete(self, name: str, pasted: str | None, *, patience: float) -> ProfileResult:
+        """The one profile there is."""
+        return PROFILE
+
+    async def cancel(self, name: str) -> None:
+        """Nothing happens."""
+
+    async def revoke(self, profile: str, agent: str) -> ProfileResult:
+        """The one profile there is."""
+        return PROFILE
+
+
 class ScriptedService:
     """A service whose behaviour hangs on the name of the profile.
 
@@ -131,6 +153,7 @@ class ScriptedService:
         self.reports: list[ReportParams] = []
         self.reported = anyio.Event()
         self.added: list[ProfileAddParams] = []
+        self.logins: Any = ScriptedLogins()
         self.is_stopping = False
         self.lane_served = 0
 

@@ -216,7 +216,7 @@ async def test_an_expired_login_that_does_not_refresh_names_both_ways_out(tmp_pa
         with pytest.raises(RefreshFailed) as refusal:
             await home.served(provider="acme")
         assert "tokenward refresh acme:me" in refusal.value.hint
-        assert "log in again with: tokenward add acme:me --oauth" in refusal.value.hint
+        assert "log in again with: tokenward login acme --profile acme:me" in refusal.value.hint
 
 
 @pytest.mark.covers("L13")

@@ -165,6 +165,14 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "note": None,
         "records": 0,
     }
+    started = {
+        "login": "0" * 32,
+        "provider": "anthropic",
+        "title": "anthropic",
+        "url": "https://paste.test/",
+        "user_code": None,
+        "expires_at_ms": 1_700_000_000_000,
+    }
     calls: dict[str, tuple[Any, Any]] = {
         "token.get": ({}, TOKEN.model_dump(mode="json") | {"valid_for": 60.0, "source": "main"}),
         "token.report": (
@@ -180,6 +188,10 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "profile.add": ({**one, "credential": {"access_token": "a"}}, profile),
         "profile.forget": (one, profile),
         "profile.refresh": (one, profile),
+        "profile.revoke": (one, profile),
+        "login.start": ({"provider": "Claude-Code", "method": "paste"}, started),
+        "login.complete": ({"login": "0" * 32, "code": "code#state"}, profile),
+        "login.cancel": ({"login": "0" * 32}, {"cancelled": True}),
         "source.list": ({}, {"sources": [], "layouts": [], "adopted": []}),
         "source.import": (
             {"source": "polpo"},

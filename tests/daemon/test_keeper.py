@@ -246,7 +246,7 @@ async def test_nothing_in_the_place_says_where_was_looked(home: Keeping) -> None
     with pytest.raises(ProfileUnavailable, match="acme:me") as refused:
         await access(keeper)
     assert "/home/me/login.json" in refused.value.hint
-    assert "tokenward add acme:me" in refused.value.hint
+    assert "tokenward login acme --profile acme:me" in refused.value.hint
 
 
 # Waiters

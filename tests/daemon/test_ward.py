@@ -48,7 +48,7 @@ from tokenward.errors import (
     RefreshFailed,
     StoreUnavailable,
 )
-from tokenward.ports import Place
+from tokenward.ports import LoginServer, Place
 from tokenward.provider_files import Provider
 from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.catalogue import ForeignStores
@@ -79,12 +79,16 @@ class Warded(Keeping):
                 reload=self._reload,
                 stop=self._stop,
                 watch=self.watched.append,
+                login_server=self._login_server,
                 doorway=Doorway(
                     ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, self._keep_adopted
                 ),
                 looked_at=lambda: ["the store: not found", "$KEY: not found"],
             )
         )
+
+    def _login_server(self, provider: str) -> LoginServer:
+        raise AssertionError("test_logins logs in")
 
     def _keep_adopted(self, adoption: Adoption) -> Kept:
         raise AssertionError("test_intake adopts")
@@ -274,7 +278,7 @@ async def test_a_failed_refresh_says_so_with_the_exact_command(home: Warded) -> 
         await home.ward.token(TokenParams())
     expected = "OAuth token refresh failed for anthropic: HTTP 503. Please try again or re-authenticate."
     assert refused.value.cause == expected
-    assert "tokenward add anthropic:me --oauth" in refused.value.hint
+    assert "tokenward login anthropic --profile anthropic:me" in refused.value.hint
     home.endpoint.next(Condemned("invalid_grant", "gone"))
     await settled(home.ward.keepers["anthropic:me"])
     home.clock.advance(10)

@@ -73,6 +73,7 @@ async def test_the_sandbox_is_discovered(client: HttpClient) -> None:
             authorization_endpoint=sandbox.authorization_endpoint,
             revocation_endpoint=sandbox.revocation_endpoint,
             device_authorization_endpoint=sandbox.device_authorization_endpoint,
+            promises_issuer=True,
         )
 
 

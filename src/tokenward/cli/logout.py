@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
     from tokenward.cli.service_access import Call
 
+CALL_SECONDS = 120.0
+"""To revoke takes up to three requests, each at its slowest."""
 _STORE = "store"
 _ADOPTED = "adopted"
 _WAYS_OUT = {"claude-code": "log out there: claude auth logout", "env": "unset the variable where it is set"}
@@ -37,19 +39,32 @@ def add_parser(subparsers: Subparsers) -> None:
         "forget a login that our store keeps",
         run=run,
         example="tokenward logout anthropic:work",
-        about="It is deleted here and not revoked at the server; logins of other programs stay as they are.",
+        about="It is deleted here, and with --revoke ended at the server first; logins of other programs stay.",
     )
-    parser.add_argument("profile", metavar="PROFILE", help="which one, as provider:name")
+    parser.add_argument(
+        "profile", metavar="PROFILE", help="which one, as provider:name; provider alone = all of it"
+    )
+    parser.add_argument("--revoke", action="store_true", help="end it at the server first (RFC 7009)")
     add_agent(parser)
-    add_json(parser, "profile, forgotten, and still_held: where else a login of this provider lies")
+    add_json(parser, "profile, forgotten, revoked, and still_held: where else a login of this provider lies")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Forget one profile."""
+    """Forget one profile, or all that our store keeps of a provider."""
     from tokenward.cli.service_access import with_service
 
     def act(call: Call) -> int:
-        which = {"profile": arguments.profile, "agent": arguments.agent}
+        if ":" in arguments.profile:
+            return _one(call, arguments.profile)
+        asked = {"provider": arguments.profile, "agent": arguments.agent}
+        stored = [each["profile"] for each in call("profile.list", asked)["profiles"] if each["source"] == _STORE]
+        if not stored:
+            output.complain(f"our store keeps no login of {arguments.profile}", "see: tokenward status")
+            return output.ERROR
+        return max(_one(call, each) for each in stored)
+
+    def _one(call: Call, name: str) -> int:
+        which = {"profile": name, "agent": arguments.agent}
         profile = call("profile.get", which)
         if profile["source"] not in {_STORE, _ADOPTED}:
             output.complain(
@@ -57,20 +72,30 @@ def run(arguments: argparse.Namespace) -> int:
                 _WAYS_OUT.get(profile["source"], "remove it where it comes from"),
             )
             return output.ERROR
-        call("profile.forget", which)
+        call("profile.revoke" if arguments.revoke else "profile.forget", which)
         held = still_held(call, profile["provider"])
         if arguments.json:
-            output.as_json({"profile": profile["profile"], "forgotten": True, "still_held": held})
+            output.as_json(
+                {
+                    "profile": profile["profile"],
+                    "forgotten": True,
+                    "revoked": arguments.revoke,
+                    "still_held": held,
+                }
+            )
             return output.OK
-        output.say(f"{profile['profile']}: forgotten here")
-        if profile["source"] == _ADOPTED:
-            output.say(f"the login stays as it is in {profile['location']}")
-        output.say(_what_it_is_not(profile))
+        if arguments.revoke:
+            output.say(f"{profile['profile']}: the server has revoked it, and it is forgotten here")
+        else:
+            output.say(f"{profile['profile']}: forgotten here")
+            if profile["source"] == _ADOPTED:
+                output.say(f"the login stays as it is in {profile['location']}")
+            output.say(_what_it_is_not(profile))
         for place in held:
             output.say(f"a login of {profile['provider']} is still in {place}")
         return output.OK
 
-    return with_service(act)
+    return with_service(act, timeout=CALL_SECONDS)
 
 
 def still_held(call: Call, provider: str) -> list[str]:

@@ -20,6 +20,7 @@ _MODULES = {
     "profiles": "profiles",
     "refresh": "profiles",
     "add": "add",
+    "login": "login",
     "import": "imports",
     "adopt": "adopt",
     "logout": "logout",

@@ -92,6 +92,15 @@ def is_loopback_host(host: str) -> bool:
     return address in _IPV4_LOOPBACK if address.version == 4 else address == _IPV6_LOOPBACK
 
 
+def is_loopback_uri(url: str) -> bool:
+    """Whether an address leads to this machine over plain http (RFC 8252 section 7.3)."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and is_loopback_host(parts.hostname or "")
+    except ValueError:
+        return False
+
+
 def endpoint_problem(url: str) -> str | None:
     """Why no secret may be sent to a URL; None if one may.
 

@@ -58,7 +58,7 @@ from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
-from tokenward.ports import Clock, KeyStatus
+from tokenward.ports import Clock, KeyStatus, LoginServer
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
@@ -160,6 +160,7 @@ class Daemon:
             reload=self.reload,
             stop=self.stop.set,
             watch=self._watch,
+            login_server=self._login_server,
             doorway=Doorway(
                 ForeignStores(self.options.paths.home, self.options.environ),
                 self._equipment.adopted,
@@ -167,6 +168,9 @@ class Daemon:
                 self._keep_adopted,
             ),
         )
+
+    def _login_server(self, provider: str) -> LoginServer:
+        return self._composition.login_server(provider)
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)

@@ -35,11 +35,12 @@ from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refre
 from tokenward.daemon.transaction import Transaction
 from tokenward.daemon.ward import STORE, Kept
 from tokenward.http import HttpClient
+from tokenward.oauth.authorization_server import HttpAuthorizationServer
 from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
 from tokenward.oauth.metadata import MetadataCache, Undiscovered, client_key_of, token_endpoint_for
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.paths import Paths
-from tokenward.ports import Clock, CredentialStore, Entropy, IdentitySource, Place, Processes, Sealer
+from tokenward.ports import Clock, CredentialStore, Entropy, IdentitySource, LoginServer, Place, Processes, Sealer
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     Provider,
@@ -292,6 +293,19 @@ class Composition:
             post=_unset,
         )
         return DirectRefresher(transaction, endpoint, equipment.gate(endpoint.url), equipment.flights)
+
+    def login_server(self, name: str) -> LoginServer:
+        """Where a person logs in, under the client_id of the configuration."""
+        provider, equipment = self.provider(name), self._equipment
+        return HttpAuthorizationServer(
+            registration=provider.registration,
+            rules=provider.login,
+            headers=provider.headers,
+            metadata=self._metadata,
+            http_client=equipment.http,
+            clock=equipment.clock,
+            entropy=equipment.entropy,
+        )
 
     def _claude_code(self) -> Kept:
         said, equipment = self.settings.sources.claude_code, self._equipment

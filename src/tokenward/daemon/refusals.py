@@ -55,6 +55,8 @@ def login_command(keeper: Keeper) -> str:
         return f"tokenward refresh {keeper.profile.id}"
     kind = Kind.OAUTH if keeper.credential is None else keeper.credential.kind
     agent = "" if keeper.profile.agent == MAIN_AGENT else f" --agent {keeper.profile.agent}"
+    if kind is Kind.OAUTH and not agent:
+        return f"tokenward login {keeper.profile.provider} --profile {keeper.profile.id}"
     return f"tokenward add {keeper.profile.id} --{kind.replace('_', '-')}{agent}"
 
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from tokenward.core import protocol
 
 if TYPE_CHECKING:
+    from tokenward.daemon.logins import Logins
     from tokenward.daemon.source_models import (
         SourceAdoptParams,
         SourceImportParams,
@@ -377,6 +378,10 @@ class EventFeed(Protocol):
 
 class Service(Protocol):
     """The daemon, as its methods and its tests see it. Errors are ``TokenwardError`` leaves."""
+
+    @property
+    def logins(self) -> Logins:
+        """The logins under way."""
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The lane: the encoded ``TokenResult`` if it can be had without I/O beyond one stat, else None."""

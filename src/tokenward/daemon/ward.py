@@ -39,6 +39,7 @@ from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.intake import ADOPTED, Doorway, Intake
 from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.nothing_served import Asked, Refused
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.resting import let_rest, refused_at_rest
@@ -76,7 +77,7 @@ from tokenward.errors import (
     RetryLater,
     StoreUnavailable,
 )
-from tokenward.ports import Archive, CredentialStore, Custody, Place
+from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     Provider,
@@ -134,6 +135,7 @@ class Household:
         store_location: where our own store lies, for people.
         resolution: which of several credentials goes first.
         inherit_agents: whether main's profiles serve other agents too.
+        login_server: the authorization server of a provider, for logins.
     """
 
     around: Surroundings
@@ -148,6 +150,7 @@ class Household:
     reload: Callable[[], Awaitable[ReloadResult]]
     stop: Callable[[], None]
     watch: Callable[[str], None]
+    login_server: Callable[[str], LoginServer]
     doorway: Doorway
     default_provider: str = "anthropic"
     providers: Mapping[str, Provider] = field(default_factory=dict)
@@ -168,6 +171,16 @@ class Ward:
         self.household = household
         self.keepers: dict[str, Keeper] = {}
         self._made_of: dict[str, tuple[object, ...]] = {}
+        self.logins = Logins(
+            Needs(
+                around=household.around,
+                server=household.login_server,
+                stores=self._is_ours,
+                keep=self._store,
+                keeper=self._keeper,
+                forget=self.forget,
+            )
+        )
         self._intake = Intake(self, household.doorway)
 
     # Keepers
@@ -391,14 +404,20 @@ class Ward:
     async def add(self, params: ProfileAddParams) -> ProfileResult:
         """Keep a credential in our own store, durably; see ``Service``."""
         profile = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
-        name = profile_key(profile, params.agent)
+        credential = _credential(params, self.household)
+        _refuse_misplaced(credential, self._provider(profile.partition(":")[0]))
+        return await self._store(profile_key(profile, params.agent), credential)
+
+    def _is_ours(self, name: str) -> bool:
+        known = self.keepers.get(name)
+        return known is None or known.profile.source == STORE
+
+    async def _store(self, name: str, credential: Credential) -> ProfileResult:
         known = self.keepers.get(name)
         if known is not None and known.profile.source != STORE:
             raise ProfileUnavailable(
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
-        credential = _credential(params, self.household)
-        _refuse_misplaced(credential, self._provider(name.partition(":")[0]))
         return await self.keep_credential(name, credential)
 
     async def keep_credential(self, name: str, credential: Credential) -> ProfileResult:

@@ -48,6 +48,7 @@ class Metadata:
         authorization_endpoint: RFC 6749 section 3.1; None if it has none.
         revocation_endpoint: RFC 7009; None if it has none.
         device_authorization_endpoint: RFC 8628; None if it has none.
+        promises_issuer: whether every redirect of it names it (RFC 9207 section 3).
     """
 
     issuer: str
@@ -55,6 +56,7 @@ class Metadata:
     authorization_endpoint: str | None
     revocation_endpoint: str | None
     device_authorization_endpoint: str | None
+    promises_issuer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,11 @@ def _judged(issuer: str, document: dict[str, Any]) -> Metadata | Undiscovered:
             return Undiscovered(f"the metadata's {name} cannot be used: {problem}", configuration=True)
     if problem := _broken_rule(document):
         return Undiscovered(f"the metadata break RFC 8414: {problem}", configuration=True)
-    token_endpoint, *others = (document.get(name) for name in _ENDPOINTS)
+    token_endpoint, authorization, revocation, device = (document.get(name) for name in _ENDPOINTS)
     if token_endpoint is None:
         return Undiscovered("the metadata name no token_endpoint", configuration=True)
-    return Metadata(issuer, token_endpoint, *others)
+    promises = document.get("authorization_response_iss_parameter_supported") is True
+    return Metadata(issuer, token_endpoint, authorization, revocation, device, promises_issuer=promises)
 
 
 def _broken_rule(document: dict[str, Any]) -> str | None:
@@ -185,6 +188,15 @@ class MetadataCache:
         elif known is not None:
             return known[0]
         return found
+
+    def promises_issuer(self, issuer: str) -> bool:
+        """Whether an issuer's metadata, as far as they are known, promise an ``iss`` in redirects (RFC 9207).
+
+        Args:
+            issuer: as configured.
+        """
+        known = self._known.get(issuer)
+        return known is not None and known[0].promises_issuer
 
     async def complete(
         self, registration: ProviderRegistration, *, deadline: float

@@ -31,7 +31,7 @@ from tokenward.ports import Clock
 REFRESH_TIMEOUT_SECONDS = 25.0
 """Below the 60 s after which Claude Code takes a lock for abandoned, with room to write the answer."""
 
-_CONTENT_TYPES: Mapping[BodyFormat, str] = {
+CONTENT_TYPES: Mapping[BodyFormat, str] = {
     "form": "application/x-www-form-urlencoded",
     "json": "application/json",
 }
@@ -134,7 +134,7 @@ class HttpTokenEndpoint:
         headers = {
             **self._headers,
             "Accept": "application/json",
-            "Content-Type": _CONTENT_TYPES[self._body],
+            "Content-Type": CONTENT_TYPES[self._body],
         }
         if self._client_auth == "basic":
             parameters.pop("client_id", None)
