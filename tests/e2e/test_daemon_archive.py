@@ -61,7 +61,7 @@ def test_what_was_exported_comes_back_on_another_machine(
     login, backup = sandbox.issue(ttl_seconds=HOUR), tmp_path / "backup.age"
     with DaemonProcess(own_home, config="") as daemon:
         daemon.call("profile.add", profile=ACME, kind="oauth", credential=given(login))
-        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-mine"})
+        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-ant-api03-mine"})
         ran = tokenward(daemon, "store", "export", "--to", str(backup), "--recipient", recipient_of(identity))
         assert (ran.returncode, ran.stdout) == (0, f"2 profiles are in {backup}\n"), ran.stderr
         again = tokenward(daemon, "store", "export", "--to", str(backup), "--recipient", recipient_of(identity))
@@ -76,7 +76,7 @@ def test_what_was_exported_comes_back_on_another_machine(
     with DaemonProcess(elsewhere, config=registered_at(sandbox)) as daemon:
         ran = tokenward(daemon, "store", "restore", str(backup), "--identity", str(identity))
         assert ran.stdout.splitlines() == [f"{ACME}: restored", f"{KEY}: restored"], ran.stderr
-        assert daemon.call("token.get", profile=KEY)["token"] == "sk-mine"
+        assert daemon.call("token.get", profile=KEY)["token"] == "sk-ant-api03-mine"
         assert daemon.call("token.get", profile=ACME)["token"] == login.access_token
         daemon.wait_for("profile.get", lambda shown: shown["refresh"] == "direct", profile=ACME)
         daemon.call("profile.refresh", profile=ACME)
@@ -91,12 +91,12 @@ def test_a_restore_never_replaces_what_is_newer(
     paths = {"file": str(tmp_path / "backup.age"), "identity_file": str(identity)}
     with DaemonProcess(own_home, config="") as daemon:
         daemon.call("profile.add", profile=ACME, kind="oauth", credential=given(first))
-        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-old"})
+        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-ant-api03-old"})
         daemon.call("store.export", file=paths["file"], recipients=[recipient_of(identity)])
         unchanged = daemon.call("store.restore", **paths)["profiles"]
         assert [each["result"] for each in unchanged] == ["unchanged", "unchanged"]
         daemon.call("profile.add", profile=ACME, kind="oauth", credential=given(later))
-        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-new"})
+        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-ant-api03-new"})
         kept = daemon.call("store.restore", **paths)["profiles"]
         assert [(each["result"], each["reason"]) for each in kept] == [
             ("kept", "the record there is newer"),
@@ -106,7 +106,7 @@ def test_a_restore_never_replaces_what_is_newer(
         forced = daemon.call("store.restore", **paths, force=True)["profiles"]
         assert [each["result"] for each in forced] == ["restored", "restored"]
         assert daemon.call("token.get", profile=ACME)["token"] == first.access_token
-        assert daemon.call("token.get", profile=KEY)["token"] == "sk-old"
+        assert daemon.call("token.get", profile=KEY)["token"] == "sk-ant-api03-old"
 
 
 def test_wrong_files_change_nothing_and_show_nothing(own_home: Path, tmp_path: Path, identity: Path) -> None:
@@ -144,8 +144,13 @@ def test_the_store_s_commands_work_without_a_daemon(own_home: Path) -> None:
     daemon = DaemonProcess(own_home, config=f'[store]\nkey = "passphrase"\naskpass = ["{askpass}"]\n')
     added = subprocess.run(
         [sys.executable, "-m", "tokenward", "add", KEY, "--api-key"],
-        env=daemon.environment(), check=False, capture_output=True, text=True, timeout=60, input="sk-mine\n",
-    )  # fmt: skip
+        env=daemon.environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        input="sk-ant-api03-mine\n",
+    )
     assert added.returncode == 0, added.stderr
     shown = json.loads(tokenward(daemon, "store", "status", "--json").stdout)
     assert (shown["key"], shown["records"]) == ("passphrase", 1)
@@ -155,7 +160,7 @@ def test_the_store_s_commands_work_without_a_daemon(own_home: Path) -> None:
     assert "tokenward store rekey --to passphrase" in moved["note"]
     assert json.loads(tokenward(daemon, "store", "rekey", "--to", "passphrase", "--json").stdout)["note"] is None
     with daemon:
-        assert daemon.call("token.get", profile=KEY)["token"] == "sk-mine"
+        assert daemon.call("token.get", profile=KEY)["token"] == "sk-ant-api03-mine"
     daemon.configure("")
     locked = subprocess.run(
         [sys.executable, "-m", "tokenward", "store", "status"],
@@ -171,7 +176,7 @@ def test_a_systemd_credential_is_the_key(own_home: Path, tmp_path: Path) -> None
     given_key = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     config = '[store]\nkey = "systemd"\n'
     with DaemonProcess(own_home, config=config, env=given_key) as daemon:
-        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-mine"})
+        daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": "sk-ant-api03-mine"})
         assert daemon.call("store.status")["key"] == "systemd"
     daemon = DaemonProcess(own_home, config=config)
     ran = tokenward(daemon, "store", "status")

@@ -89,7 +89,7 @@ def test_a_setup_token_that_exists_is_pasted(daemon: DaemonProcess) -> None:
     [
         ("a-code#a-state", "not a setup token"),
         ("sk-ant-oat01-short", "Token looks too short; paste the full setup-token"),
-        ("sk-ant-api03-" + "k" * 90, "this is a key of the Console"),
+        ("sk-ant-api03-" + "k" * 90, "this is an API key of the Console"),
     ],
 )
 def test_what_is_no_setup_token_is_refused_by_name(daemon: DaemonProcess, typed: str, said: str) -> None:

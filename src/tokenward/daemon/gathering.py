@@ -132,10 +132,10 @@ def one_of_each(kept: list[Kept]) -> list[Kept]:
     """Of two profiles of one name the first, which is in our own store if either is."""
     named: dict[str, Kept] = {}
     for each in kept:
-        first = named.setdefault(each.profile.id, each)
+        first = named.setdefault(each.profile.key, each)
         if first is not each:
             where = each.place.description
-            log.warning("%s in %s is not kept: %s has that name", each.profile.id, where, first.profile.source)
+            log.warning("%s in %s is not kept: %s has that name", each.profile.key, where, first.profile.source)
     return list(named.values())
 
 

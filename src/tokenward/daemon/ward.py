@@ -204,7 +204,7 @@ class Ward:
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
-        await self._dismiss(kept.profile.id)
+        await self._dismiss(kept.profile.key)
         await self._engage(kept)
 
     async def _engage(self, kept: Kept) -> Keeper:
