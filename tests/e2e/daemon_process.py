@@ -89,12 +89,16 @@ class Connection:
             RpcError: the daemon refused.
             EOFError: it closed the connection instead of answering.
         """
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        self.send(method, params)
         answer = self.receive(PATIENCE)
         if "error" in answer:
             raise RpcError(answer["error"])
         return answer["result"]
+
+    def send(self, method: str, params: Mapping[str, Any]) -> None:
+        """Ask, and let the answer wait."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
 
     def receive(self, timeout: float) -> dict[str, Any]:
         """The next line, waited for so many seconds at most."""

@@ -1,9 +1,9 @@
 """A daemon that ends in the middle of a refresh, in order or not, and its successor: no rotated token is lost."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,15 +79,15 @@ class TestTermination:
         sandbox.faults.next("token", HOLD_AFTER)
         with (
             DaemonProcess(own_home, config=direct(sandbox.token_endpoint)) as daemon,
-            ThreadPoolExecutor(1) as caller,
+            contextlib.closing(daemon.connect()) as caller,
         ):
             assert sandbox.faults.wait_held()
-            asked = caller.submit(daemon.call, "token.get", min_valid=600)
-            daemon.wait_for("daemon.status", lambda status: status["connections"] == 2)
+            caller.send("token.get", {"min_valid": 600})
+            caller.call("daemon.hello", {})  # answered, so that what was asked before it is under way
             daemon.signal(signal.SIGTERM)
             assert daemon.wait_until_told("STOPPING=1")
             sandbox.faults.release()
-            assert asked.result(PATIENCE)["token"] == stored.access
+            assert caller.receive(PATIENCE)["result"]["token"] == stored.access
             assert daemon.wait() == 0
 
 
