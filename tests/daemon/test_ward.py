@@ -22,6 +22,7 @@ from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
@@ -37,7 +38,7 @@ from tokenward.daemon.service import (
     TokenParams,
     TokenResult,
 )
-from tokenward.daemon.ward import Household, Kept, Ward
+from tokenward.daemon.ward import Ward
 from tokenward.errors import (
     AllUnavailable,
     CallTimeout,

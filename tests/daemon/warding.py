@@ -15,10 +15,11 @@ from fakes.custody import OpenCustody
 from tokenward.core.credential import Credential, Kind, Profile, Secret, agent_and_id
 from tokenward.core.selection import Resolution
 from tokenward.daemon.adopted import AdoptedFiles
+from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.service import ProfileAddParams, TokenParams, TokenResult
-from tokenward.daemon.ward import STORE, Household, Kept, Ward
+from tokenward.daemon.ward import Ward
 from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS

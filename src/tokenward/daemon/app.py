@@ -39,6 +39,7 @@ from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.hardening import protect
+from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Surroundings
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
@@ -50,7 +51,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
-from tokenward.daemon.ward import Household, Kept, Ward
+from tokenward.daemon.ward import Ward
 from tokenward.daemon.watcher import Watcher
 from tokenward.disk import family_file
 from tokenward.disk.flock import FileLock

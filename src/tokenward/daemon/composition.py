@@ -29,11 +29,11 @@ from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.gathering import Gathering, one_of_each, with_tier
+from tokenward.daemon.household import STORE, Kept
 from tokenward.daemon.intake import ADOPTED
 from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
 from tokenward.daemon.transaction import Transaction
-from tokenward.daemon.ward import STORE, Kept
 from tokenward.http import HttpClient
 from tokenward.oauth.authorization_server import HttpAuthorizationServer
 from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile

@@ -20,8 +20,8 @@ from tokenward.core.credential import Profile
 from tokenward.core.redact import printable
 from tokenward.core.subscription_tier import TIERS, tier_named
 from tokenward.core.written_token import Written
+from tokenward.daemon.household import Kept
 from tokenward.daemon.refresher import Refresher
-from tokenward.daemon.ward import Kept
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import Place
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, goes_to_gateway, provider_named

@@ -39,7 +39,8 @@ from tokenward.errors import ConfigurationFault, InvalidParams, ProfileUnavailab
 from tokenward.provider_files import choose
 
 if TYPE_CHECKING:
-    from tokenward.daemon.ward import Kept, Ward
+    from tokenward.daemon.household import Kept
+    from tokenward.daemon.ward import Ward
 
 ADOPTED = "adopted"
 """The source's name of what others own and a person told us to keep in place."""

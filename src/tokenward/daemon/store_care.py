@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from tokenward.core.credential import Credential
 from tokenward.core.reading import Absent, Found, Reading, Unreadable
 from tokenward.core.record import UnknownRecord, from_record, to_record
+from tokenward.daemon.household import STORE
 from tokenward.daemon.service import (
     ExportParams,
     ExportResult,
@@ -36,12 +37,12 @@ from tokenward.daemon.service import (
 )
 from tokenward.disk.atomic_file import read_regular, replace_file
 from tokenward.errors import InvalidParams, StoreUnavailable
+from tokenward.ports import Custody
 
 if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
     from tokenward.daemon.ward import Ward
 
-STORE = "store"
 UNLOCK = "unlock it, then: tokenward store status"
 LARGEST_ARCHIVE = 64 * 1024 * 1024
 """Hundreds of records of the largest size."""
@@ -87,11 +88,11 @@ async def status(ward: Ward) -> StoreStatusResult:
     )
 
 
-def locked(ward: Ward, keeper: Keeper) -> StoreUnavailable | None:
+def locked(custody: Custody, keeper: Keeper) -> StoreUnavailable | None:
     """Why a profile of our own store has nothing to give, if it is its key that is locked."""
     if keeper.profile.source != STORE or keeper.credential is not None:
         return None
-    fault = ward.household.custody.status().locked
+    fault = custody.status().locked
     return None if fault is None else StoreUnavailable(fault, hint=UNLOCK)
 
 

@@ -1,49 +1,39 @@
-"""The daemon's answer to every request: which profile is meant, what its keeper gives, and in what words.
+"""The daemon's answer to every request: all keepers, and the one interface to them.
 
-The problem: requests name a provider, a profile or nothing; profiles come and go with the configuration, the
-store and the files of other programs; and the answer must be the same on the lane, through the dispatcher and
-for a command that runs without a daemon. So all three ask this one object (``service.Service``).
+The problem: profiles come and go with the configuration, the store and the files of other programs, and the
+answer must be the same on the lane, through the dispatcher and for a command that runs without a daemon. So all
+three ask this one object (``service.Service``).
 
 Rules:
-- It decides nothing about a refresh: keepers do. It only chooses whom to ask, in the order of
-  ``core.selection``, and goes on to the next where one has nothing to give.
+- It decides nothing about a refresh: keepers do. Whose token a caller gets, the broker says.
 - A profile whose place is not ours is never deleted from here.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
-from tokenward.core import selection
 from tokenward.core.credential import (
     MAIN_AGENT,
     Credential,
     Kind,
-    Profile,
     Secret,
     from_unix_milliseconds,
     profile_key,
 )
 from tokenward.core.recognise import misplaced, recognise
-from tokenward.core.selection import Candidate, Resolution, Selector
-from tokenward.core.serving import Refusal, Resting, Serve, Wish
-from tokenward.core.subscription_tier import tier_of
+from tokenward.core.serving import Resting
 from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins
-from tokenward.daemon.answers import EncodedAnswer
-from tokenward.daemon.event_hub import EventHub
-from tokenward.daemon.intake import ADOPTED, Doorway, Intake
-from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.broker import Broker
+from tokenward.daemon.household import STORE, Household, Kept
+from tokenward.daemon.intake import ADOPTED, Intake
+from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logins import Logins, Needs
-from tokenward.daemon.nothing_served import Asked, Refused
-from tokenward.daemon.refresher import Refresher
-from tokenward.daemon.resting import let_rest, refused_at_rest
-from tokenward.daemon.routing_state import RoutingState
+from tokenward.daemon.resting import let_rest
 from tokenward.daemon.service import (
     DaemonStatusResult,
     EventFeed,
@@ -69,95 +59,8 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
-from tokenward.errors import (
-    AskDifferently,
-    InvalidParams,
-    PersonNeeded,
-    ProfileUnavailable,
-    RetryLater,
-    StoreUnavailable,
-)
-from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
-from tokenward.provider_files import (
-    CLAUDE_CODE_PROVIDER,
-    Provider,
-    choose,
-    goes_to_gateway,
-    is_built_in,
-    provider_named,
-)
-
-STORE = store_care.STORE
-"""The source's name of what we own."""
-OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A profile that is to be kept: what the configuration, the store and the sources make of it.
-
-    Args:
-        profile: whose it is.
-        place: where it lives.
-        refresher: by what means it is refreshed; None = only watched.
-        note: one line that a person should know.
-        made_of: equal for two that need not be told apart; a keeper is replaced when it changes.
-    """
-
-    profile: Profile
-    place: Place
-    refresher: Refresher | None
-    note: str | None = None
-    made_of: tuple[object, ...] = ()
-
-
-@dataclass(slots=True)
-class Household:
-    """What the ward needs from the one who composed it.
-
-    Args:
-        around: what all keepers share.
-        store: our own place.
-        routing: what people decided about profiles.
-        custody: its key.
-        archive: encrypts what is exported.
-        hub: tells subscribers.
-        writing: the worker threads that write to the store.
-        keep_stored: makes a ``Kept`` of a profile in the store.
-        status: the daemon as a whole, around its profiles.
-        reload: reads the configuration again.
-        stop: ends the daemon.
-        watch: asks for changes of a path to be noticed.
-        doorway: where credentials of other programs come from.
-        default_provider: served if a call names none.
-        providers: the providers of the configuration in force.
-        looked_at: the places looked at for credentials, for the error that says there are none.
-        store_location: where our own store lies, for people.
-        resolution: which of several credentials goes first.
-        inherit_agents: whether main's profiles serve other agents too.
-        login_server: the authorization server of a provider, for logins.
-    """
-
-    around: Surroundings
-    store: CredentialStore
-    routing: RoutingState
-    custody: Custody
-    archive: Archive
-    hub: EventHub
-    writing: CapacityLimiter
-    keep_stored: Callable[[str], Kept]
-    status: Callable[[list[ProfileResult]], DaemonStatusResult]
-    reload: Callable[[], Awaitable[ReloadResult]]
-    stop: Callable[[], None]
-    watch: Callable[[str], None]
-    login_server: Callable[[str], LoginServer]
-    doorway: Doorway
-    default_provider: str = "anthropic"
-    providers: Mapping[str, Provider] = field(default_factory=dict)
-    looked_at: Callable[[], Sequence[str]] = tuple
-    store_location: str = ""
-    resolution: Resolution = Resolution.PROFILES_FIRST
-    inherit_agents: bool = False
+from tokenward.errors import InvalidParams, ProfileUnavailable, StoreUnavailable
+from tokenward.provider_files import Provider, choose, goes_to_gateway, is_built_in
 
 
 class Ward:
@@ -170,6 +73,7 @@ class Ward:
     def __init__(self, household: Household) -> None:
         self.household = household
         self.keepers: dict[str, Keeper] = {}
+        self.broker = Broker(household, self.keepers)
         self._made_of: dict[str, tuple[object, ...]] = {}
         self.logins = Logins(
             Needs(
@@ -257,28 +161,8 @@ class Ward:
     # Tokens
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
-        """The encoded answer of the first choice, if one stat is all it needs; see ``Service``."""
-        if params.credential is not None:
-            return None
-        order = self._order(self._selector(params))
-        keeper = self.keepers.get(order[0]) if order else None
-        credential = keeper.credential if keeper is not None else None
-        if keeper is None or credential is None or keeper.needs_attention():
-            return None
-        excludes = params.newer_than == credential.generation
-        decision = keeper.decide(Wish(min_valid=params.min_valid, excludes_held=excludes))
-        if not isinstance(decision, Serve):
-            return None
-        return self._answer(keeper, credential, decision.degraded)
-
-    def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:
-        encoded = keeper.encoded.get(degraded)
-        if encoded is None or encoded.credential is not credential:
-            result = answers.token_result(keeper, self.provider(keeper), degraded)
-            encoded = EncodedAnswer(result, credential)
-            keeper.encoded[degraded] = encoded
-        left = keeper.left()
-        return encoded.with_life(left if left is not None else math.inf)
+        """The lane's answer; see ``Service``."""
+        return self.broker.token_nowait(params)
 
     async def token(self, params: TokenParams) -> TokenResult:
         """A token that is valid now; see ``Service``.
@@ -286,85 +170,11 @@ class Ward:
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
-        if params.credential is not None:
-            return self._inline(params)
-        refusals: list[Refused] = []
-        selector, clock = self._selector(params), self.household.around.clock
-        deadline = clock.monotonic() + params.timeout
-        for name in self._order(selector):
-            keeper = self.keepers.get(name)
-            if keeper is None:
-                continue  # forgotten while another was asked
-            patience = max(0.0, deadline - clock.monotonic())
-            try:
-                _, degraded = await keeper.obtain(
-                    params.min_valid, newer_than=params.newer_than, patience=patience
-                )
-            except (RetryLater, PersonNeeded, AskDifferently) as refusal:
-                # Unless it was asked for, a place with nothing in it was looked at and has not failed.
-                if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
-                    locked = store_care.locked(self, keeper)
-                    refusals.append(Refused(keeper.profile, locked or refusal))
-            else:
-                # Its place may hold another kind now than when it was chosen.
-                if selector.admits(self._candidate(keeper, selector)):
-                    return answers.token_result(keeper, self.provider(keeper), degraded)
-        raise nothing_served.error_for(
-            self._asked(params), refusals or refused_at_rest(self.keepers, selector, self._candidate)
-        )
-
-    def _selector(self, params: TokenParams) -> Selector:
-        choice = choose(params.provider or self.household.default_provider)
-        kinds = choice.kinds
-        for more in (
-            frozenset(Kind(kind) for kind in params.kinds) if params.kinds is not None else None,
-            OAUTH_FOR[params.auth_method] if params.auth_method is not None else None,
-        ):
-            if more is not None:
-                kinds = more if kinds is None else kinds & more
-        inherits = self.household.inherit_agents
-        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier, inherits)
-
-    def _order(self, selector: Selector) -> list[str]:
-        candidates = (self._candidate(keeper, selector) for keeper in self.keepers.values())
-        return selection.in_order(candidates, selector, self.household.resolution)
-
-    def _candidate(self, keeper: Keeper, selector: Selector) -> Candidate:
-        credential = keeper.credential
-        if credential is None:
-            return Candidate(keeper.profile, None)
-        asked = selector.tier is not None  # else nobody looks, and the lane has no time for it
-        tier = (self.provider(keeper).tier or tier_of(credential)) if asked else None
-        return Candidate(keeper.profile, credential.kind, tier)
-
-    def _inline(self, params: TokenParams) -> TokenResult:
-        inline = params.credential
-        assert inline is not None  # noqa: S101 - the caller has checked it
-        name = choose(params.provider or self.household.default_provider).provider
-        credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
-        return answers.inline_result(credential, name, self._provider(name))
-
-    def _asked(self, params: TokenParams) -> Asked:
-        provider = choose(params.provider or self.household.default_provider).provider
-        if provider == CLAUDE_CODE_PROVIDER:
-            looked_at = self.household.looked_at()
-        else:
-            theirs = (keeper.profile for keeper in self.keepers.values() if keeper.profile.provider == provider)
-            looked_at = nothing_served.looked_at_for(provider, {profile.source for profile in theirs})
-        return Asked(
-            provider=provider,
-            agent=params.agent,
-            profile=params.profile,
-            looked_at=looked_at,
-            store=self.household.store_location,
-        )
+        return await self.broker.token(params)
 
     def provider(self, keeper: Keeper) -> Provider:
         """The provider of a keeper's profile."""
-        return self._provider(keeper.profile.provider)
-
-    def _provider(self, name: str) -> Provider:
-        return self.household.providers.get(name) or provider_named(name)
+        return self.household.provider(keeper.profile.provider)
 
     async def report(self, params: ReportParams) -> ReportResult:
         """Take a caller's word on a token; see ``Service``."""
@@ -405,7 +215,7 @@ class Ward:
         """Keep a credential in our own store, durably; see ``Service``."""
         profile = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
         credential = _credential(params, self.household)
-        _refuse_misplaced(credential, self._provider(profile.partition(":")[0]))
+        _refuse_misplaced(credential, self.household.provider(profile.partition(":")[0]))
         return await self._store(profile_key(profile, params.agent), credential)
 
     def _is_ours(self, name: str) -> bool:
@@ -534,21 +344,14 @@ class Ward:
     def provider_shown(self, provider: str, agent: str = MAIN_AGENT) -> ProviderResult:
         """One provider; see ``Service``."""
         name = choose(provider).provider
-        return answers.provider_result(name, self._provider(name), serves=self._next(name, agent))
+        serves = self.broker.would_serve(name, agent)
+        return answers.provider_result(name, self.household.provider(name), serves=serves)
 
     def providers_shown(self, agent: str = MAIN_AGENT) -> list[ProviderResult]:
         """All providers; see ``Service``."""
         names = {self.household.default_provider, *self.household.providers}
         names |= {keeper.profile.provider for keeper in self.keepers.values()}
         return [self.provider_shown(name, agent) for name in sorted(names)]
-
-    def _next(self, provider: str, agent: str) -> str | None:
-        """The profile that would be served now (E31)."""
-        for key in self._order(Selector(provider, agent, inherits=self.household.inherit_agents)):
-            keeper = self.keepers[key]
-            if not isinstance(keeper.decide(Wish(min_valid=0.0)), Refusal):
-                return keeper.profile.id
-        return None
 
     # The store
 

@@ -1,0 +1,99 @@
+"""What the daemon keeps credentials with: one profile that is to be kept, and everything that keepers share.
+
+The problem: profiles come from the configuration, the store and the files of other programs, and whoever serves
+them must not know which adapters they came by. So the composer says it in two values: ``Kept``, one for each
+profile, and ``Household``, one for the daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from anyio import CapacityLimiter
+
+from tokenward.core.credential import Profile
+from tokenward.core.selection import Resolution
+from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.intake import Doorway
+from tokenward.daemon.keeper import Surroundings
+from tokenward.daemon.refresher import Refresher
+from tokenward.daemon.routing_state import RoutingState
+from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
+from tokenward.provider_files import Provider, provider_named
+
+STORE = "store"
+"""The source's name of what we own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A profile that is to be kept: what the configuration, the store and the sources make of it.
+
+    Args:
+        profile: whose it is.
+        place: where it lives.
+        refresher: by what means it is refreshed; None = only watched.
+        note: one line that a person should know.
+        made_of: equal for two that need not be told apart; a keeper is replaced when it changes.
+    """
+
+    profile: Profile
+    place: Place
+    refresher: Refresher | None
+    note: str | None = None
+    made_of: tuple[object, ...] = ()
+
+
+@dataclass(slots=True)
+class Household:
+    """What the ward needs from the one who composed it.
+
+    Args:
+        around: what all keepers share.
+        store: our own place.
+        routing: what people decided about profiles.
+        custody: its key.
+        archive: encrypts what is exported.
+        hub: tells subscribers.
+        writing: the worker threads that write to the store.
+        keep_stored: makes a ``Kept`` of a profile in the store.
+        status: the daemon as a whole, around its profiles.
+        reload: reads the configuration again.
+        stop: ends the daemon.
+        watch: asks for changes of a path to be noticed.
+        doorway: where credentials of other programs come from.
+        default_provider: served if a call names none.
+        providers: the providers of the configuration in force.
+        looked_at: the places looked at for credentials, for the error that says there are none.
+        store_location: where our own store lies, for people.
+        resolution: which of several credentials goes first.
+        inherit_agents: whether main's profiles serve other agents too.
+        login_server: the authorization server of a provider, for logins.
+    """
+
+    around: Surroundings
+    store: CredentialStore
+    routing: RoutingState
+    custody: Custody
+    archive: Archive
+    hub: EventHub
+    writing: CapacityLimiter
+    keep_stored: Callable[[str], Kept]
+    status: Callable[[list[ProfileResult]], DaemonStatusResult]
+    reload: Callable[[], Awaitable[ReloadResult]]
+    stop: Callable[[], None]
+    watch: Callable[[str], None]
+    login_server: Callable[[str], LoginServer]
+    doorway: Doorway
+    default_provider: str = "anthropic"
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    looked_at: Callable[[], Sequence[str]] = tuple
+    store_location: str = ""
+    resolution: Resolution = Resolution.PROFILES_FIRST
+    inherit_agents: bool = False
+
+    def provider(self, name: str) -> Provider:
+        """A provider in force, configured or built in."""
+        return self.providers.get(name) or provider_named(name)
