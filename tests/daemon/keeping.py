@@ -23,8 +23,9 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.reading import Found
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.event_hub import EventHub
-from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.refresher import DirectRefresher, Refresher
+from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Place
 
 PATIENCE_SECONDS = 20.0

@@ -41,7 +41,6 @@ from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.hardening import protect
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
-from tokenward.daemon.keeper import Surroundings
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
 from tokenward.daemon.logs import start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
@@ -51,6 +50,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.ward import Ward
 from tokenward.daemon.watcher import Watcher
 from tokenward.disk import family_file

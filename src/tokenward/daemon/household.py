@@ -16,10 +16,10 @@ from tokenward.core.credential import Profile
 from tokenward.core.selection import Resolution
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.intake import Doorway
-from tokenward.daemon.keeper import Surroundings
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.routing_state import RoutingState
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
 from tokenward.provider_files import Provider, provider_named
 

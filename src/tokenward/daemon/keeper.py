@@ -15,40 +15,39 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from logging import getLogger
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
 from tokenward.core import freshness, lifecycle, serving
 from tokenward.core.credential import Credential, Profile
-from tokenward.core.freshness import Held, RefreshTiming
+from tokenward.core.freshness import Held
 from tokenward.core.grants import lengthens_life
 from tokenward.core.lifecycle import Effect, Event, Phase
 from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading
 from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
-from tokenward.daemon import refusals
+from tokenward.daemon import landing, refusals
 from tokenward.daemon.attempts import Attempts
-from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.landing import Value
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.refresher import Refresher
-from tokenward.daemon.scheduler import Alarm
+from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.transaction import (
-    Adopted,
     Cause,
     Failed,
     FlightResult,
     Refreshed,
-    Rejected,
     SaveFailed,
 )
+from tokenward.disk.family_file import left_unfinished
 from tokenward.errors import TokenwardError
-from tokenward.ports import Clock, Entropy, Place, RenewingPlace
+from tokenward.ports import Place, RenewingPlace
 
 if TYPE_CHECKING:
     from tokenward.daemon.answers import EncodedAnswer
@@ -58,31 +57,6 @@ log = getLogger(__name__)
 
 NOT_YET_SECONDS = 10.0
 """Due by its margin, but its means would do nothing yet: an alarm that is past would ring in a circle."""
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What all keepers share.
-
-    Args:
-        clock: the machine's clocks.
-        entropy: for jitter.
-        alarm: wakes a keeper at a moment.
-        hub: tells subscribers.
-        timing: margin and jitter; a reload replaces it.
-        host: seeds the jitter, so that hosts do not come at once.
-        reading: the worker threads that look at places.
-        spawn: starts a task in the daemon's task group.
-    """
-
-    clock: Clock
-    entropy: Entropy
-    alarm: Alarm
-    hub: EventHub
-    timing: RefreshTiming
-    host: str
-    reading: CapacityLimiter
-    spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 
 
 _EVENT_TYPES: Mapping[Effect, str] = MappingProxyType(
@@ -434,28 +408,19 @@ class Keeper:
         if self.phase not in {Phase.REFRESHING, Phase.UNSAVED}:
             return
         saving = self.phase is Phase.UNSAVED
-        match result:
-            case Refreshed(credential, locks_lost):
-                if locks_lost:
-                    log.warning("a foreign lock was taken from %s during its refresh", self.profile.key)
-                self._land_value(credential, Event.SAVED if saving else Event.REFRESHED)
-            case Adopted(credential) if not self.lookout.is_over(credential):
-                self._land_value(credential, Event.ADOPTED)
-            case SaveFailed(credential=credential, reason=reason):
-                self._pending = result
-                if not saving:
-                    self._hold(credential)
-                    self.last_refresh = self._around.clock.wall()
-                self._land_failure("unsaved", reason, None, Event.SAVE_FAILED)
-            case Rejected(sent=sent, reason=reason):
-                current = self.credential is not None and self.credential.generation == sent
-                self._land_failure("invalid_grant", reason, None, Event.REJECTED if current else Event.FAILED)
-            case Failed(cause, reason, retry_after):
-                event = Event.SAVE_FAILED if saving else Event.FAILED
-                self._land_failure(cause, reason, retry_after, event)
-            case _:
-                event = Event.SAVE_FAILED if saving else Event.FAILED
-                self._land_failure(Cause.SOURCE_GONE, "its place went back to a spent value", None, event)
+        held = self.credential.generation if self.credential is not None else None
+        landed = landing.of(result, saving=saving, held=held, is_over=self.lookout.is_over)
+        if isinstance(result, Refreshed) and result.locks_lost:
+            log.warning("a foreign lock was taken from %s during its refresh", self.profile.key)
+        if isinstance(landed, Value):
+            self._land_value(landed.credential, landed.event)
+            return
+        if isinstance(result, SaveFailed):
+            self._pending = result
+            if not saving:
+                self._hold(result.credential)
+                self.last_refresh = self._around.clock.wall()
+        self._land_failure(landed.cause, landed.reason, landed.retry_after, landed.event)
 
     def _land_value(self, credential: Credential, event: Event) -> None:
         futile = event is Event.REFRESHED and not self._lengthens_life(credential)
@@ -566,18 +531,12 @@ class Keeper:
 
     def predecessor_left_work(self) -> bool:
         """Whether a process that died left this value's family unfinished; blocks on the disk."""
-        if self.refresher is None or self.refresher.mode != "direct" or self.credential is None:
-            return False
-        family = self.refresher.family(self.credential)
-        if family is None or not family.path.exists():
-            return False
-        if not family.acquire(0.0, wait=lambda _: None, monotonic=lambda: 0.0):
-            return False
-        try:
-            answered = family.state.generation not in {None, self.credential.generation}
-            return not family.state.finished or answered
-        finally:
-            family.release()
+        return (
+            self.refresher is not None
+            and self.credential is not None
+            and self.refresher.mode == "direct"
+            and left_unfinished(self.refresher.family(self.credential), self.credential.generation)
+        )
 
     def resume(self) -> None:
         """Take up what a predecessor left: the flight that follows writes it or obeys the ambiguous rule."""

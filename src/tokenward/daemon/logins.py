@@ -25,8 +25,9 @@ import anyio
 from tokenward.core.credential import Credential, Kind
 from tokenward.core.grants import Unavailable
 from tokenward.core.login import DEFAULT_NAME, LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused
-from tokenward.daemon.keeper import Keeper, Surroundings
+from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.surroundings import Surroundings
 from tokenward.errors import (
     CallTimeout,
     ConfigurationFault,

@@ -280,6 +280,26 @@ def try_family(directory: Path, family: str) -> Iterator[FamilyFile | None]:
         file.release()
 
 
+def left_unfinished(family: FamilyFile | None, held: str) -> bool:
+    """Whether a process that died left work for the one who holds this value; blocks on the disk.
+
+    Args:
+        family: the value's family, None if it has none.
+        held: the value's generation.
+
+    Returns:
+        False also if somebody is at work on the family now.
+    """
+    if family is None or not family.path.exists():
+        return False
+    if not family.acquire(0.0, wait=lambda _: None, monotonic=lambda: 0.0):
+        return False
+    try:
+        return not family.state.finished or family.state.generation not in {None, held}
+    finally:
+        family.release()
+
+
 def clear_left_marks(directory: Path, generation_at: Callable[[str, str], str | None]) -> int:
     """End the attempts of dead processes whose place has moved on since, and give back the locks they held.
 

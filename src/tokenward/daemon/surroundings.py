@@ -1,0 +1,39 @@
+"""What all keepers share: clocks, alarms, the event hub, and who runs their tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import CapacityLimiter
+
+from tokenward.core.freshness import RefreshTiming
+from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.scheduler import Alarm
+from tokenward.ports import Clock, Entropy
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all keepers share.
+
+    Args:
+        clock: the machine's clocks.
+        entropy: for jitter.
+        alarm: wakes a keeper at a moment.
+        hub: tells subscribers.
+        timing: margin and jitter; a reload replaces it.
+        host: seeds the jitter, so that hosts do not come at once.
+        reading: the worker threads that look at places.
+        spawn: starts a task in the daemon's task group.
+    """
+
+    clock: Clock
+    entropy: Entropy
+    alarm: Alarm
+    hub: EventHub
+    timing: RefreshTiming
+    host: str
+    reading: CapacityLimiter
+    spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
