@@ -244,7 +244,7 @@ class TestInAPipe:
         said = capsys.readouterr()
         assert said.out == ""
         assert "tokenward: the daemon said: " in said.err
-        assert "tokenward: the demo's daemon ended at its start with exit status 1\n  hint: " in said.err
+        assert "tokenward: the demo's daemon ended at its start with exit status 2\n  hint: " in said.err
 
     @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
     def test_for_wants_seconds(self, seconds: str, capsys: pytest.CaptureFixture[str]) -> None:

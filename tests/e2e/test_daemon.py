@@ -120,11 +120,11 @@ class TestConfiguration:
     """A wrong file stops a start, and never a daemon that runs."""
 
     def test_a_wrong_one_stops_the_start(self, own_home: Path) -> None:
-        """Exit status 1, and two lines: file, line and reason, then a hint."""
+        """The exit status that no service manager restarts, and two lines: file, line and reason, then a hint."""
         daemon = DaemonProcess(own_home, config=WRONG)
         with pytest.raises(DidNotStart) as refusal:
             daemon.start()
-        assert refusal.value.returncode == 1
+        assert refusal.value.returncode == 2
         cause, hint = refusal.value.log.splitlines()
         assert f"{daemon.config_file}:{WRONG_LINE}: " in cause
         assert "refersh" in cause

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokenward.cli import output
 from tokenward.cli.arguments import add_command
+from tokenward.errors import ConfigurationFault
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
@@ -39,13 +41,20 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until told to stop.
+
+    A wrong configuration is a usage error here: the service managers must not start it again and again.
+    """
     from tokenward.daemon.app import run_daemon
 
-    return run_daemon(
-        config=arguments.config,
-        state_dir=arguments.state_dir,
-        socket=arguments.socket,
-        log_level=arguments.log_level,
-        debuggable=arguments.debuggable,
-    )
+    try:
+        return run_daemon(
+            config=arguments.config,
+            state_dir=arguments.state_dir,
+            socket=arguments.socket,
+            log_level=arguments.log_level,
+            debuggable=arguments.debuggable,
+        )
+    except ConfigurationFault as fault:
+        output.complain_of(fault)
+        return output.USAGE
