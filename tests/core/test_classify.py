@@ -56,6 +56,7 @@ POLICY = "This credential is only authorized for use with Claude Code and cannot
         (403, "forbidden", "token lacks required scopes", F.AUTH_PERMANENT),
         (403, "permission_error", "Your API key does not have permission to use it.", F.AUTH_PERMANENT),
         (403, "forbidden", "permission_error", F.AUTH_PERMANENT),
+        (403, "permission_error", "missing scope: models.read", F.AUTH_PERMANENT),
         (403, "forbidden", "Request not allowed", F.AUTH),
         # No money, however it is dressed
         (400, "invalid_request_error", CREDIT, F.BILLING),

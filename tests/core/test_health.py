@@ -366,6 +366,36 @@ def windows_from(health: Health, failure: FailureClass, now: datetime) -> float:
     return seconds(fail(health, failure, now), now)
 
 
+@pytest.mark.parametrize(("failure", "length"), every_window())
+def test_a_step_back_that_is_longer_than_the_window_ends_it(failure: FailureClass, length: float) -> None:
+    """A clock that was an hour ahead costs one request and not a second minute of waiting."""
+    health = fail(cleared(), failure, NOW)
+    assert seconds(health, NOW - timedelta(seconds=length)) == length
+    assert availability(health, now=NOW - timedelta(seconds=length + 1)) == Available()
+
+
+def test_idleness_is_not_measured_from_the_future() -> None:
+    """However often the clock was set back, a day from now is a day."""
+    health = fail(cleared(), F.RATE_LIMIT, NOW + YEAR)
+    assert health.last_failure_at == NOW + YEAR
+    health = rebased(rebased(health, now=NOW + YEAR / 2), now=NOW)
+    assert health.last_failure_at == NOW
+    assert windows_from(health, F.RATE_LIMIT, NOW + DAY + SECOND) == 60
+
+
+def test_idleness_after_a_day_long_guess_that_the_server_shortened() -> None:
+    """It begins when the server spoke, since the profile could serve soon after."""
+    health, now = cleared(), NOW
+    for _ in range(4):
+        health = fail(health, F.BILLING, now)
+        now += timedelta(seconds=seconds(health, now))
+    now -= 23 * HOUR
+    health = fail(health, F.BILLING, now, reset_at=now + HOUR)
+    assert seconds(health, now) == 3600
+    assert windows_from(health, F.BILLING, now + DAY) == 24 * 3600
+    assert windows_from(health, F.BILLING, now + DAY + SECOND) == 5 * 3600
+
+
 def test_a_small_step_back_keeps_the_window() -> None:
     """A clock that is corrected by a second does not open a profile that is closed for five hours."""
     health = fail(cleared(), F.BILLING, NOW)

@@ -107,6 +107,13 @@ def test_a_refusal_without_end_is_read() -> None:
     assert read.refused.window.ends is None
 
 
+def test_a_refusal_whose_end_is_torn_is_none() -> None:
+    """An end that cannot be read is not the same as no end."""
+    document = to_document(full())
+    document["refused"]["window"]["ends"] = "torn"
+    assert from_document(document).refused.window is None
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.just(NOW.isoformat()),
     lambda inner: (
