@@ -258,3 +258,13 @@ def test_a_touch_of_one_that_went_is_no_error() -> None:
     roster.drop("anthropic:a")
     assert roster.touch("anthropic:a", NOW) is None
     assert "anthropic:a" not in roster
+
+
+def test_an_order_that_names_one_twice_asks_it_once() -> None:
+    """The agent's own order and main's; and who is preferred but not in it is not asked."""
+    roster = Roster(candidates=[named("a"), named("b"), named("c")])
+    twice = ("anthropic:b", "anthropic:a", "anthropic:b")
+    own = Selector("anthropic", order=twice, preferred="anthropic:c")
+    assert roster.shortlist(own, NOW).usable == ("anthropic:b", "anthropic:a")
+    mains = Selector("anthropic", "bot", inherits=True, inherited_order=twice)
+    assert roster.shortlist(mains, NOW).usable == ("anthropic:b", "anthropic:a")

@@ -226,7 +226,7 @@ class Sessions:
                     hint="reset the session's pin, or name no profile",
                 )
             return replace(asked, profile=pin.profile)
-        if compactions > pin.compactions or pin.order != _digest(asked):
+        if asked.profile is not None or compactions > pin.compactions or pin.order != _digest(asked):
             return asked
         return replace(asked, preferred=pin.profile)
 
