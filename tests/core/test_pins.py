@@ -202,3 +202,20 @@ def test_the_longest_unused_goes_first_and_a_persons_word_last() -> None:
     for name in ("x", "y", "z"):
         sessions.pin(name, parse_reference(OPUS))
     assert list(sessions) == ["x", "y", "z"]
+
+
+def test_a_fallback_of_another_provider_changes_no_choice() -> None:
+    """The person's model is still the session's, and its provider's profile still preferred."""
+    sessions = pinned(OPUS)
+    sessions.note("s", ANY, "anthropic:a")
+    before = sessions.get("s")
+    sessions.note("s", Selector("acme"), "acme:x")
+    assert sessions.get("s") == before == SessionPin("anthropic", "claude-opus-4-6", "anthropic:a")
+
+
+def test_a_request_that_counts_no_compactions_does_not_undo_the_count() -> None:
+    """Else the next one that counts would take another credential for nothing."""
+    sessions = Sessions()
+    sessions.note("s", ANY, "anthropic:a", 2)
+    sessions.note("s", ANY, "anthropic:a")
+    assert sessions.selector("s", ANY, 2).preferred == "anthropic:a"
