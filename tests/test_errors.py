@@ -18,6 +18,7 @@ LEAVES = {
     "NoCredentials": ("PersonNeeded", -32001, "AuthenticationError"),
     "LoginRequired": ("PersonNeeded", -32005, "AuthenticationError"),
     "ProfileUnavailable": ("AskDifferently", -32003, "AuthenticationError"),
+    "PinnedProfileUnavailable": ("AskDifferently", -32006, "AuthenticationError"),
     "ConfigurationFault": ("FixNeeded", -32000, "ConfigurationError"),
     "AlreadyServed": ("FixNeeded", -32000, "ConfigurationError"),
     "PermissionDenied": ("FixNeeded", -32010, "ConfigurationError"),

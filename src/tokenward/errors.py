@@ -15,7 +15,8 @@ has one code on the wire (design section 6)::
     │   ├── NoCredentials        -32001
     │   └── LoginRequired        -32005  the refresh token is dead or the login ended
     ├── AskDifferently           this request cannot be served, another may
-    │   └── ProfileUnavailable   -32003
+    │   ├── ProfileUnavailable   -32003
+    │   └── PinnedProfileUnavailable -32006  a person's pin is hard
     └── FixNeeded                the configuration, the installation or the call is wrong
         ├── ConfigurationFault           the configuration file or a command's arguments
         ├── AlreadyServed                another daemon owns the socket or the state directory
@@ -133,6 +134,13 @@ class ProfileUnavailable(AskDifferently):
     """The named profile does not exist or cannot serve now."""
 
     code = -32003
+    default_class = AUTHENTICATION
+
+
+class PinnedProfileUnavailable(AskDifferently):
+    """The profile that a person pinned to the session cannot serve now, and no other may in its place."""
+
+    code = -32006
     default_class = AUTHENTICATION
 
 

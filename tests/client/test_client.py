@@ -157,13 +157,13 @@ def test_an_unknown_error_is_plain_and_keeps_its_code(daemon: FakeDaemon) -> Non
     """A type of a newer daemon is still an error of ours, and its code can be read."""
 
     def refuse(_: Json) -> Json:
-        raise Refusal("PinnedProfileUnavailable", code=-32006, cause="a member with an awkward name")
+        raise Refusal("OfANewerDaemon", code=-32099, cause="a member with an awkward name")
 
     daemon.answers["token.get"] = refuse
     with Client() as client, pytest.raises(errors.TokenwardError) as caught:
         client.token()
     assert type(caught.value) is errors.TokenwardError
-    assert caught.value.code == -32006
+    assert caught.value.code == -32099
     assert errors.TokenwardError.code == -32000
 
 

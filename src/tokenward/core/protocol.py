@@ -44,6 +44,7 @@ INTERNAL_ERROR = -32603
 DEGRADED_SHORT = "short"
 DEGRADED_REFRESH_FAILING = "refresh_failing"
 DEGRADED_UNSAVED = "unsaved"
+DEGRADED_COOLING = "cooling"
 
 SOCKET_NAME = "tokenward.sock"
 APPLICATION = "tokenward"

@@ -5,7 +5,14 @@ about which of them is the right one. It must not depend on the order of a dicti
 orders is one row of a table (``RESOLUTIONS``), and the user's configuration names the row.
 
 Rules:
-- Of one step of a row, what refreshes goes before what does not; ties by id.
+- Of one step of a row, what refreshes goes before what does not; of one kind, whoever was used longest ago, and
+  before them whoever never was; ties by id.
+- An explicit order of an agent and a provider is the whole list: its profiles, in that order, without rotation.
+  Whom it does not name is not used, and a name that nobody bears is passed over.
+- A request that names a profile means it and nobody else, whatever the order says.
+- Whoever is in a window (``Window``) is never served as if fine. If nobody else is left, the caller is told when
+  the first recovers. Only one that was named or pinned, and only slows down (``COOLDOWN``), is served all the
+  same, marked ``degraded: "cooling"``; if a person must act first (``DISABLED``), it is not served even then.
 - In ``config-first`` an API key that is written down sets the provider's OAuth credentials aside: they are
   neither served nor refreshed.
 - An agent has its own profiles and no others. Where it inherits, main's come after its own.
@@ -15,9 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
+from tokenward.core import protocol
 from tokenward.core.credential import MAIN_AGENT, Kind, Profile
 
 OAUTH_KINDS = frozenset({Kind.OAUTH, Kind.SETUP_TOKEN, Kind.FEDERATED})
@@ -81,6 +90,52 @@ RESOLUTIONS: Mapping[Resolution, tuple[Step, ...]] = MappingProxyType(
 """The steps of each order, the first choice first."""
 
 
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""When somebody was last used who never was."""
+
+COOLDOWN = "cooldown"
+DISABLED = "disabled"
+PERSON_MUST_ACT = frozenset({"auth", "auth_permanent", "auth_policy", "billing"})
+"""The reasons that no waiting cures by itself: the window only says when to look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which a profile is better left alone.
+
+    Args:
+        until: its end, aware UTC; at this moment the profile is usable again.
+        reason: the failure class that opened it.
+        model: the only model it concerns; None = the whole profile.
+    """
+
+    until: datetime
+    reason: str
+    model: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """``COOLDOWN`` or ``DISABLED``."""
+        return DISABLED if self.reason in PERSON_MUST_ACT else COOLDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a profile is not served now, and until when.
+
+    Args:
+        key: the profile's key.
+        until: when the last of its windows ends, aware UTC.
+        reason: of the window that disables it, else of the one that ends last.
+        kind: ``COOLDOWN`` or ``DISABLED``.
+    """
+
+    key: str
+    until: datetime
+    reason: str
+    kind: str
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A profile as selection sees it.
@@ -89,16 +144,33 @@ class Candidate:
         profile: whose it is.
         kind: the kind of what it holds; None if it holds nothing.
         tier: its tier, if known.
+        last_used: when it was last served, aware UTC; None = never.
+        windows: when it is better left alone; those that are over do no harm.
     """
 
     profile: Profile
     kind: Kind | None
     tier: str | None = None
+    last_used: datetime | None = None
+    windows: tuple[Window, ...] = ()
 
     @property
     def origin(self) -> Origin:
         """By which way it came."""
         return _ORIGINS.get(self.profile.source, Origin.PROFILE)
+
+    def unusable(self, now: datetime, model: str | None) -> Unusable | None:
+        """Why it should not serve a request for this model now; None if it may.
+
+        Args:
+            now: aware UTC.
+            model: the model that the request names; None = none, and no model's own window counts.
+        """
+        inside = [each for each in self.windows if each.until > now and each.model in {None, model}]
+        if not inside:
+            return None
+        last = max(inside, key=lambda window: (window.kind == DISABLED, window.until))
+        return Unusable(self.profile.key, max(each.until for each in inside), last.reason, last.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +180,14 @@ class Selector:
     Args:
         provider: the provider's own name.
         agent: the namespace of profiles.
-        profile: exactly this one; None = any.
+        profile: exactly this one, named by the request or pinned by a person; None = any.
         kinds: the only kinds wanted; None = any.
         tier: the only tier wanted; None = any.
         inherits: whether main's profiles answer too, after the agent's own.
+        model: the model it is for; None = not said.
+        order: the ids of the agent's explicit order, main's that it inherits among them; empty = none is set.
+        inherited_order: main's explicit order, for those inherited where the agent has set none itself.
+        preferred: the id that goes first as long as it is usable, whoever else is.
     """
 
     provider: str
@@ -120,35 +196,72 @@ class Selector:
     kinds: frozenset[Kind] | None = None
     tier: str | None = None
     inherits: bool = False
+    model: str | None = None
+    order: tuple[str, ...] = ()
+    inherited_order: tuple[str, ...] = ()
+    preferred: str | None = None
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Whose profiles may answer, the agent's own first."""
+        if self.inherits and self.agent != MAIN_AGENT:
+            return self.agent, MAIN_AGENT
+        return (self.agent,)
+
+    def order_of(self, agent: str) -> tuple[str, ...]:
+        """The explicit order that an agent's profiles stand in for this request; empty = none."""
+        if self.profile is not None:
+            return ()
+        return self.order or (() if agent == self.agent else self.inherited_order)
 
     def admits(self, candidate: Candidate) -> bool:
         """Whether a profile may answer."""
+        order = self.order_of(candidate.profile.agent)
+        return self.fits(candidate) and (not order or candidate.profile.id in order)
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether a profile may answer if no explicit order forbids it."""
         profile = candidate.profile
-        if not profile.enabled or not self._sees(profile.agent):
+        if not profile.enabled or profile.agent not in self.agents:
             return False
         if self.profile is not None:
             if profile.id != self.profile:
                 return False
         elif profile.provider != self.provider:
             return False
-        if self.kinds is not None and candidate.kind is not None and candidate.kind not in self.kinds:
-            return False
-        return self.tier is None or candidate.tier == self.tier
+        return self.wants(candidate.kind) and (self.tier is None or candidate.tier == self.tier)
 
-    def _sees(self, agent: str) -> bool:
-        return agent == self.agent or (self.inherits and agent == MAIN_AGENT)
+    def wants(self, kind: Kind | None) -> bool:
+        """Whether a kind may answer; of what holds nothing, nobody knows yet."""
+        return self.kinds is None or kind is None or kind in self.kinds
 
 
-def rank(candidate: Candidate, selector: Selector, resolution: Resolution) -> tuple[bool, int, int, str]:
-    """The place in the order; the least goes first."""
+Rank = tuple[bool, int, bool, int, int, datetime, str]
+
+
+def rank(candidate: Candidate, selector: Selector, resolution: Resolution) -> Rank:
+    """The place in the order of one who is admitted; the least goes first."""
+    profile = candidate.profile
+    inherited, preferred = profile.agent != selector.agent, profile.id == selector.preferred
+    order = selector.order_of(profile.agent)
+    if not order:
+        step, kind = step_and_kind(candidate, resolution)
+        return not preferred, 0, inherited, step, kind, candidate.last_used or NEVER, profile.id
+    place = order.index(profile.id)
+    if selector.order:  # it says itself where those stand that are inherited
+        return not preferred, place, inherited, 0, 0, NEVER, profile.id
+    return not preferred, 0, inherited, place, 0, NEVER, profile.id
+
+
+def step_and_kind(candidate: Candidate, resolution: Resolution) -> tuple[int, int]:
+    """The step of the row that a profile stands at, and the place of its kind within."""
     # What holds nothing is looked at where a login would be: most empty places are login files.
     step_kind = Kind.OAUTH if candidate.kind is None else candidate.kind
     steps = RESOLUTIONS[resolution]
     step = next(
         number for number, (origin, kinds) in enumerate(steps) if origin is candidate.origin and step_kind in kinds
     )
-    kind = _KIND_RANK[candidate.kind] if candidate.kind is not None else len(_KIND_RANK)
-    return candidate.profile.agent != selector.agent, step, kind, candidate.profile.id
+    return step, _KIND_RANK[candidate.kind] if candidate.kind is not None else len(_KIND_RANK)
 
 
 def in_order(
@@ -156,10 +269,76 @@ def in_order(
     selector: Selector,
     resolution: Resolution = Resolution.PROFILES_FIRST,
 ) -> list[str]:
-    """The keys of the profiles that may answer, the first choice first."""
+    """The keys of the profiles that may answer, the first choice first, whatever windows they are in."""
     admitted = [candidate for candidate in candidates if selector.admits(candidate)]
     ordered = sorted(admitted, key=lambda candidate: rank(candidate, selector, resolution))
     return [candidate.profile.key for candidate in ordered]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One who is to be asked.
+
+    Args:
+        key: the profile's key.
+        degraded: what its answer must say of it; None = nothing.
+    """
+
+    key: str
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """Everybody who may answer one request.
+
+    Args:
+        usable: the keys of those in no window, the first choice first.
+        unusable: the others, the soonest recovery first.
+    """
+
+    usable: tuple[str, ...]
+    unusable: tuple[Unusable, ...] = ()
+
+    def turns(self, selector: Selector) -> tuple[Turn, ...]:
+        """Who is to be asked, one after the other, until one serves.
+
+        If nobody does and ``recovery`` is not None, the answer is ``AllUnavailable`` with it, or
+        ``ProfileUnavailable`` / ``PinnedProfileUnavailable`` where the selector names a profile.
+        """
+        fine = tuple(Turn(key) for key in self.usable)
+        if selector.profile is None:
+            return fine
+        cooling = (each for each in self.unusable if each.kind == COOLDOWN)
+        return fine + tuple(Turn(each.key, protocol.DEGRADED_COOLING) for each in cooling)
+
+    @property
+    def recovery(self) -> Unusable | None:
+        """The first who will be usable again; None if nobody is in a window."""
+        return self.unusable[0] if self.unusable else None
+
+
+def soonest_first(unusable: Iterable[Unusable]) -> tuple[Unusable, ...]:
+    """In the order in which they recover; ties by key."""
+    return tuple(sorted(unusable, key=lambda each: (each.until, each.key)))
+
+
+def shortlist(
+    candidates: Iterable[Candidate], selector: Selector, resolution: Resolution, now: datetime
+) -> Shortlist:
+    """Everybody who may answer, as it is now; for many requests over many profiles there is ``Roster``.
+
+    Args:
+        candidates: everybody there is.
+        selector: what is asked for.
+        resolution: the order in force.
+        now: aware UTC.
+    """
+    by_key = {candidate.profile.key: candidate for candidate in candidates}
+    keys = in_order(by_key.values(), selector, resolution)
+    reasons = {key: by_key[key].unusable(now, selector.model) for key in keys}
+    usable = tuple(key for key in keys if reasons[key] is None)
+    return Shortlist(usable, soonest_first(why for why in reasons.values() if why is not None))
 
 
 def set_aside(candidates: Collection[Candidate], resolution: Resolution) -> frozenset[str]:

@@ -1,0 +1,270 @@
+"""The roster says at every moment what the slow order says."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tokenward.core.credential import Kind, Profile, agent_and_id
+from tokenward.core.roster import Roster
+from tokenward.core.selection import Candidate, Resolution, Selector, Window
+
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+ANY = Selector("anthropic")
+
+SOURCES = ("store", "environment", "dotenv", "config")
+IDS = [f"{provider}:{name}" for provider in ("anthropic", "acme") for name in "abcd"]
+
+ids = st.sampled_from(IDS)
+agents = st.sampled_from(["main", "bot"])
+moments = st.integers(min_value=-20, max_value=20).map(lambda seconds: NOW + seconds * SECOND)
+orders = st.just(()) | st.lists(ids, max_size=4).map(tuple)
+windows = st.builds(
+    Window, moments, st.sampled_from(["rate_limit", "billing"]), st.sampled_from([None, None, "opus"])
+)
+candidates = st.builds(
+    lambda profile_id, agent, source, enabled, kind, tier, used, inside: Candidate(
+        Profile(profile_id, profile_id.partition(":")[0], source, agent=agent, enabled=enabled),
+        kind,
+        tier,
+        used,
+        tuple(inside),
+    ),
+    ids,
+    agents,
+    st.sampled_from(SOURCES),
+    st.sampled_from([True, True, True, False]),
+    st.none() | st.sampled_from(Kind),
+    st.sampled_from([None, "max"]),
+    st.none() | moments,
+    st.lists(windows, max_size=2),
+)
+selectors = st.builds(
+    Selector,
+    st.sampled_from(["anthropic", "acme", "nobody"]),
+    agents,
+    st.none() | ids,
+    st.none() | st.frozensets(st.sampled_from(Kind), max_size=3),
+    st.sampled_from([None, None, "max"]),
+    st.booleans(),
+    st.sampled_from([None, "opus"]),
+    orders,
+    orders,
+    st.none() | ids,
+)
+
+STEPS = {
+    Resolution.PROFILES_FIRST: "store environment dotenv config",
+    Resolution.CONFIG_FIRST: "config environment dotenv store",
+    Resolution.OAUTH_FIRST: "config store environment dotenv",
+}
+KINDS = [Kind.OAUTH, Kind.FEDERATED, Kind.SETUP_TOKEN, Kind.AUTH_TOKEN, Kind.API_KEY, None]
+KEYS = {Kind.AUTH_TOKEN, Kind.API_KEY}
+
+
+def may_answer(one: Candidate, asked: Selector) -> bool:
+    """The filters, in words of their own."""
+    theirs = asked.inherits and one.profile.agent == "main"
+    if not one.profile.enabled or not (one.profile.agent == asked.agent or theirs):
+        return False
+    if asked.kinds is not None and one.kind not in {None, *asked.kinds}:
+        return False
+    if asked.tier not in {None, one.tier}:
+        return False
+    if asked.profile:
+        return one.profile.id == asked.profile
+    named = asked.order or (one.profile.agent != asked.agent and asked.inherited_order) or [one.profile.id]
+    return one.profile.provider == asked.provider and one.profile.id in named
+
+
+def by_hand(everybody: list[Candidate], asked: Selector, resolution: Resolution) -> list[Candidate]:
+    """The order, built by sorting once for each rule, the weakest first."""
+    line = sorted((one for one in everybody if may_answer(one, asked)), key=lambda one: one.profile.id)
+    line.sort(key=lambda one: one.last_used.timestamp() if one.last_used else 0.0)
+    line.sort(key=lambda one: KINDS.index(one.kind))
+    line.sort(key=lambda one: STEPS[resolution].split().index(one.profile.source))
+    if resolution is Resolution.OAUTH_FIRST:
+        line.sort(key=lambda one: one.kind in KEYS)
+    if not asked.profile and not asked.order and asked.inherited_order:
+        mains = list(asked.inherited_order)
+        line.sort(key=lambda one: mains.index(one.profile.id) if one.profile.agent != asked.agent else 0)
+    line.sort(key=lambda one: one.profile.agent != asked.agent)
+    if not asked.profile and asked.order:
+        line.sort(key=lambda one: list(asked.order).index(one.profile.id))
+    line.sort(key=lambda one: one.profile.id != asked.preferred)
+    return line
+
+
+class RosterAndSlowOrder(RuleBasedStateMachine):
+    """A roster, and beside it the plain list of who is in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.everybody: dict[str, Candidate] = {}
+        self.asked = [ANY, Selector("anthropic", "bot", inherits=True)]
+        self.resolution = Resolution.PROFILES_FIRST
+        self.roster = Roster()
+        self.stamps: list[datetime] = []
+
+    @initialize(resolution=st.sampled_from(Resolution), some=st.lists(candidates, max_size=6))
+    def begin(self, resolution: Resolution, some: list[Candidate]) -> None:
+        """A daemon starts, with what it remembers."""
+        self.resolution = resolution
+        self.everybody = {one.profile.key: one for one in some}
+        self.roster = Roster(resolution, self.everybody.values())
+
+    @rule(one=candidates)
+    def put(self, one: Candidate) -> None:
+        """A profile comes, cools down, is disabled, recovers."""
+        self.roster.put(one)
+        known = self.everybody.get(one.profile.key)
+        uses = [each.last_used for each in (known, one) if each is not None and each.last_used is not None]
+        self.everybody[one.profile.key] = replace(one, last_used=max(uses, default=None))
+
+    @rule(profile_id=ids, agent=agents)
+    def drop(self, profile_id: str, agent: str) -> None:
+        """A profile goes, or was not there."""
+        key = Profile(profile_id, "", "", agent=agent).key
+        self.roster.drop(key)
+        self.everybody.pop(key, None)
+
+    @rule(asked=selectors)
+    def serve(self, asked: Selector) -> None:
+        """The first choice is served, and is the last of its kind from then on."""
+        first = self.roster.first(asked, self.now)
+        if first is not None:
+            stamp = self.roster.touch(first, self.now)
+            assert stamp is not None
+            assert stamp >= self.now
+            assert all(stamp > (one.last_used or stamp - SECOND) for one in self.everybody.values())
+            assert all(stamp > before for before in self.stamps)
+            self.stamps.append(stamp)
+            self.everybody[first] = replace(self.everybody[first], last_used=stamp)
+
+    @rule(to=moments)
+    def time_passes_or_steps_back(self, to: datetime) -> None:
+        """The clock is another."""
+        self.now = to
+
+    @rule(asked=selectors)
+    def ask(self, asked: Selector) -> None:
+        """Another request, which is asked again after every step from now on."""
+        self.asked.append(asked)
+        del self.asked[:-4]
+
+    @invariant()
+    def says_what_the_slow_order_says(self) -> None:
+        """Who is in it, who is first, who follows, who recovers when."""
+        assert {key: self.roster[key] for key in self.roster} == self.everybody
+        for asked in self.asked:
+            line = by_hand(list(self.everybody.values()), asked, self.resolution)
+            ends = {
+                one.profile.key: max(
+                    (w.until for w in one.windows if w.model in {None, asked.model} and w.until > self.now),
+                    default=None,
+                )
+                for one in line
+            }
+            usable = [key for key, end in ends.items() if end is None]
+            recovering = sorted((end, key) for key, end in ends.items() if end is not None)
+            assert self.roster.first(asked, self.now) == next(iter(usable), None)
+            found = self.roster.shortlist(asked, self.now)
+            assert list(found.usable) == usable
+            assert [(why.until, why.key) for why in found.unusable] == recovering
+            for why in found.unusable:
+                assert why == self.everybody[why.key].unusable(self.now, asked.model)
+
+
+TestRosterAndSlowOrder = RosterAndSlowOrder.TestCase
+TestRosterAndSlowOrder.settings = settings(
+    derandomize=True, deadline=None, max_examples=150, stateful_step_count=20
+)
+
+
+def named(name: str, kind: Kind = Kind.OAUTH, agent: str = "main") -> Candidate:
+    """A profile of Anthropic's in the store."""
+    return Candidate(Profile(f"anthropic:{name}", "anthropic", "store", agent=agent), kind)
+
+
+def served(roster: Roster, times: int, now: datetime = NOW) -> str:
+    """The names of the first choices, each of them touched."""
+    names = []
+    for _ in range(times):
+        first = roster.first(ANY, now)
+        assert first is not None
+        roster.touch(first, now)
+        names.append(agent_and_id(first)[1].partition(":")[2])
+    return "".join(names)
+
+
+@pytest.mark.covers("L26")
+def test_healthy_profiles_take_turns() -> None:
+    """a, b, c, a, b, c, though the clock stands still or runs backwards; a newcomer is next."""
+    roster = Roster(candidates=[named("c"), named("a"), named("b"), named("z", Kind.API_KEY)])
+    assert served(roster, 6) == "abcabc"
+    assert served(roster, 4, NOW - 3600 * SECOND) == "abca"
+    roster.put(named("d"))
+    assert served(roster, 5, NOW + SECOND) == "dbcad"
+
+
+def test_the_turn_is_kept_over_a_restart() -> None:
+    """The last uses that were noted make the same order in a new roster."""
+    roster = Roster(candidates=[named(name) for name in "abc"])
+    served(roster, 4)
+    again = Roster(candidates=[named(name) for name in "abc"])
+    for key in roster:
+        again.put(replace(again[key], last_used=roster[key].last_used))
+    assert served(again, 3) == "bca"
+
+
+def test_a_profile_that_is_put_anew_does_not_jump_the_queue() -> None:
+    """A refresh or a reload makes a new candidate, which knows nothing of uses."""
+    roster = Roster(candidates=[named("a"), named("b")])
+    assert served(roster, 1) == "a"
+    roster.put(named("a"))
+    assert served(roster, 2) == "ba"
+
+
+def test_the_first_choice_is_found_without_looking_at_the_others() -> None:
+    """Neither at those who cool, nor at those of other kinds, nor at those who come later."""
+    count = 2000
+    cooling = (Window(NOW + 60 * SECOND, "rate_limit"),)
+    roster = Roster(candidates=[replace(named(f"cool-{n}"), windows=cooling) for n in range(count)])
+    for number in range(count):
+        roster.put(named(f"oauth-{number}"))
+        roster.put(named(f"key-{number}", Kind.API_KEY))
+    looked_at: list[str] = []
+
+    class Watching(Selector):
+        def fits(self, candidate: Candidate) -> bool:
+            looked_at.append(candidate.profile.key)
+            return super().fits(candidate)
+
+    assert roster.first(Watching("anthropic"), NOW) == "anthropic:oauth-0"
+    assert roster.first(Watching("anthropic", kinds=frozenset({Kind.API_KEY})), NOW) == "anthropic:key-0"
+    assert roster.first(Watching("anthropic", profile="anthropic:key-7"), NOW) == "anthropic:key-7"
+    assert len(looked_at) == 3
+
+
+def test_a_touch_of_one_that_went_is_no_error() -> None:
+    """It was forgotten while it was served."""
+    roster = Roster(candidates=[named("a")])
+    roster.drop("anthropic:a")
+    roster.drop("anthropic:a")
+    assert roster.touch("anthropic:a", NOW) is None
+    assert "anthropic:a" not in roster
+
+
+def test_an_order_that_names_one_twice_asks_it_once() -> None:
+    """The agent's own order and main's; and who is preferred but not in it is not asked."""
+    roster = Roster(candidates=[named("a"), named("b"), named("c")])
+    twice = ("anthropic:b", "anthropic:a", "anthropic:b")
+    own = Selector("anthropic", order=twice, preferred="anthropic:c")
+    assert roster.shortlist(own, NOW).usable == ("anthropic:b", "anthropic:a")
+    mains = Selector("anthropic", "bot", inherits=True, inherited_order=twice)
+    assert roster.shortlist(mains, NOW).usable == ("anthropic:b", "anthropic:a")
