@@ -18,6 +18,8 @@ LEAVES = {
     "NoCredentials": ("PersonNeeded", -32001, "AuthenticationError"),
     "LoginRequired": ("PersonNeeded", -32005, "AuthenticationError"),
     "ProfileUnavailable": ("AskDifferently", -32003, "AuthenticationError"),
+    "UnknownModel": ("AskDifferently", -32007, "ConfigurationError"),
+    "ModelAccessDenied": ("AskDifferently", -32008, "ConfigurationError"),
     "ConfigurationFault": ("FixNeeded", -32000, "ConfigurationError"),
     "AlreadyServed": ("FixNeeded", -32000, "ConfigurationError"),
     "PermissionDenied": ("FixNeeded", -32010, "ConfigurationError"),
