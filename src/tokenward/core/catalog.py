@@ -23,6 +23,7 @@ from tokenward.core.tiers import TierTable
 from tokenward.errors import UnknownModel
 
 Capability = Literal["vision", "extended_thinking", "tool_use"]
+_NO_TIERS = TierTable({}, {}, "")
 SYNTAX = "write it as provider/model or provider:model"
 
 
@@ -124,6 +125,10 @@ class Catalog:
                 if each.id == model:
                     return each, table
         return None
+
+    def tiers_of(self, provider: str) -> TierTable:
+        """The tier table for a provider's models; other providers' are open to all."""
+        return self.tiers if provider == self.provider else _NO_TIERS
 
     def resolve(
         self, text: str, naming: Naming, *, provider: str | None = None, strict: bool = False

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Protocol
 from tokenward.core import catalog, headers
 from tokenward.core.catalog import Catalog, Model, ModelTable, ResolvedModel
 from tokenward.core.model_reference import Naming
-from tokenward.core.tiers import TierAdvice
 from tokenward.daemon.default_model import retirement
 from tokenward.daemon.model_shapes import (
     ModelAccessParams,
@@ -98,7 +97,7 @@ class Models:
         """
         changes: dict[str, Any] = {}
         if model is not None:
-            advice = self._advice(model, result.tier)
+            advice = self._catalog.tiers_of(model.provider).advice(model.model, result.tier)
             notes = filter(None, (advice.warning, self._note(model.provider, advice.model)))
             changes |= {"model": advice.model, "model_note": "; ".join(notes) or None}
         if params.betas:
@@ -150,9 +149,10 @@ class Models:
         model = self._resolved(params.model or self._catalog.tiers.recommended(tier))
         if model.provider != self._catalog.provider:
             tier = params.tier or self._tier(model.provider, params.agent)
+        tiers = self._catalog.tiers_of(model.provider)
         if params.strict:
-            self._catalog.tiers.require(model.model, tier)
-        advice = self._advice(model, tier)
+            tiers.require(model.model, tier)
+        advice = tiers.advice(model.model, tier)
         return ModelForTierResult(
             provider=model.provider,
             model=advice.model,
@@ -169,14 +169,15 @@ class Models:
         """
         model = self._resolved(params.model)
         tier = params.tier or self._tier(model.provider, params.agent)
+        tiers = self._catalog.tiers_of(model.provider)
         if params.strict:
-            self._catalog.tiers.require(model.model, tier)
+            tiers.require(model.model, tier)
         return ModelAccessResult(
-            allowed=self._catalog.tiers.is_available(model.model, tier),
+            allowed=tiers.is_available(model.model, tier),
             provider=model.provider,
             model=model.model,
             tier=tier,
-            required_tier=self._catalog.tiers.minimum_tier(model.model),
+            required_tier=tiers.minimum_tier(model.model),
         )
 
     # What they are made of
@@ -191,11 +192,6 @@ class Models:
 
     def _resolved(self, text: str, *, provider: str | None = None, strict: bool = False) -> ResolvedModel:
         return self._catalog.resolve(text, self._naming, provider=provider, strict=strict)
-
-    def _advice(self, model: ResolvedModel, tier: str | None) -> TierAdvice:
-        if model.provider != self._catalog.provider:
-            return TierAdvice(model.model)
-        return self._catalog.tiers.advice(model.model, tier)
 
     def _tier(self, provider: str, agent: str) -> str | None:
         known = self._household.providers.get(provider)
