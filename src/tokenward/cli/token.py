@@ -95,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "the token holds a control character", hint="look at its source: tokenward doctor"
             )
         print("\n".join(lines))
+    if arguments.model and token.model_note and sys.stderr.isatty():
+        output.remark(token.model_note)
     if token.degraded and sys.stderr.isatty():
         output.remark(f"this token is less than what was asked for ({token.degraded}); see: tokenward status")
     return output.OK
