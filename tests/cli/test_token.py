@@ -82,3 +82,15 @@ def test_a_token_with_control_characters_is_not_printed(
     said = capsys.readouterr()
     assert said.out == ""
     assert "evil" not in said.err
+
+
+def test_what_is_wrong_with_the_model_is_said_to_a_person(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where one was asked for: nobody who wants a token alone is told of models."""
+    daemon.answers["token.get"] = lambda _: {**TOKEN, "model_note": "claude-x was retired"}
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["token", "--model", "x"]) == 0
+    assert capsys.readouterr().err == "tokenward: claude-x was retired\n"
+    assert main(["token"]) == 0
+    assert capsys.readouterr().err == ""

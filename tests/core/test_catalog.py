@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokenward.core.catalog import ResolvedModel
+from tokenward.core.catalog import Model, ResolvedModel, latest_by_family
 from tokenward.core.model_reference import Naming
 from tokenward.errors import UnknownModel
 from tokenward.model_files import model_catalog
@@ -121,3 +121,9 @@ def test_another_providers_ids_are_not_touched(text: str) -> None:
 def test_the_documents_bad_haiku_id_is_the_real_one() -> None:
     """The id that no API ever had."""
     assert resolve("claude-haiku-3-5-20241022", strict=True).model == "claude-3-5-haiku-20241022"
+
+
+def test_the_newest_of_a_family_is_one_that_its_provider_stands_by() -> None:
+    """A deprecated one is passed over, though it is the last."""
+    models = [Model("a-1", "a"), Model("a-2", "a"), Model("a-3", "a", deprecated=True), Model("b-1", "b")]
+    assert latest_by_family(models) == {"a": "a-2", "b": "b-1"}

@@ -20,13 +20,35 @@ def test_the_default_model_comes_from_where_somebody_said_it(own_home: Path) -> 
     """Nobody: the founding document's; the configuration; the variable, which wins; and a reload changes it."""
     key = {"ANTHROPIC_API_KEY": KEY}
     with DaemonProcess(own_home, env=key) as daemon:
-        assert daemon.call("token.get")["model"] == SONNET_4
+        answer = daemon.call("token.get")
+        assert (answer["model"], "was retired" in answer["model_note"]) == (SONNET_4, True)
         daemon.configure(CONFIG)
         assert daemon.call("daemon.reload")["reloaded"]
         assert daemon.call("token.get")["model"] == "claude-opus-4-5"
     with DaemonProcess(own_home, config=CONFIG, env={**key, "ANTHROPIC_MODEL": "claude-sonnet-5"}) as daemon:
         assert daemon.call("token.get")["model"] == "claude-sonnet-5"
         assert daemon.call("model.list")["default"] == "claude-sonnet-5"
+
+
+@pytest.mark.covers("N14")
+@pytest.mark.parametrize(
+    ("config", "said", "tier", "model"),
+    [
+        ("", "max", "max", OPUS_4),
+        ('[providers.anthropic]\ntier = "free"\n', None, "free", "claude-3-5-haiku-20241022"),
+        ('[providers.anthropic]\ntier = "free"\n', "max_20", "max_20", OPUS_4),
+        ('[providers.anthropic]\ntier = "free"\n', "platinum", "free", "claude-3-5-haiku-20241022"),
+        ("", None, "api", SONNET_4),
+    ],
+)
+def test_a_configured_tier_has_its_default(
+    own_home: Path, config: str, said: str | None, tier: str, model: str
+) -> None:
+    """Where the environment or the configuration names a tier, and only there; the environment wins."""
+    env = {"ANTHROPIC_API_KEY": KEY} | ({"ANTHROPIC_SUBSCRIPTION_TIER": said} if said else {})
+    with DaemonProcess(own_home, config=config, env=env) as daemon:
+        answer = daemon.call("token.get")
+    assert (answer["tier"], answer["model"]) == (tier, model)
 
 
 @pytest.mark.covers("P4")
