@@ -1,6 +1,7 @@
 """``tokenward models``: lines for a pipe, a table for a person, and what the daemon is asked."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -149,17 +150,18 @@ def test_the_model_of_a_tier_with_its_warning(daemon: FakeDaemon, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("allowed", "status", "words"),
+    ("tier", "status", "words"),
     [
-        (True, 0, "claude-x: pro may use it\n"),
-        (False, 1, "claude-x: pro may not use it; it needs max or higher\n"),
+        ("max", 0, "claude-x: max may use it\n"),
+        (None, 0, "claude-x: nothing forbids it, since no tier is known\n"),
+        ("pro", 1, "claude-x: pro may not use it; it needs max or higher\n"),
     ],
 )
 def test_access_is_an_exit_status(
-    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], allowed: object, status: int, words: str
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], tier: str | None, status: int, words: str
 ) -> None:
     """So that a script can ask; `--json` has it too."""
-    answer = {"allowed": allowed, "provider": "p", "model": "claude-x", "tier": "pro", "required_tier": "max"}
+    answer = {"allowed": status == 0, "model": "claude-x", "tier": tier, "required_tier": "max"}
     daemon.answers["model.validate_access"] = lambda _: answer
     assert main(["models", "check", "claude-x"]) == status
     assert capsys.readouterr().out == words
@@ -178,3 +180,16 @@ def test_every_answer_can_be_json(
     daemon.answers[method] = lambda _: {"a": 1}
     assert main(["models", *arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+def test_without_a_daemon_the_tables_are_asked_in_this_process(
+    no_daemon: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They need none; and what cannot be a model is said in words."""
+    assert main(["models", "resolve", "Opus-4.5"]) == 0
+    assert capsys.readouterr().out == "anthropic/claude-opus-4-5\n"
+    assert main(["models", "resolve", "a b"]) == 2
+    assert capsys.readouterr().err == (
+        "tokenward: model: Value error, not the name of a model\n"
+        "  hint: a model is named provider/model, or by its id\n"
+    )

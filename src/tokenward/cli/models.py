@@ -223,9 +223,11 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.as_json(answer)
         return status
-    tier = answer["tier"] or "a tier that is not known"
-    if answer["allowed"]:
-        output.say(f"{answer['model']}: {tier} may use it")
+    tier, needed = answer["tier"], answer["required_tier"]
+    if not answer["allowed"]:
+        output.say(f"{answer['model']}: {tier} may not use it; it needs {needed} or higher")
+    elif tier is None:
+        output.say(f"{answer['model']}: nothing forbids it, since no tier is known")
     else:
-        output.say(f"{answer['model']}: {tier} may not use it; it needs {answer['required_tier']} or higher")
+        output.say(f"{answer['model']}: {tier} may use it")
     return status

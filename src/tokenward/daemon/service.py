@@ -13,11 +13,12 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from tokenward.core import protocol
 from tokenward.core.model_reference import MODEL_TEXT
@@ -52,10 +53,20 @@ AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description=
 KindName = Literal["api_key", "auth_token", "setup_token", "oauth", "federated"]
 Generation = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="Names one value of a credential.")]
 Degraded = Literal["short", "refresh_failing", "unsaved"]
+
+
+def _model_name(text: str) -> str:
+    if not re.fullmatch(MODEL_TEXT, text):
+        raise ValueError("not the name of a model")
+    return text
+
+
 ModelName = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, pattern=MODEL_TEXT),
+    StringConstraints(strip_whitespace=True, max_length=160),
+    AfterValidator(_model_name),
     Field(
+        json_schema_extra={"pattern": MODEL_TEXT},
         description="`provider/model`, `provider:model`, or an id or alias alone.",
         examples=["anthropic/claude-opus-5-5", "opus"],
     ),
