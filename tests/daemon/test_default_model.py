@@ -50,7 +50,17 @@ def test_the_environment_wins() -> None:
     assert default("opus-4.5", " claude-sonnet-5 ", "max") == "claude-sonnet-5"
     assert default(environ="Sonnet-4.5") == "claude-sonnet-4-5"
     assert default(environ="glm-5") == "glm-5"
+    assert default(environ="anthropic/opus-4.5") == "claude-opus-4-5"
+    assert defaults(environ="vendor/glm-5") == {"anthropic": DefaultModel("vendor/glm-5")}
     assert default(environ="  ") == "claude-sonnet-4-20250514"
+
+
+@pytest.mark.parametrize("said", ["claude\nopus", "claude opus", "\x1b[2J", "x" * 200])
+def test_a_variable_that_names_no_model_is_ignored_and_said(said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It would be in every answer; the text is not in the log."""
+    assert default(environ=said) == "claude-sonnet-4-20250514"
+    assert "ANTHROPIC_MODEL is not the name of a model" in caplog.text
+    assert said not in caplog.text
 
 
 @pytest.mark.covers("N14")

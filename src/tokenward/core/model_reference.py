@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 MODEL_TEXT = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\[\]-]{0,159}$"
 """What may stand for a model: a reference, or an id alone."""
+_WHOLE = re.compile(MODEL_TEXT[1:-1])
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SEPARATOR = re.compile(r"[/:]")
 
@@ -50,6 +51,11 @@ class ModelReference:
     provider: str | None = None
     written: str | None = None
     inferred: str | None = None
+
+
+def may_be_model(text: str) -> bool:
+    """Whether a text can stand for a model: short, printable, and without blanks."""
+    return _WHOLE.fullmatch(text) is not None
 
 
 def parse(text: str, naming: Naming) -> ModelReference:

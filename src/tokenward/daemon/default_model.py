@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from logging import getLogger
 
 from tokenward.core.catalog import Catalog
-from tokenward.core.redact import printable
-from tokenward.errors import UnknownModel
+from tokenward.core.model_reference import may_be_model
 from tokenward.model_files import model_catalog
 from tokenward.provider_files import Provider, model_naming
 from tokenward.settings import Settings
@@ -52,18 +51,18 @@ def default_models(
     catalog, naming = model_catalog(), model_naming(settings.providers)
     tier = provider(catalog.provider).tier
     fallback = catalog.default_model if tier is None else catalog.tiers.recommended(tier)
-    chosen = {catalog.provider: catalog.resolve(fallback, naming)}
+    chosen = {catalog.provider: fallback}
     if settings.default.model is not None:
         configured = catalog.resolve(settings.default.model, naming)
-        chosen[configured.provider] = configured
-    if said := environ.get(MODEL_VARIABLE, "").strip():
-        try:
-            meant = catalog.resolve(said, naming, provider=catalog.provider)
-        except UnknownModel as unknown:
-            log.warning("%s is ignored: %s", MODEL_VARIABLE, printable(unknown.cause))
-        else:
-            chosen[meant.provider] = meant
-    return {name: DefaultModel(each.model, _note(name, each.model, catalog)) for name, each in chosen.items()}
+        chosen[configured.provider] = configured.model
+    said = environ.get(MODEL_VARIABLE, "").strip()
+    if may_be_model(said):
+        meant = catalog.resolve(said, naming, provider=catalog.provider)
+        # Its own readers send it as it is; what looks like another provider's is a gateway's id.
+        chosen[catalog.provider] = meant.model if meant.provider == catalog.provider else said
+    elif said:
+        log.warning("%s is not the name of a model, and is ignored", MODEL_VARIABLE)
+    return {name: DefaultModel(model, _note(name, model, catalog)) for name, model in chosen.items()}
 
 
 def _note(provider: str, model: str, catalog: Catalog) -> str | None:

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from tokenward.core import catalog, headers
 from tokenward.core.catalog import Catalog, Model, ModelTable, ResolvedModel
@@ -35,9 +35,6 @@ from tokenward.daemon.service import TokenParams, TokenResult
 from tokenward.errors import InvalidParams
 from tokenward.model_files import model_catalog
 from tokenward.provider_files import Provider, choose, model_naming
-
-if TYPE_CHECKING:
-    from typing import Any
 
 
 class Providers(Protocol):

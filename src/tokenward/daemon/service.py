@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from tokenward.core import protocol
-from tokenward.core.model_reference import MODEL_TEXT
+from tokenward.core.model_reference import MODEL_TEXT, may_be_model
 
 if TYPE_CHECKING:
     from tokenward.daemon.logins import Logins
@@ -56,7 +55,7 @@ Degraded = Literal["short", "refresh_failing", "unsaved"]
 
 
 def _model_name(text: str) -> str:
-    if not re.fullmatch(MODEL_TEXT, text):
+    if not may_be_model(text):
         raise ValueError("not the name of a model")
     return text
 
