@@ -19,6 +19,8 @@ LEAVES = {
     "LoginRequired": ("PersonNeeded", -32005, "AuthenticationError"),
     "ProfileUnavailable": ("AskDifferently", -32003, "AuthenticationError"),
     "PinnedProfileUnavailable": ("AskDifferently", -32006, "AuthenticationError"),
+    "UnknownModel": ("AskDifferently", -32007, "ConfigurationError"),
+    "ModelAccessDenied": ("AskDifferently", -32008, "ConfigurationError"),
     "ConfigurationFault": ("FixNeeded", -32000, "ConfigurationError"),
     "AlreadyServed": ("FixNeeded", -32000, "ConfigurationError"),
     "PermissionDenied": ("FixNeeded", -32010, "ConfigurationError"),

@@ -25,14 +25,17 @@ from pydantic import ValidationError
 from tokenward import config_values, paths
 from tokenward.config_source import ConfigSource, Location
 from tokenward.core.redact import printable
-from tokenward.errors import ConfigurationFault
+from tokenward.errors import ConfigurationFault, UnknownModel
+from tokenward.model_files import model_catalog
 from tokenward.provider_files import (
     NAME_HINT,
     PROVIDER_NAME,
     canonical_name,
     federation_wants,
     goes_to_gateway,
+    has_beta_features,
     is_built_in,
+    model_naming,
 )
 from tokenward.settings import FederationSettings, ProviderSettings, Settings
 
@@ -164,9 +167,22 @@ def _prepared(
         if not PROVIDER_NAME.fullmatch(name):
             raise source.fault(("default", "provider"), "is not a provider's name", NAME_HINT)
         ready["default"] = {**default, "provider": name}
+    if isinstance(default.get("model"), str):
+        ready["default"] = {**_table(ready["default"]), "model": _prepared_model(source, ready)}
     for location in _unexpanded(ready):
         warn(source.said(location, "${…} is not expanded here; it stays as it is written"))
     return ready
+
+
+def _prepared_model(source: ConfigSource, document: Mapping[str, Any]) -> str:
+    """The default model as ``provider/model``, its id put right; an id alone is the default provider's."""
+    default = document["default"]
+    naming = model_naming(_table(document.get("providers")))
+    try:
+        meant = model_catalog().resolve(default["model"], naming, provider=default.get("provider"))
+    except UnknownModel as unknown:
+        raise source.fault(("default", "model"), "is not a model that is known", unknown.hint) from None
+    return f"{meant.provider}/{meant.model}"
 
 
 def _prepared_providers(
@@ -260,6 +276,8 @@ def _contradictions(name: str, provider: ProviderSettings) -> Iterator[tuple[str
         yield "client_key", "is of no use unless client_auth says so", 'set client_auth = "private_key_jwt"'
     if provider.federation is not None:
         yield from _federation_contradictions(name, provider, provider.federation)
+    if provider.beta_features and not has_beta_features(name):
+        yield "beta_features", f"{name} has none that are known", "leave it out; callers may send their own"
     if is_built_in(name):
         return
     registered_at = next((key for key in ("issuer", "token_endpoint") if getattr(provider, key)), None)

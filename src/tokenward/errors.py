@@ -16,7 +16,9 @@ has one code on the wire (design section 6)::
     │   └── LoginRequired        -32005  the refresh token is dead or the login ended
     ├── AskDifferently           this request cannot be served, another may
     │   ├── ProfileUnavailable   -32003
-    │   └── PinnedProfileUnavailable -32006  a person's pin is hard
+    │   ├── PinnedProfileUnavailable -32006  a person's pin is hard
+    │   ├── UnknownModel         -32007
+    │   └── ModelAccessDenied    -32008  the tier may not use the model
     └── FixNeeded                the configuration, the installation or the call is wrong
         ├── ConfigurationFault           the configuration file or a command's arguments
         ├── AlreadyServed                another daemon owns the socket or the state directory
@@ -142,6 +144,20 @@ class PinnedProfileUnavailable(AskDifferently):
 
     code = -32006
     default_class = AUTHENTICATION
+
+
+class UnknownModel(AskDifferently):
+    """Nobody can tell what is meant by the name of a model; ``suggestion`` is the nearest that is known."""
+
+    code = -32007
+    default_class = CONFIGURATION
+
+
+class ModelAccessDenied(AskDifferently):
+    """The tier may not use the model; ``required_tier`` is the least that may."""
+
+    code = -32008
+    default_class = CONFIGURATION
 
 
 class FixNeeded(TokenwardError):

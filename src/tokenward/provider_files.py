@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -27,6 +27,7 @@ from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.federation import Federation
 from tokenward.core.headers import HeaderRules
 from tokenward.core.login import LoginRules
+from tokenward.core.model_reference import Naming
 from tokenward.core.provider import ProviderRegistration
 from tokenward.settings import ProviderSettings
 
@@ -49,6 +50,7 @@ class _Headers(_File):
     key_header: str | None = None
     always: dict[str, str] = {}
     betas: dict[Kind, tuple[str, ...]] = {}
+    beta_features: dict[Kind, tuple[str, ...]] = {}
     billing: dict[Kind, Literal["api", "subscription"]] = {}
 
 
@@ -138,6 +140,8 @@ class Provider:
         api: what people are told of its API.
         tier: the tier of its subscription, where the user said so; it wins over what credentials say.
         login: what a person's login there needs.
+        default_model: the id of the model that goes out with a token where the caller names none; None = none.
+        default_model_note: what a person should know of it.
     """
 
     registration: ProviderRegistration
@@ -146,6 +150,8 @@ class Provider:
     api: ApiFacts = ApiFacts()
     tier: str | None = None
     login: LoginRules = field(default_factory=lambda: LoginRules(""))
+    default_model: str | None = None
+    default_model_note: str | None = None
 
 
 def choose(name: str) -> ProviderChoice:
@@ -158,6 +164,27 @@ def choose(name: str) -> ProviderChoice:
         if wanted in known.restricted_aliases:
             return ProviderChoice(built_in, known.restricted_aliases[wanted])
     return ProviderChoice(wanted)
+
+
+def model_naming(configured: Iterable[str]) -> Naming:
+    """How references to models name providers.
+
+    Args:
+        configured: the own names of providers that are known besides the built-in ones.
+    """
+    names = {name: name for name in configured}
+    prefixes = {}
+    for built_in in _BUILT_IN:
+        known = _file(built_in)
+        names |= dict.fromkeys((built_in, *known.aliases, *known.restricted_aliases), built_in)
+        if known.model_prefix is not None:
+            prefixes[known.model_prefix] = built_in
+    return Naming(names, prefixes)
+
+
+def has_beta_features(name: str) -> bool:
+    """Whether there are any for a provider."""
+    return bool(_file(name if is_built_in(name) else _GENERIC).headers.beta_features)
 
 
 def canonical_name(name: str) -> str:
@@ -214,9 +241,10 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
     )
     return Provider(
         registration,
-        _rules(known.headers),
+        _rules(known.headers, with_features=bool(said.beta_features)),
         _static_credential(said, known.key_kinds),
         ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None),
+        tier=said.tier,
         login=_login(name, said, known),
     )
 
@@ -318,10 +346,14 @@ def _file(name: str) -> _ProviderFile:
     return _ProviderFile.model_validate(tomllib.loads(text))
 
 
-def _rules(headers: _Headers) -> HeaderRules:
+def _rules(headers: _Headers, *, with_features: bool) -> HeaderRules:
+    betas = dict(headers.betas)
+    if with_features:
+        for kind, features in headers.beta_features.items():
+            betas[kind] = (*betas.get(kind, ()), *features)
     return HeaderRules(
         key_header=headers.key_header,
-        betas=MappingProxyType(headers.betas),
+        betas=MappingProxyType(betas),
         always=MappingProxyType(headers.always),
         billing=MappingProxyType(headers.billing),
     )

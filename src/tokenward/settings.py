@@ -27,6 +27,7 @@ from pydantic import (
 
 from tokenward import config_values, paths
 from tokenward.core.federation import RESERVED_PARAMETERS
+from tokenward.core.model_reference import MODEL_TEXT
 
 LARGEST_MARGIN_SECONDS = 3600.0
 """More than an hour before the end is not a margin: access tokens live for hours."""
@@ -77,6 +78,10 @@ CommandName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")]
 Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[\x20-\x7e]+$")]
 
 
+ModelText = Annotated[str, Field(pattern=MODEL_TEXT)]
+TierName = Literal["free", "pro", "max", "max_5", "max_20", "api"]
+
+
 class _Table(BaseModel):
     """A table of the file; what is not named here is an error."""
 
@@ -89,6 +94,9 @@ class DefaultSettings(_Table):
     """``[default]``: what holds unless a call or a provider says otherwise."""
 
     provider: str = Field(default="anthropic", description="Served if a call names none.")
+    model: ModelText | None = Field(
+        default=None, description="Goes out with a token where the caller names none; `provider/model` or an id."
+    )
     resolution: Literal["profiles-first", "config-first", "oauth-first"] = Field(
         default="profiles-first", description="Which credential of a provider goes first, if several could serve."
     )
@@ -169,6 +177,12 @@ class ProviderSettings(_Table):
     api_key: Secretive | None = None
     auth_token: Secretive | None = None
     api_url: Address | None = None
+    beta_features: bool | None = Field(
+        default=None, description="Whether the header advice names the provider's beta features too."
+    )
+    tier: TierName | None = Field(
+        default=None, description="The tier of its subscription; None = what the credentials say."
+    )
     federation: FederationSettings | None = None
 
 

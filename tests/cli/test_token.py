@@ -21,6 +21,7 @@ def test_every_option_is_a_wish(daemon: FakeDaemon) -> None:
     """What the command line says is what the daemon is asked."""
     arguments = ["token", "anthropic:work", "--provider", "anthropic", "--agent", "bot", "--kind", "oauth"]
     arguments += ["--kind", "api_key", "--min-valid", "120", "--newer-than", GENERATION, "--timeout", "5"]
+    arguments += ["--model", "opus", "--beta", "x-1", "--beta", "x-2"]
     assert main(arguments) == 0
     assert daemon.params("token.get") == {
         "profile": "anthropic:work",
@@ -30,6 +31,8 @@ def test_every_option_is_a_wish(daemon: FakeDaemon) -> None:
         "min_valid": 120.0,
         "newer_than": GENERATION,
         "timeout": 5.0,
+        "model": "opus",
+        "betas": ["x-1", "x-2"],
     }
 
 
@@ -79,3 +82,15 @@ def test_a_token_with_control_characters_is_not_printed(
     said = capsys.readouterr()
     assert said.out == ""
     assert "evil" not in said.err
+
+
+def test_what_is_wrong_with_the_model_is_said_to_a_person(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where one was asked for: nobody who wants a token alone is told of models."""
+    daemon.answers["token.get"] = lambda _: {**TOKEN, "model_note": "claude-x was retired"}
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["token", "--model", "x"]) == 0
+    assert capsys.readouterr().err == "tokenward: claude-x was retired\n"
+    assert main(["token"]) == 0
+    assert capsys.readouterr().err == ""

@@ -31,6 +31,8 @@ TOKEN: Json = {
     "billing": "api",
     "tier": None,
     "degraded": None,
+    "model": "claude-opus-5-5",
+    "model_note": None,
 }
 
 

@@ -96,12 +96,15 @@ def test_only_what_was_wished_for_is_sent(daemon: FakeDaemon) -> None:
     """Absent wishes are absent from the params, so that the daemon's defaults hold."""
     with Client(timeout=7) as client:
         client.token(provider="anthropic", kinds=("api_key",), newer_than=GENERATION)
-    assert daemon.params("token.get") == {
-        "provider": "anthropic",
-        "kinds": ["api_key"],
-        "newer_than": GENERATION,
-        "timeout": 7,
-    }
+        assert daemon.params("token.get") == {
+            "provider": "anthropic",
+            "kinds": ["api_key"],
+            "newer_than": GENERATION,
+            "timeout": 7,
+        }
+        token = client.token(model="opus", betas=("x-1",))
+    assert daemon.params("token.get") == {"model": "opus", "betas": ["x-1"], "timeout": 7}
+    assert (token.model, token.model_note) == (TOKEN["model"], None)
 
 
 def test_every_method_asks_for_what_its_name_says(daemon: FakeDaemon) -> None:

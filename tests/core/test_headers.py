@@ -3,11 +3,19 @@
 import pytest
 
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.headers import HeaderRules, advice
+from tokenward.core.headers import HeaderRules, advice, with_betas
 from tokenward.provider_files import provider_named
+from tokenward.settings import ProviderSettings
 
 ANTHROPIC = provider_named("anthropic").headers
 GENERIC = provider_named("acme").headers
+WITH_FEATURES = provider_named("anthropic", ProviderSettings(beta_features=True)).headers
+CLAUDE_CODE, INTERLEAVED, FINE_GRAINED = (
+    "claude-code-20250219",
+    "interleaved-thinking-2025-05-14",
+    "fine-grained-tool-streaming-2025-05-14",
+)
+OAUTH = "oauth-2025-04-20"
 
 
 def headers(kind: Kind, rules: HeaderRules, text: str = "tok-1") -> dict[str, str]:
@@ -76,3 +84,50 @@ def test_advice_does_not_change_the_rules() -> None:
 def test_who_pays(kind: Kind, billing: str) -> None:
     """A subscription pays for its login and setup token, the API account for the rest."""
     assert ANTHROPIC.billing[kind] == billing
+
+
+@pytest.mark.covers("N48")
+def test_an_api_key_has_the_beta_features_where_they_are_switched_on() -> None:
+    """The three of the document, and none without the switch."""
+    sent = headers(Kind.API_KEY, WITH_FEATURES)["anthropic-beta"]
+    assert sent.split(",") == [CLAUDE_CODE, INTERLEAVED, FINE_GRAINED]
+    assert "anthropic-beta" not in headers(Kind.API_KEY, ANTHROPIC)
+
+
+@pytest.mark.covers("N49")
+@pytest.mark.parametrize("kind", [Kind.OAUTH, Kind.SETUP_TOKEN])
+def test_a_subscription_has_fewer_and_its_own_always(kind: Kind) -> None:
+    """The OAuth beta with and without the switch; Claude Code's only if the caller asks for it."""
+    assert headers(kind, WITH_FEATURES)["anthropic-beta"] == f"{OAUTH},{INTERLEAVED}"
+    assert headers(kind, ANTHROPIC)["anthropic-beta"] == OAUTH
+    asked = with_betas(headers(kind, WITH_FEATURES), [CLAUDE_CODE])
+    assert asked["anthropic-beta"] == f"{OAUTH},{INTERLEAVED},{CLAUDE_CODE}"
+
+
+def test_a_gateway_gets_no_features() -> None:
+    """It may know none of them."""
+    assert "anthropic-beta" not in headers(Kind.AUTH_TOKEN, WITH_FEATURES)
+
+
+@pytest.mark.covers("N49")
+@pytest.mark.parametrize(
+    ("needed", "asked", "merged"),
+    [
+        (OAUTH, ["x-1"], f"{OAUTH},x-1"),
+        (OAUTH, ["x-1", OAUTH, "x-1"], f"{OAUTH},x-1"),
+        (OAUTH, [f"x-2, {OAUTH},,x-1 ", "x-2"], f"{OAUTH},x-2,x-1"),
+        (None, ["x-1,x-1"], "x-1"),
+        (OAUTH, [], OAUTH),
+    ],
+)
+def test_the_callers_betas_are_merged_once_each(needed: str | None, asked: list[str], merged: str) -> None:
+    """What the credential needs first, then the caller's in its order; nothing is lost and nothing is double."""
+    before = {"authorization": "Bearer t"} | ({"anthropic-beta": needed} if needed else {})
+    after = with_betas(before, asked)
+    assert after == {"authorization": "Bearer t", "anthropic-beta": merged}
+    assert before.get("anthropic-beta") == needed
+
+
+def test_without_any_beta_there_is_no_such_header() -> None:
+    """An empty header is a 400 at some servers."""
+    assert with_betas({"x": "y"}, [" , "]) == {"x": "y"}

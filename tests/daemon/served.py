@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -17,6 +18,7 @@ from tokenward.core.login import LoginTerms
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
+from tokenward.daemon.models import Models
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -43,6 +45,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.provider_files import Provider
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come; only a failing test waits so long."""
@@ -62,6 +65,8 @@ TOKEN = TokenResult(
     billing=None,
     tier=None,
     degraded=None,
+    model=None,
+    model_note=None,
 )
 PROFILE = ProfileResult(
     profile="acme:me",
@@ -117,6 +122,13 @@ class Feed:
         return self.receive.__aiter__()
 
 
+class NoProviders:
+    """No provider but the built-in ones."""
+
+    default_provider = "anthropic"
+    providers: Mapping[str, Provider] = MappingProxyType({})
+
+
 class ScriptedLogins:
     """Logins that succeed at once."""
 
@@ -154,6 +166,7 @@ class ScriptedService:
         self.reported = anyio.Event()
         self.added: list[ProfileAddParams] = []
         self.logins: Any = ScriptedLogins()
+        self.models = Models(NoProviders(), tier=lambda _provider, _agent: None)
         self.is_stopping = False
         self.lane_served = 0
 

@@ -185,6 +185,30 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "profile.disable": (one, profile),
         "provider.get": ({"provider": "acme"}, _PROVIDER),
         "provider.list": ({}, {"providers": [_PROVIDER]}),
+        "model.resolve": (
+            {"model": "anthropic/opus-4.5"},
+            {
+                "provider": "anthropic",
+                "model": "claude-opus-4-5",
+                "known": True,
+                "suggestion": None,
+                "note": None,
+            },
+        ),
+        "model.for_tier": (
+            {"model": "claude-opus-9", "tier": "free"},
+            {"provider": "anthropic", "model": "claude-opus-9", "tier": "free", "warning": None, "note": None},
+        ),
+        "model.validate_access": (
+            {"model": "claude-opus-4", "tier": "pro"},
+            {
+                "allowed": False,
+                "provider": "anthropic",
+                "model": "claude-opus-4-20250514",
+                "tier": "pro",
+                "required_tier": "max",
+            },
+        ),
         "profile.add": ({**one, "credential": {"access_token": "a"}}, profile),
         "profile.forget": (one, profile),
         "profile.refresh": (one, profile),
@@ -216,7 +240,11 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         assert (await peer.call("daemon.hello"))["result"]["protocol"] == 1
         assert (await peer.call("daemon.status"))["error"]["code"] == errors.StoreUnavailable.code
         assert (await peer.call("rpc.discover"))["result"]["openrpc"].startswith("1.3")
-    assert set(METHODS) == {*calls, "daemon.hello", "daemon.status", "rpc.discover"}
+        newest = (await peer.call("model.info", {"model": "opus"}))["result"]["model"]
+        listed = (await peer.call("model.list", {"family": "opus", "latest": True}))["result"]["models"]
+        assert newest in [each["model"] for each in listed]
+    shown_above = {"daemon.hello", "daemon.status", "rpc.discover", "model.info", "model.list"}
+    assert set(METHODS) == {*calls, *shown_above}
 
 
 async def test_an_unknown_method_is_said_to_be_unknown_and_not_quoted(tmp_path: Path) -> None:

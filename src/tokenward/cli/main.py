@@ -25,6 +25,7 @@ _MODULES = {
     "adopt": "adopt",
     "logout": "logout",
     "auth": "auth",
+    "models": "models",
     "store": "store",
     "events": "events",
     "doctor": "doctor",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Call: TypeAlias = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Method and params to result, as ``Client.call``."""
+_HINTS = {"profile": "a profile is named provider:name", "model": "a model is named provider/model, or by its id"}
 
 
 def with_service(act: Callable[[Call], int], *, timeout: float = protocol.DEFAULT_TIMEOUT) -> int:
@@ -90,7 +91,7 @@ async def _answer(service: Service, method: str, params: Mapping[str, Any]) -> d
         # Only where and why: the input may be a secret.
         first = invalid.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidParams(f"{where}: {first['msg']}", hint="a profile is named provider:name") from None
+        raise InvalidParams(f"{where}: {first['msg']}", hint=_HINTS.get(where, _HINTS["profile"])) from None
     peer = Peer(os.getpid(), os.getuid(), os.getgid())
     result = await asked.handler(MethodCall(service, peer, subscribe), checked)
     return result.model_dump(mode="json")

@@ -44,6 +44,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--provider", metavar="NAME", help="any profile of this provider")
     parser.add_argument("--agent", metavar="NAME", help='the namespace of profiles ("main")')
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind; may be given again")
+    parser.add_argument("--model", metavar="MODEL", help="what it is for; its provider serves if none is named")
+    parser.add_argument(
+        "--beta", action="append", metavar="NAME", help="an anthropic-beta for --format header; may be given again"
+    )
     parser.add_argument(
         "--min-valid",
         type=float,
@@ -79,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
             min_valid=arguments.min_valid,
             newer_than=arguments.newer_than,
             timeout=arguments.timeout,
+            model=arguments.model,
+            betas=arguments.beta,
         )
     if arguments.format == "json":
         output.as_json(dataclasses.asdict(token))
@@ -89,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "the token holds a control character", hint="look at its source: tokenward doctor"
             )
         print("\n".join(lines))
+    if arguments.model and token.model_note and sys.stderr.isatty():
+        output.remark(token.model_note)
     if token.degraded and sys.stderr.isatty():
         output.remark(f"this token is less than what was asked for ({token.degraded}); see: tokenward status")
     return output.OK

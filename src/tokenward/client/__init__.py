@@ -75,6 +75,11 @@ _CHANGES_NOTHING = frozenset(
         "daemon.hello",
         "daemon.status",
         "events.subscribe",
+        "model.for_tier",
+        "model.info",
+        "model.list",
+        "model.resolve",
+        "model.validate_access",
         "profile.get",
         "profile.list",
         "provider.get",
@@ -145,6 +150,8 @@ class Client:
         newer_than: str | None = None,
         timeout: float | None = None,
         credential: Mapping[str, str] | None = None,
+        model: str | None = None,
+        betas: Sequence[str] | None = None,
     ) -> Token:
         """A token that is valid now.
 
@@ -159,6 +166,8 @@ class Client:
             newer_than: the generation that got a 401: not this one.
             timeout: seconds that the daemon may take, a refresh included; the client's own if None.
             credential: an inline credential, ``{"access_token": …, "kind": …}``: only shaped into headers.
+            model: what it is for, as ``provider/model``, ``provider:model``, an id or an alias.
+            betas: the values of ``anthropic-beta`` that the request needs; merged into the token's headers.
 
         Raises:
             PersonNeeded: if somebody must log in.
@@ -178,6 +187,8 @@ class Client:
             "newer_than": newer_than,
             "timeout": patience,
             "credential": None if credential is None else dict(credential),
+            "model": model,
+            "betas": None if betas is None else list(betas),
         }
         return Token.from_result(self.call("token.get", params, timeout=patience + GRACE))
 

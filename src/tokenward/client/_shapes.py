@@ -36,6 +36,8 @@ class Token:
         billing: who pays for requests made with it.
         tier: the rate-limit tier, if known.
         degraded: why the token is less than what was asked for, if it is.
+        model: the id of the model to use; None = the provider has no default.
+        model_note: why it is not the model that was asked for, or what is wrong with it.
     """
 
     token: str = field(repr=False)
@@ -52,6 +54,8 @@ class Token:
     billing: Literal["api", "subscription"] | None
     tier: str | None
     degraded: Degraded | None
+    model: str | None = None
+    model_note: str | None = None
 
     @staticmethod
     def from_result(result: Mapping[str, Any]) -> Token:

@@ -6,13 +6,14 @@ advice of the daemon, made from the provider's rules, and never put together by 
 
 Rules:
 - Exactly one header carries the token.
+- A caller's betas are added, never left out: what a request needs only its sender knows.
 - Names are in lower case, so that a caller who merges them with its own finds the double.
 - Nothing here names a program: we never pose as another one (design section 8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,3 +58,16 @@ def advice(credential: Credential, rules: HeaderRules) -> dict[str, str]:
     if betas := rules.betas.get(credential.kind):
         headers[BETA] = ",".join(betas)
     return headers
+
+
+def with_betas(headers: Mapping[str, str], asked: Iterable[str]) -> dict[str, str]:
+    """The advice with the caller's own betas after those that the credential needs, each of them once.
+
+    Args:
+        headers: the advice.
+        asked: values of ``anthropic-beta``, each of which may be a list with commas.
+    """
+    needed = [headers[BETA]] if BETA in headers else []
+    betas = [beta.strip() for value in (*needed, *asked) for beta in value.split(",")]
+    merged = ",".join(dict.fromkeys(filter(None, betas)))
+    return {**headers, BETA: merged} if merged else dict(headers)

@@ -73,6 +73,8 @@ def _result(
             "billing": provider.headers.billing.get(credential.kind),
             "tier": provider.tier or tier_of(credential),
             "degraded": degraded,
+            "model": provider.default_model,
+            "model_note": provider.default_model_note,
         }
     )
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from tokenward.core.credential import Profile, Secret, agent_and_id
 from tokenward.core.federation import Federation
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.default_model import default_models
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.gathering import Gathering, one_of_each, with_tier
 from tokenward.daemon.household import STORE, Kept
@@ -158,6 +159,10 @@ class Composition:
             name: provider_named(name, given) for name, given in settings.providers.items()
         }
         self.providers[CLAUDE_CODE_PROVIDER] = with_tier(self.provider(CLAUDE_CODE_PROVIDER), equipment.environ)
+        for name, model in default_models(settings, equipment.environ, self.provider).items():
+            self.providers[name] = replace(
+                self.provider(name), default_model=model.model, default_model_note=model.note
+            )
         self._equipment = equipment
         self._metadata = metadata
         self._endpoints: dict[str, HttpTokenEndpoint] = {}

@@ -146,5 +146,5 @@ def with_tier(provider: Provider, environ: Mapping[str, str]) -> Provider:
         return provider
     tier = tier_named(said)
     if tier is None:
-        log.warning("%s is none of %s; what the credentials say holds", SUBSCRIPTION_TIER, ", ".join(TIERS))
-    return replace(provider, tier=tier)
+        log.warning("%s is none of %s, and is ignored", SUBSCRIPTION_TIER, ", ".join(TIERS))
+    return replace(provider, tier=tier or provider.tier)

@@ -17,12 +17,14 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from tokenward.core import protocol
+from tokenward.core.model_reference import MODEL_TEXT, may_be_model
 
 if TYPE_CHECKING:
     from tokenward.daemon.logins import Logins
+    from tokenward.daemon.models import Models
     from tokenward.daemon.source_models import (
         SourceAdoptParams,
         SourceImportParams,
@@ -50,6 +52,25 @@ AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description=
 KindName = Literal["api_key", "auth_token", "setup_token", "oauth", "federated"]
 Generation = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="Names one value of a credential.")]
 Degraded = Literal["short", "refresh_failing", "unsaved"]
+
+
+def _model_name(text: str) -> str:
+    if not may_be_model(text):
+        raise ValueError("not the name of a model")
+    return text
+
+
+ModelName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=160),
+    AfterValidator(_model_name),
+    Field(
+        json_schema_extra={"pattern": MODEL_TEXT},
+        description="`provider/model`, `provider:model`, or an id or alias alone.",
+        examples=["anthropic/claude-opus-5-5", "opus"],
+    ),
+]
+BetaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._, -]{0,511}$")]
 
 
 class Params(BaseModel):
@@ -107,6 +128,14 @@ class TokenParams(Params):
         default=protocol.DEFAULT_TIMEOUT, ge=0, le=600, description="Seconds the caller is ready to wait."
     )
     credential: CredentialInput | None = None
+    model: ModelName | None = Field(
+        default=None, description="What it is for; its provider serves if none is named."
+    )
+    betas: list[BetaName] | None = Field(
+        default=None,
+        max_length=64,
+        description="Values of `anthropic-beta` that the caller sends; they are merged.",
+    )
 
 
 class TokenResult(Result):
@@ -126,6 +155,12 @@ class TokenResult(Result):
     billing: Literal["api", "subscription"] | None
     tier: str | None
     degraded: Degraded | None = Field(description="Why the token is less than what was asked for, if it is.")
+    model: str | None = Field(
+        default=None, description="The id of the model to use; null = the provider has no default."
+    )
+    model_note: str | None = Field(
+        default=None, description="Why it is not the model that was asked for, or what is wrong with it."
+    )
 
 
 class ReportParams(Params):
@@ -382,6 +417,10 @@ class Service(Protocol):
     @property
     def logins(self) -> Logins:
         """The logins under way."""
+
+    @property
+    def models(self) -> Models:
+        """What is known of models."""
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The lane: the encoded ``TokenResult`` if it can be had without I/O beyond one stat, else None."""

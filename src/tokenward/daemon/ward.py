@@ -27,12 +27,14 @@ from tokenward.core.credential import (
 )
 from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.serving import Resting
+from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logins import Logins, Needs
+from tokenward.daemon.models import Models
 from tokenward.daemon.resting import let_rest
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -86,6 +88,7 @@ class Ward:
             )
         )
         self._intake = Intake(self, household.doorway)
+        self.models = Models(household, tier=self._tier_now)
 
     # Keepers
 
@@ -162,15 +165,18 @@ class Ward:
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The lane's answer; see ``Service``."""
+        if params.model is not None or params.betas:
+            return None
         return self.broker.token_nowait(params)
 
     async def token(self, params: TokenParams) -> TokenResult:
-        """A token that is valid now; see ``Service``.
+        """A token that is valid now, for the model that was asked for; see ``Service``.
 
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
-        return await self.broker.token(params)
+        params, model = self.models.wanted(params)
+        return self.models.dressed(await self.broker.token(params), params, model)
 
     def provider(self, keeper: Keeper) -> Provider:
         """The provider of a keeper's profile."""
@@ -352,6 +358,12 @@ class Ward:
         names = {self.household.default_provider, *self.household.providers}
         names |= {keeper.profile.provider for keeper in self.keepers.values()}
         return [self.provider_shown(name, agent) for name in sorted(names)]
+
+    def _tier_now(self, provider: str, agent: str) -> str | None:
+        """The tier of what would be served now."""
+        profile = self.broker.would_serve(provider, agent)
+        keeper = self.keepers.get(profile_key(profile, agent)) if profile is not None else None
+        return tier_of(keeper.credential) if keeper is not None and keeper.credential is not None else None
 
     # The store
 

@@ -33,6 +33,7 @@ METHODS = (
             errors.LoginRequired,
             errors.StoreUnavailable,
             errors.CallTimeout,
+            errors.UnknownModel,
         ),
     ),
     Method(
