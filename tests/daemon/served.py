@@ -85,6 +85,7 @@ PROFILE = ProfileResult(
     note=None,
     billing=None,
     tier=None,
+    insufficient_access=None,
 )
 
 

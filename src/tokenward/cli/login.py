@@ -177,6 +177,10 @@ def succeeded(profile: dict[str, Any], *, as_json: bool) -> None:
     output.say("Login successful!")
     output.say(f"Profile saved as: {profile['profile']}")
     output.say(f"Stored in {profile['location']}")
+    if profile["billing"] == "subscription" and profile["tier"] is not None:
+        output.say(f"Subscription: {profile['tier']}")
+    if profile["insufficient_access"]:
+        output.remark(profile["note"])
 
 
 def ask(prompt: str) -> str:

@@ -7,6 +7,7 @@ its own file, which the daemon watches.
 Rules:
 - It gets the terminal as it is; nothing of what passes there is read by us.
 - Its file stays its own: nothing is copied from it.
+- A login that opens no API, as a free account's, is no success, and its place and the way out are said.
 """
 
 from __future__ import annotations
@@ -135,6 +136,14 @@ def _adopted(arguments: argparse.Namespace, call: Call, before: str | None) -> i
             "Claude Code says that it has logged in, and its file holds no login",
             hint="see where it is looked for: tokenward doctor",
             command="claude auth login",
+        )
+    if profile["insufficient_access"]:
+        raise LoginRequired(
+            f"the account that Claude Code is logged in to has insufficient API access: "
+            f"{profile['insufficient_access']}",
+            hint="run it again with a Pro or Max account, or use an API key: "
+            "tokenward login anthropic --method api-key",
+            command="tokenward login anthropic --method claude-code",
         )
     login.succeeded(profile, as_json=arguments.json)
     return output.OK

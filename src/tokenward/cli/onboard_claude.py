@@ -96,6 +96,8 @@ def reuse(found: Survey, mode: str | None, *, asks: bool) -> int:
             hint="run: claude auth login; or on a machine without it: tokenward onboard --auth-choice setup-token",
         )
     output.say(f"{PROFILE}: used where it lies, in {found.claude['location']}")
+    if found.claude["insufficient_access"]:
+        output.remark(found.claude["note"])
     if mode is None and asks:
         mode = _asked_mode()
     if mode is not None:
