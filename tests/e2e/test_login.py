@@ -353,3 +353,20 @@ def test_an_interrupted_login_is_given_up(no_daemon: DaemonProcess, method: str,
         if method == "oauth":
             with pytest.raises(URLError):
                 Browser().open(asked(url)["redirect_uri"])
+
+
+def test_a_login_for_an_agent_is_no_other_agents(daemon: DaemonProcess, server: Sandbox) -> None:
+    """By code, by device and with a key: kept under the agent's name, served to it alone, and said so."""
+    with Command(daemon, "login", "acme", "--method", "oauth", "--agent", "ci") as command:
+        Browser().open(as_account(command.line("http"), "bot@example.com"))
+        assert command.line("Profile saved as") == "Profile saved as: acme:bot@example.com (agent ci)"
+        assert command.end() == 0
+    key = finished(daemon, "login", "acme", "--method", "api-key", "--agent", "ci", typed="k" * 40)
+    assert key.status == 0
+    theirs = daemon.call("token.get", profile="acme:bot@example.com", agent="ci")
+    assert server.liveness(theirs["token"]) == "live"
+    assert daemon.call("token.get", profile="acme:default", agent="ci")["token"] == "k" * 40
+    with pytest.raises(RpcError):
+        daemon.call("token.get", profile="acme:bot@example.com")
+    claude = finished(daemon, "login", "anthropic", "--method", "claude-code", "--agent", "ci")
+    assert (claude.status, "belongs to the agent main" in claude.said) == (2, True)

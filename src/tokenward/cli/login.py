@@ -20,8 +20,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import output, pasted
-from tokenward.cli.arguments import add_command, add_json
+from tokenward.cli.arguments import add_agent, add_command, add_json
 from tokenward.core import protocol
+from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import CallTimeout, ConfigurationFault, InvalidParams, TokenwardError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--paste", action="store_true", help="setup-token: you have one already")
     parser.add_argument("--expires-in", metavar="TIME", help="setup-token: its life, as 365d, 12h or 30m")
     parser.add_argument("--yes", action="store_true", help="setup-token: do not ask before Claude Code is run")
+    add_agent(parser)
     add_json(parser, "the profile after, as `profile.get` answers")
 
 
@@ -119,6 +121,7 @@ def _by_server(arguments: argparse.Namespace, provider: str, method: str, call: 
             "pasted": is_pasted,
             "allow_missing_state": arguments.allow_missing_state,
             "profile": arguments.profile,
+            "agent": arguments.agent,
         },
     )
     try:
@@ -175,7 +178,8 @@ def succeeded(profile: dict[str, Any], *, as_json: bool) -> None:
         output.as_json(profile)
         return
     output.say("Login successful!")
-    output.say(f"Profile saved as: {profile['profile']}")
+    whose = "" if profile["agent"] == MAIN_AGENT else f" (agent {profile['agent']})"
+    output.say(f"Profile saved as: {profile['profile']}{whose}")
     output.say(f"Stored in {profile['location']}")
     if profile["billing"] == "subscription" and profile["tier"] is not None:
         output.say(f"Subscription: {profile['tier']}")
@@ -246,7 +250,10 @@ def keep(arguments: argparse.Namespace, read: pasted.Pasted, *, kind: str, profi
         output.remark(note)
 
     def act(call: Call) -> int:
-        stored = call("profile.add", {"profile": profile, "kind": kind, "credential": read.credential})
+        stored = call(
+            "profile.add",
+            {"profile": profile, "kind": kind, "credential": read.credential, "agent": arguments.agent},
+        )
         succeeded(stored, as_json=arguments.json)
         return output.OK
 

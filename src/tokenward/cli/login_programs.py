@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import login, output, pasted
+from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import ConfigurationFault, InvalidParams, LoginRequired, ProfileUnavailable
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def claude_code(arguments: argparse.Namespace, provider: str) -> int:
         return output.USAGE
     if arguments.profile not in {None, CLAUDE_PROFILE}:
         output.complain(f"Claude Code's login is always {CLAUDE_PROFILE}", "leave --profile out")
+        return output.USAGE
+    if arguments.agent != MAIN_AGENT:
+        output.complain(
+            f"Claude Code's login belongs to the agent {MAIN_AGENT}",
+            "other agents use it where inherit_agents = true stands under [default]",
+        )
         return output.USAGE
     before = _generations(with_service)
     status = _run_claude("auth", "login")

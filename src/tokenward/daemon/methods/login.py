@@ -13,7 +13,7 @@ from tokenward import errors
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.login import LoginMethod, LoginTerms
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import Params, ProfileId, ProfileParams, ProfileResult, Result
+from tokenward.daemon.service import AgentName, Params, ProfileId, ProfileParams, ProfileResult, Result
 from tokenward.provider_files import choose
 
 LONGEST_WAIT = 60.0
@@ -35,6 +35,7 @@ class LoginStartParams(Params):
     pasted: bool = Field(default=False, description="For `create-api-key`: as `paste` does.")
     allow_missing_state: bool = Field(default=False, description="Take a pasted code without its state.")
     profile: ProfileId | None = Field(default=None, description="Absent = named by the account.")
+    agent: AgentName = Field(default="main", description="Whose it will be.")
 
 
 class LoginStartResult(Result):
@@ -75,7 +76,9 @@ class LoginCancelResult(Result):
 async def _start(call: Call, params: LoginStartParams) -> LoginStartResult:
     provider = choose(params.provider).provider
     terms = LoginTerms(params.pasted or params.method == "paste", params.allow_missing_state)
-    started = await call.service.logins.start(provider, params.method, params.profile, terms=terms)
+    started = await call.service.logins.start(
+        provider, params.method, params.profile, terms=terms, agent=params.agent
+    )
     return LoginStartResult(
         login=started.login,
         provider=provider,
