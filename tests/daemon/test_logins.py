@@ -12,6 +12,7 @@ import pytest
 from daemon.keeping import Keeping
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
+from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
@@ -98,6 +99,10 @@ class Scene:
     async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
         """Done."""
         return None
+
+    async def check_key(self, credential: Credential) -> KeyCheck:
+        """Refused."""
+        return KeyCheck("refused", "by name")
 
     async def keep(self, profile: str, credential: Credential) -> ProfileResult:
         """Stored."""

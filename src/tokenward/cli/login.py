@@ -19,7 +19,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tokenward.cli import output, pasted
+from tokenward.cli import key_check, output, pasted
 from tokenward.cli.arguments import add_agent, add_command, add_json
 from tokenward.core import protocol
 from tokenward.core.credential import MAIN_AGENT
@@ -72,6 +72,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--paste", action="store_true", help="setup-token: you have one already")
     parser.add_argument("--expires-in", metavar="TIME", help="setup-token: its life, as 365d, 12h or 30m")
     parser.add_argument("--yes", action="store_true", help="setup-token: do not ask before Claude Code is run")
+    parser.add_argument(
+        "--check", action="store_true", help="api-key: ask the API first whether it takes the key; costs nothing"
+    )
     add_agent(parser)
     add_json(parser, "the profile after, as `profile.get` answers")
 
@@ -83,6 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
         output.complain("Missing --provider.", "say where: tokenward login PROVIDER")
         return output.USAGE
     method = arguments.method or _chosen(provider)
+    if arguments.check and method != "api-key":
+        output.complain("only a key is checked before it is kept", "leave --check out, or: --method api-key")
+        return output.USAGE
     if method == "api-key":
         return _api_key(arguments, provider)
     if method in {"setup-token", "claude-code"}:
@@ -250,6 +256,8 @@ def keep(arguments: argparse.Namespace, read: pasted.Pasted, *, kind: str, profi
         output.remark(note)
 
     def act(call: Call) -> int:
+        if arguments.check:
+            key_check.refuse_bad_key(call, profile.partition(":")[0], read.credential["access_token"])
         stored = call(
             "profile.add",
             {"profile": profile, "kind": kind, "credential": read.credential, "agent": arguments.agent},
@@ -257,4 +265,4 @@ def keep(arguments: argparse.Namespace, read: pasted.Pasted, *, kind: str, profi
         succeeded(stored, as_json=arguments.json)
         return output.OK
 
-    return with_service(act)
+    return with_service(act, timeout=CALL_SECONDS)

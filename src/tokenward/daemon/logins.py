@@ -24,6 +24,7 @@ import anyio
 
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, profile_key
 from tokenward.core.grants import Unavailable
+from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import DEFAULT_NAME, LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
@@ -243,6 +244,15 @@ class Logins:
         if pending is None or pending.ends_at <= self._needs.around.clock.boottime():
             raise LoginRequired("this login has ended or was never begun", hint="begin again: tokenward login")
         return pending
+
+    async def check_key(self, provider: str, credential: Credential) -> KeyCheck:
+        """Ask a provider's API whether it takes a key; nothing is kept of it here.
+
+        Args:
+            provider: the provider's own name.
+            credential: the key.
+        """
+        return await self._needs.server(provider).check_key(credential)
 
     async def cancel(self, name: str) -> None:
         """Give a login up; one that has ended already is given up."""

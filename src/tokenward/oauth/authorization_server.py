@@ -15,6 +15,7 @@ from tokenward import http
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
 from tokenward.core.headers import HeaderRules, advice
+from tokenward.core.key_check import KeyCheck, read_key_check
 from tokenward.core.login import (
     Expectation,
     LoginMethod,
@@ -34,6 +35,8 @@ from tokenward.oauth.metadata import MetadataCache, Undiscovered
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS
 from tokenward.ports import Clock, Entropy
 
+KEY_CHECK_SECONDS = 10.0
+"""A person waits for it, and can do without."""
 _NO_CLIENT = Refused(
     "no client_id",
     "no client_id is configured for this provider, and tokenward never uses that of another program",
@@ -165,6 +168,18 @@ class HttpAuthorizationServer:
                 made = Unavailable(reason)
         await self.revoke(login)
         return made
+
+    async def check_key(self, credential: Credential) -> KeyCheck:
+        """Ask the API whether it takes a key; see ``ports.LoginServer``."""
+        url = self._rules.key_check_endpoint
+        if url is None:
+            return KeyCheck("unknown", f"[providers.{self._registration.name}] has no key_check_endpoint")
+        headers = {**advice(credential, self._headers), "Accept": "application/json"}
+        match await self._http.get(url, headers=headers, deadline=KEY_CHECK_SECONDS):
+            case http.Answer(status, _, content):
+                return read_key_check(status, content)
+            case http.NotSent(reason) | http.NoAnswer(reason):
+                return KeyCheck("unknown", reason)
 
     async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
         """End a login at the server (RFC 7009); see ``ports.LoginServer``."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from tokenward import errors
-from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.credential import Credential, Kind, Secret, to_unix_milliseconds
 from tokenward.core.login import LoginMethod, LoginTerms
 from tokenward.daemon.methods.method import Call, Method
 from tokenward.daemon.service import AgentName, Params, ProfileId, ProfileParams, ProfileResult, Result
@@ -61,6 +61,22 @@ class LoginCompleteParams(Params):
     wait: float = Field(default=20.0, ge=0, le=LONGEST_WAIT, description="Seconds to wait for the person.")
 
 
+class LoginCheckParams(Params):
+    """A key that was not stored yet."""
+
+    provider: str = Field(max_length=64)
+    key: SecretStr = Field(max_length=MAX_PASTED, description="The API key.")
+
+
+class LoginCheckResult(Result):
+    """What the API says of it."""
+
+    verdict: Literal["taken", "refused", "unknown"] = Field(
+        description="`unknown`: it could not be asked, or answered something that says nothing of the key."
+    )
+    reason: str = Field(description="Why it is not taken, or not known; empty if it is taken.")
+
+
 class LoginCancelParams(Params):
     """Which login."""
 
@@ -92,6 +108,12 @@ async def _start(call: Call, params: LoginStartParams) -> LoginStartResult:
 async def _complete(call: Call, params: LoginCompleteParams) -> ProfileResult:
     pasted = params.code.get_secret_value() if params.code is not None else None
     return await call.service.logins.complete(params.login, pasted, patience=params.wait)
+
+
+async def _check(call: Call, params: LoginCheckParams) -> LoginCheckResult:
+    key = Credential(Kind.API_KEY, Secret(params.key.get_secret_value()))
+    found = await call.service.logins.check_key(choose(params.provider).provider, key)
+    return LoginCheckResult(verdict=found.verdict, reason=found.reason)
 
 
 async def _cancel(call: Call, params: LoginCancelParams) -> LoginCancelResult:
@@ -132,6 +154,13 @@ METHODS = (
         result=LoginCancelResult,
         handler=_cancel,
         summary="Give a login up; one that has ended is given up already.",
+    ),
+    Method(
+        name="login.check_key",
+        params=LoginCheckParams,
+        result=LoginCheckResult,
+        handler=_check,
+        summary="Ask the provider's API, by one request that costs nothing, whether it takes an API key.",
     ),
     Method(
         name="profile.revoke",
