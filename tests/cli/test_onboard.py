@@ -331,6 +331,11 @@ def test_a_login_of_a_free_account_is_not_what_is_suggested(home: Path) -> None:
         person.wait_for("the account's plan is free; log in with a Pro or Max account")
         person.answer(r"1-3 \[2\]: ", "")
         assert person.ended() == 0
+    path.write_text(json.dumps({"claudeAiOauth": LOGIN["claudeAiOauth"] | {"expiresAt": 1}}))
+    with terminal(home, ["--no-install-service"]) as person:
+        person.wait_for(r"claude-cli: oauth in \S+ \(expired")
+        person.answer(r"1-4 \[1\]: ", "skip")
+        assert person.ended() == 0
 
 
 def test_without_the_consent_it_is_only_watched(home: Path) -> None:

@@ -137,8 +137,12 @@ def _ask_choice(found: Survey) -> str:
     labels = dict(LABELS)
     if not found.has_claude_login:
         labels[CLAUDE_CLI] = "Claude Code's login (there is none yet)"
-    opens = {each["profile"] for each in found.profiles if not (each["unusable"] or each["insufficient_access"])}
-    default = CLAUDE_CLI if onboard_claude.PROFILE in opens else SKIP if opens else API_KEY
+    # An expired login of Claude Code is a login still: it is refreshed once the daemon runs.
+    if found.claude is not None and found.has_claude_login and not found.claude["insufficient_access"]:
+        default = CLAUDE_CLI
+    else:
+        has_usable = any(not (each["unusable"] or each["insufficient_access"]) for each in found.profiles)
+        default = SKIP if has_usable else API_KEY
     return choose("What should tokenward use?", labels, default=default)
 
 
