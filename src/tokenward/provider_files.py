@@ -224,7 +224,8 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
 
 def _login(registration: ProviderRegistration, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
     rules = known.login
-    known_check = f"{registration.base_url}{rules.key_check_path}" if rules.key_check_path else None
+    base = (registration.base_url or "").rstrip("/")
+    known_check = f"{base}{rules.key_check_path}" if rules.key_check_path else None
     return LoginRules(
         title=rules.title or registration.name,
         scope=said.scope or rules.scope,

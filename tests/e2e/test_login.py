@@ -378,7 +378,7 @@ def test_a_key_is_checked_before_it_is_kept(server: Sandbox, tmp_path: Path) -> 
     home.mkdir()
     good, bad = (f"sk-ant-api03-{letter * 95}" for letter in "gb")
     server.register_api_key(good)
-    apis = f'[providers.anthropic]\napi_url = "{server.base_url}"\n'
+    apis = f'[providers.anthropic]\napi_url = "{server.base_url}/"\n'
     words = ("login", "anthropic", "--method", "api-key", "--check", "--profile")
     with DaemonProcess(home, config=apis) as daemon:
         refused = finished(daemon, *words, "anthropic:bad", typed=bad)
@@ -398,6 +398,10 @@ def test_a_key_is_checked_before_it_is_kept(server: Sandbox, tmp_path: Path) -> 
         elsewhere = finished(daemon, "login", "acme", "--method", "api-key", "--check", typed="k" * 40)
         assert elsewhere.status == 0
         assert "[providers.acme] has no key_check_endpoint" in elsewhere.said
+        daemon.configure(f'{apis}[providers.acme]\nkey_check_endpoint = "{server.base_url}/v1/models"\n')
+        assert daemon.call("daemon.reload")["reloaded"]
+        theirs = finished(daemon, "login", "acme", "--method", "api-key", "--check", typed=good)
+        assert (theirs.status, "acme takes this key" in theirs.said) == (0, True)
         unchecked = finished(daemon, "login", "anthropic", "--method", "api-key", typed=bad)
         assert (unchecked.status, "check" in unchecked.said) == (0, False)
         assert finished(daemon, "login", "anthropic", "--method", "oauth", "--check").status == 2
@@ -405,7 +409,7 @@ def test_a_key_is_checked_before_it_is_kept(server: Sandbox, tmp_path: Path) -> 
             assert not any(key in "".join(command.lines) + command.said for key in (good, bad))
         assert not any(key in daemon.log + daemon.stdout for key in (good, bad))
     asked_for = [(each.method, each.path) for each in server.requests]
-    assert asked_for == [("GET", "/v1/models")] * 3
+    assert asked_for == [("GET", "/v1/models")] * 4
     nowhere = tmp_path / "elsewhere"
     nowhere.mkdir()
     away = DaemonProcess(nowhere, config='[providers.anthropic]\napi_url = "http://127.0.0.1:9"\n')

@@ -40,7 +40,7 @@ def test_claude_code_makes_a_setup_token_on_the_terminal(daemon: DaemonProcess) 
             terminal.enter("y")
             terminal.wait_for("your token: as printed")
             terminal.wait_for("(not shown)")
-            terminal.enter(SETUP_TOKEN)
+            terminal.enter(SETUP_TOKEN[:80] + "\n" + SETUP_TOKEN[80:])  # as a terminal of 80 columns wraps it
             terminal.wait_for("Profile saved as: anthropic:default")
             assert terminal.end() == 0
             assert SETUP_TOKEN not in terminal.shown

@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import key_check, output, pasted
 from tokenward.cli.arguments import add_agent, add_command, add_json
+from tokenward.cli.hidden_input import read_hidden
 from tokenward.core import protocol
 from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import CallTimeout, ConfigurationFault, InvalidParams, TokenwardError
@@ -219,7 +219,7 @@ def hidden(prompt: str) -> str:
         ConfigurationFault: if standard input is too long for one.
     """
     if sys.stdin.isatty():
-        return getpass.getpass(prompt)
+        return read_hidden(prompt, os.ttyname(sys.stdin.fileno()))
     text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
     if len(text) > protocol.MAX_LINE_BYTES:
         raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
