@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 from tokenward.core.credential import Credential, Secret
 from tokenward.core.federation import NoIdentity
 from tokenward.core.grants import RefreshOutcome, Unavailable
+from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
 from tokenward.core.reading import Reading
 
@@ -388,6 +389,9 @@ class LoginServer(Protocol):
 
     async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
         """End a login at the server (RFC 7009); None if that was done. Never raises."""
+
+    async def check_key(self, credential: Credential) -> KeyCheck:
+        """Ask the API, by one request that costs nothing, whether it takes a key. Never raises."""
 
 
 class CredentialStore(Protocol):

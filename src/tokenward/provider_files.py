@@ -64,6 +64,7 @@ class _Login(_File):
     state_in_exchange: bool = False
     api_key_endpoint: str | None = None
     api_key_scope: str | None = None
+    key_check_path: str | None = None
 
 
 class _Federation(_File):
@@ -245,19 +246,22 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         _static_credential(said, known.key_kinds),
         ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None),
         tier=said.tier,
-        login=_login(name, said, known),
+        login=_login(registration, said, known),
     )
 
 
-def _login(name: str, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
+def _login(registration: ProviderRegistration, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
     rules = known.login
+    base = (registration.base_url or "").rstrip("/")
+    known_check = f"{base}{rules.key_check_path}" if rules.key_check_path else None
     return LoginRules(
-        title=rules.title or name,
+        title=rules.title or registration.name,
         scope=said.scope or rules.scope,
         redirect_uri=said.redirect_uri or rules.redirect_uri,
         parameters=MappingProxyType(rules.parameters),
         api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
         api_key_scope=rules.api_key_scope,
+        key_check_endpoint=said.key_check_endpoint or known_check,
         state_in_exchange=rules.state_in_exchange,
     )
 

@@ -168,6 +168,9 @@ class ProviderSettings(_Table):
     api_key_endpoint: Endpoint | None = Field(
         default=None, description="Where a login is exchanged for an API key."
     )
+    key_check_endpoint: Endpoint | None = Field(
+        default=None, description="Answers a GET with success to whoever has a good key, as a list of models does."
+    )
     body: Literal["form", "json"] | None = None
     reuse_grace: Seconds | None = Field(
         default=None,

@@ -37,6 +37,20 @@ def test_each_provider_is_counted(patient: Patient) -> None:
     assert [each.level for each in kept(patient, *healthy)] == ["ok"]
 
 
+@pytest.mark.covers("L14")
+def test_a_login_that_opens_no_api_is_warned_of(patient: Patient) -> None:
+    """It counts as ok, since it can be served; the doctor says what it is worth, and what helps."""
+    free = profile("anthropic:claude-cli", kind="oauth", insufficient_access="the account's plan is free")
+    assert [(each.level, each.cause, each.hint) for each in kept(patient, free)] == [
+        ("ok", "anthropic: 1 ok, 0 skipped, 0 auth, 0 error", ""),
+        (
+            "warn",
+            "anthropic:claude-cli: insufficient API access: the account's plan is free",
+            "log in with a Pro or Max account, or use an API key",
+        ),
+    ]
+
+
 def test_without_a_daemon_nothing_is_said_of_profiles(patient: Patient) -> None:
     """That none answers is another check's sentence."""
     assert profiles.check(patient.context()) == []

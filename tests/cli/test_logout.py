@@ -93,3 +93,57 @@ def test_without_a_daemon_it_works_too(
     assert service.held == {}
     assert main(["logout", "acme:me"]) == 1
     assert "there is no profile acme:me" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "location", "way"),
+    [
+        ("claude-code", "/h/.claude/.credentials.json", "claude auth logout"),
+        ("neurolink", "/h/.neurolink/x.json", "neurolink auth logout anthropic"),
+        ("environment", "$ANTHROPIC_API_KEY", "unset $ANTHROPIC_API_KEY where the daemon is started"),
+        ("dotenv", "/h/.env", "remove its line from /h/.env"),
+        ("config", "providers.anthropic", "remove it from [providers.anthropic] in the configuration"),
+        ("adopted", "/h/x.json", "to only let it go here: tokenward logout anthropic:x"),
+    ],
+)
+def test_a_provider_whose_login_lives_elsewhere(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], source: str, location: str, way: str
+) -> None:
+    """Where it lives, and how one logs out there, in one line each; nothing was forgotten, so it is a failure."""
+    hold(daemon, profile("anthropic:x", source=source, location=location))
+    assert main(["logout", "anthropic"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    cause, hint = said.err.splitlines()
+    assert cause == f"tokenward: our store keeps no login of anthropic; anthropic:x lives in {location}"
+    assert way in hint
+    assert "profile.forget" not in daemon.methods()
+
+
+def test_several_places_elsewhere_are_all_named(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its own way out; and where there is nothing at all, that is said."""
+    hold(daemon, FOREIGN, profile("anthropic:env", source="environment", location="$ANTHROPIC_API_KEY"))
+    assert main(["logout", "anthropic"]) == 1
+    said = capsys.readouterr().err
+    assert "claude auth logout" in said
+    assert "unset $ANTHROPIC_API_KEY" in said
+    hold(daemon)
+    assert main(["logout", "anthropic"]) == 1
+    assert "there is no login of anthropic" in capsys.readouterr().err
+
+
+def test_of_several_one_must_be_named(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are listed and nothing is forgotten, until one is named or all are meant; others' logins stay."""
+    hold(daemon, profile("acme:a"), profile("acme:b"), profile("acme:cli", source="claude-code"))
+    assert main(["logout", "acme"]) == 2
+    assert "keeps 2 logins of acme: acme:a, acme:b\n" in capsys.readouterr().err
+    assert "profile.forget" not in daemon.methods()
+    assert main(["logout", "acme:a"]) == 0
+    assert main(["logout", "acme"]) == 0
+    assert "acme:b: forgotten here" in capsys.readouterr().out
+    hold(daemon, profile("acme:a"), profile("acme:b"))
+    assert main(["logout", "acme", "--all"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if "forgotten" in line] == [
+        "acme:a: forgotten here",
+        "acme:b: forgotten here",
+    ]

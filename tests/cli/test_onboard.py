@@ -22,6 +22,7 @@ import pytest
 
 from client.fake_daemon import FakeDaemon, profile
 from tokenward.cli.main import main
+from tokenward.sandbox import Sandbox
 
 PATIENCE = 30.0
 """Seconds for a question of a process on a machine that is busy with other things."""
@@ -192,14 +193,117 @@ def test_a_conversation_that_ends_with_a_key(home: Path) -> None:
     """The label of the document is offered; the key is not echoed; anthropic:default is kept; exit 0."""
     with terminal(home) as person:
         person.answer(r"1-4 \[2\]: ", "2")
+        person.answer(r"1-2 \[1\]: ", "")
         person.answer(r"API key \(not shown\): ", KEY)
+        person.answer(r"It costs nothing\. \[Y/n\]: ", "n")
         person.answer(r"daemon from now on\? \[Y/n\]: ", "n")
         assert person.ended() == 0
+    assert "1. Claude Code's login (there is none yet)\r\n" in person.seen
     assert "2. Anthropic API key\r\n" in person.seen
     assert "3. Anthropic token (paste setup-token)\r\n" in person.seen
     assert "anthropic:default: kept, encrypted, in " in person.seen
+    assert "Next: start the daemon (tokenward daemon, or tokenward service install --now)" in person.seen
     assert KEY not in person.seen
     assert profiles(home) == {"anthropic:default": "api_key"}
+    assert not (home / ".config").exists()
+
+
+def test_a_mistaken_secret_is_asked_for_again(home: Path) -> None:
+    """A key in the place of a token, then a token that the terminal wrapped into lines: whole, and not shown."""
+    with terminal(home, ["--store-key", "file", "--no-install-service"]) as person:
+        person.answer(r"1-4 \[2\]: ", "3")
+        person.answer(r"printed \(not shown\): ", KEY)
+        person.wait_for("this is an API key")
+        person.answer(r"printed \(not shown\): ", SETUP[:60] + "\n" + SETUP[60:])
+        assert person.ended() == 0
+    assert KEY not in person.seen
+    assert SETUP[60:] not in person.seen
+    assert profiles(home) == {"anthropic:manual": "setup_token"}
+
+
+def test_three_mistaken_keys_are_enough(home: Path) -> None:
+    """Nobody seems to have one; nothing is kept."""
+    with terminal(home, ["--auth-choice", "api-key", "--store-key", "file"]) as person:
+        for _ in range(3):
+            person.answer(r"API key \(not shown\): ", SETUP)
+        assert person.ended() == 1
+    assert profiles(home) == {}
+
+
+def test_a_keyring_that_is_not_there_leaves_the_key_in_its_file(home: Path) -> None:
+    """It was a wish: the reason and the command for later are said, and the key that follows is kept."""
+    with terminal(home, ["--auth-choice", "api-key", "--no-check", "--no-install-service"]) as person:
+        person.answer(r"1-2 \[1\]: ", "keyring")
+        person.wait_for("no system keyring answers")
+        person.wait_for("stays in its file; to move it later: tokenward store rekey --to keyring")
+        person.answer(r"API key \(not shown\): ", KEY)
+        assert person.ended() == 0
+    assert (home / ".local/state/tokenward/store.key").exists()
+    assert not (home / ".config").exists()
+    assert profiles(home) == {"anthropic:default": "api_key"}
+
+
+def test_a_keyring_that_a_flag_wants_is_no_wish(home: Path) -> None:
+    """Without it nothing is kept, and the exit status says that the key could not be had."""
+    flags = ["--non-interactive", "--store-key", "keyring", "--anthropic-api-key", "-"]
+    done = run(home, "onboard", *flags, stdin=KEY)
+    assert (done.returncode, "no system keyring answers" in done.stderr) == (5, True)
+    assert profiles(home) == {}
+
+
+def test_a_configuration_that_says_where_the_key_lies_is_not_asked_about(home: Path) -> None:
+    """Its writer has decided."""
+    path = home / ".config" / "tokenward" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[store]\nkey = "file"\n')
+    with terminal(home, ["--auth-choice", "api-key", "--no-check", "--no-install-service"]) as person:
+        person.answer(r"API key \(not shown\): ", KEY)
+        assert person.ended() == 0
+    assert "Where shall the key go" not in person.seen
+
+
+def test_a_key_that_the_api_refuses_is_asked_for_again(home: Path) -> None:
+    """The API is asked about the second one as well, without another question; the refused one is not kept."""
+    good = "sk-ant-api03-" + "G" * 95
+    with Sandbox() as server:
+        server.register_api_key(good)
+        path = home / ".config" / "tokenward" / "config.toml"
+        path.parent.mkdir(parents=True)
+        path.write_text(f'[providers.anthropic]\napi_url = "{server.base_url}"\n')
+        with terminal(home, ["--auth-choice", "api-key", "--store-key", "file", "--no-install-service"]) as person:
+            person.answer(r"API key \(not shown\): ", KEY)
+            person.answer(r"It costs nothing\. \[Y/n\]: ", "")
+            person.wait_for("anthropic refuses this key: invalid x-api-key")
+            person.answer(r"API key \(not shown\): ", good)
+            person.wait_for("anthropic takes this key")
+            assert person.ended() == 0
+        assert len(server.requests) == 2
+        by_flag = run(home, "onboard", "--check", "--anthropic-api-key", "-", stdin=KEY)
+        assert (by_flag.returncode, len(server.requests)) == (3, 3)
+    assert good not in person.seen
+    assert profiles(home) == {"anthropic:default": "api_key"}
+
+
+def test_claude_code_can_log_in_within_the_conversation(home: Path) -> None:
+    """Where it has no login: it is run, and what it keeps is used where it lies; without a yes nothing is run."""
+    program = home / "bin" / "claude"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\n[ "$1 $2" = "auth login" ] && umask 077 && /bin/mkdir "$HOME/.claude" && '
+        f"echo '{json.dumps(LOGIN)}' > \"$HOME/.claude/.credentials.json\"\n"
+    )
+    program.chmod(0o755)
+    with terminal(home, ["--auth-choice", "claude-cli", "--no-install-service"]) as person:
+        person.answer(r"Have it log in now\? \[Y/n\]: ", "n")
+        assert person.ended() == 1
+    assert "claude auth login" in person.seen
+    assert not (home / ".claude").exists()
+    with terminal(home, ["--auth-choice", "claude-cli", "--no-install-service"]) as person:
+        person.answer(r"Have it log in now\? \[Y/n\]: ", "")
+        person.answer(r"1-3 \[1\]: ", "")
+        assert person.ended() == 0
+    assert "anthropic:claude-cli: used where it lies" in person.seen
+    assert profiles(home) == {"anthropic:claude-cli": "oauth"}
 
 
 def test_a_conversation_about_a_login_that_was_found(home: Path) -> None:
@@ -213,6 +317,25 @@ def test_a_conversation_about_a_login_that_was_found(home: Path) -> None:
     assert person.seen.index("developers may not collect") < person.seen.index("Do you consent")
     written = tomllib.loads((home / ".config" / "tokenward" / "config.toml").read_text())
     assert written == {"sources": {"claude-code": {"refresh": "direct"}}}
+
+
+@pytest.mark.covers("L14")
+def test_a_login_of_a_free_account_is_not_what_is_suggested(home: Path) -> None:
+    """It is shown with what it lacks, a key is the default, and who takes it all the same is told what helps."""
+    path = log_in(home)
+    login = LOGIN["claudeAiOauth"] | {"subscriptionType": "free"}
+    path.write_text(json.dumps({"claudeAiOauth": login}))
+    with terminal(home, ["--no-install-service"]) as person:
+        person.wait_for(r"claude-cli: oauth in \S+ \(insufficient API access\)")
+        person.answer(r"1-4 \[2\]: ", "1")
+        person.wait_for("the account's plan is free; log in with a Pro or Max account")
+        person.answer(r"1-3 \[2\]: ", "")
+        assert person.ended() == 0
+    path.write_text(json.dumps({"claudeAiOauth": LOGIN["claudeAiOauth"] | {"expiresAt": 1}}))
+    with terminal(home, ["--no-install-service"]) as person:
+        person.wait_for(r"claude-cli: oauth in \S+ \(expired")
+        person.answer(r"1-4 \[1\]: ", "skip")
+        assert person.ended() == 0
 
 
 def test_without_the_consent_it_is_only_watched(home: Path) -> None:
@@ -344,7 +467,7 @@ def claude_daemon(daemon: FakeDaemon, home: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_running_daemon_takes_the_consent_over(claude_daemon: FakeDaemon, home: Path) -> None:
     """It reads its configuration again, after the line is in it."""
     assert main(["onboard", "--non-interactive", "--claude-refresh", "direct"]) == 0
-    assert claude_daemon.methods()[-1] == "daemon.reload"
+    assert claude_daemon.methods().count("daemon.reload") == 1
     written = list(home.rglob("config.toml"))
     assert ['refresh = "direct"' in each.read_text() for each in written] == [True]
 

@@ -60,6 +60,7 @@ def profile(name: str = "anthropic:work", **members: Any) -> Json:
         "note": None,
         "billing": "api",
         "tier": None,
+        "insufficient_access": None,
         **members,
     }
 

@@ -14,6 +14,8 @@ import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tokenward import errors
+from tokenward.core.credential import Credential
+from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoginTerms
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
@@ -90,6 +92,7 @@ PROFILE = ProfileResult(
     note=None,
     billing=None,
     tier=None,
+    insufficient_access=None,
 )
 
 
@@ -132,7 +135,9 @@ class NoProviders:
 class ScriptedLogins:
     """Logins that succeed at once."""
 
-    async def start(self, provider: str, method: str, profile: str | None, *, terms: LoginTerms) -> Started:
+    async def start(
+        self, provider: str, method: str, profile: str | None, *, terms: LoginTerms, agent: str
+    ) -> Started:
         """A login of a fixed name."""
         ends_at = datetime.fromtimestamp(1_700_000_000, UTC)
         return Started("0" * 32, provider, f"https://{method}.test/", profile, ends_at)
@@ -140,6 +145,10 @@ class ScriptedLogins:
     async def complete(self, name: str, pasted: str | None, *, patience: float) -> ProfileResult:
         """The one profile there is."""
         return PROFILE
+
+    async def check_key(self, provider: str, credential: Credential) -> KeyCheck:
+        """Refused, with what was asked."""
+        return KeyCheck("refused", f"{provider} {credential.kind.value}")
 
     async def cancel(self, name: str) -> None:
         """Nothing happens."""

@@ -197,6 +197,29 @@ async def test_an_empty_profile_is_shown_without_a_value(home: Keeping) -> None:
     assert (line.kind, line.generation, line.expires_at_ms, line.valid_for) == (None, None, None, None)
 
 
+@pytest.mark.covers("L14")
+async def test_a_login_of_a_free_account_is_flagged(home: Keeping) -> None:
+    """With the way out; a place's trouble is said first; a paid plan is shown by its tier, and a key has none."""
+    home.place.overwrite(replace(home.credential(), subscription="free"))
+    keeper = home.keeper(None)
+    await keeper.reconcile()
+    line = shown(keeper)
+    assert (line.tier, line.insufficient_access) == ("free", "the account's plan is free")
+    assert line.note == (
+        "insufficient API access: the account's plan is free; log in with a Pro or Max account, or use an API "
+        "key: tokenward login anthropic --method api-key"
+    )
+    home.place.tear("not whole JSON")
+    await keeper.reconcile()
+    assert shown(keeper).note == "not whole JSON"
+    home.place.overwrite(replace(home.credential(1), subscription="max", tier="default_claude_max_5x"))
+    await keeper.reconcile()
+    line = shown(keeper)
+    assert (line.tier, line.insufficient_access, line.note) == ("max_5", None, None)
+    elsewhere = answers.profile_result(keeper, provider_named("acme"))
+    assert elsewhere.insufficient_access is None
+
+
 async def test_a_watched_login_and_a_key_are_told_apart(home: Keeping) -> None:
     """One would refresh if it might, the other never."""
     home.place.overwrite(home.credential())

@@ -215,6 +215,10 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "profile.revoke": (one, profile),
         "login.start": ({"provider": "Claude-Code", "method": "paste"}, started),
         "login.complete": ({"login": "0" * 32, "code": "code#state"}, profile),
+        "login.check_key": (
+            {"provider": "Claude-Code", "key": "k"},
+            {"verdict": "refused", "reason": "anthropic api_key"},
+        ),
         "login.cancel": ({"login": "0" * 32}, {"cancelled": True}),
         "source.list": ({}, {"sources": [], "layouts": [], "adopted": []}),
         "source.import": (

@@ -12,7 +12,9 @@ import pytest
 from daemon.keeping import Keeping
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
+from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logins import LOGIN_SECONDS, MAX_LOGINS, Logins, Needs
 from tokenward.daemon.service import ProfileResult
@@ -98,6 +100,10 @@ class Scene:
         """Done."""
         return None
 
+    async def check_key(self, credential: Credential) -> KeyCheck:
+        """Refused."""
+        return KeyCheck("refused", "by name")
+
     async def keep(self, profile: str, credential: Credential) -> ProfileResult:
         """Stored."""
         self.stored[profile] = credential
@@ -132,6 +138,35 @@ async def test_a_login_is_stored_under_its_account_and_is_over(tmp_path: Path) -
             assert login.closed == 1
             with pytest.raises(LoginRequired):
                 await scene.logins.complete(name, None, patience=1)
+
+
+async def test_a_login_is_the_agents_who_asked(tmp_path: Path) -> None:
+    """It is stored under that agent's key, and it is that agent's profile that must be ours to write."""
+    async with anyio.create_task_group() as group:
+        scene = Scene(Keeping(tmp_path, group))
+        for profile, expected in ((None, "ci/acme:me@x.com"), ("acme:foreign", "ci/acme:foreign")):
+            login = ScriptedLogin(LoggedIn(LOGIN, "me@x.com"))
+            login.release.set()
+            scene.begun.append(login)
+            started = await scene.logins.start("acme", "oauth", profile, terms=TERMS, agent="ci")
+            await scene.logins.complete(started.login, None, patience=1)
+            assert scene.stored.pop(expected) is LOGIN
+        with pytest.raises(ProfileUnavailable):  # main's profile of that name is another program's
+            await scene.started(LoggedIn(LOGIN, None), profile="acme:foreign")
+
+
+async def test_a_client_that_cannot_sign_is_not_told_to_register(tmp_path: Path) -> None:
+    """What is wrong is its key, so the hint is to mend that."""
+    async with anyio.create_task_group() as group:
+        scene = Scene(Keeping(tmp_path, group))
+        scene.begun.append(Refused(CLIENT_KEY_UNUSABLE, "the client key /k.pem: No such file"))
+        with pytest.raises(ConfigurationFault, match=r"/k\.pem") as refused:
+            await scene.logins.start("acme", "oauth", None, terms=TERMS)
+        assert "mend that" in refused.value.hint
+        scene.begun.append(Refused("no client_id", "none is configured"))
+        with pytest.raises(ConfigurationFault) as unregistered:
+            await scene.logins.start("acme", "oauth", None, terms=TERMS)
+        assert "register a client" in unregistered.value.hint
 
 
 async def test_whoever_hangs_up_the_tokens_are_stored(tmp_path: Path) -> None:

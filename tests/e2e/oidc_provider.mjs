@@ -1,5 +1,5 @@
 // An authorization server that tokenward's authors did not write: npm's oidc-provider, strict.
-// Usage: node oidc_provider.mjs <node_modules>; the first line on standard output is the issuer.
+// Usage: node oidc_provider.mjs <node_modules> <public JWK of the client that signs>; the first line on standard output is the issuer.
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
@@ -22,6 +22,11 @@ server.listen(0, "127.0.0.1", () => {
       client("acme-cli", { token_endpoint_auth_method: "none" }),
       client("acme-basic", { client_secret: "s+e/c:ret%", token_endpoint_auth_method: "client_secret_basic" }),
       client("acme-post", { client_secret: "s+e/c:ret%", token_endpoint_auth_method: "client_secret_post" }),
+      client("acme-signed", {
+        token_endpoint_auth_method: "private_key_jwt",
+        token_endpoint_auth_signing_alg: "ES256",
+        jwks: { keys: [JSON.parse(process.argv[3])] },
+      }),
     ],
     features: {
       devInteractions: { enabled: true },

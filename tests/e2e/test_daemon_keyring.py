@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from e2e.command import finished
 from e2e.daemon_process import DaemonProcess, DidNotStart, RpcError
 from e2e.desktop_session import MISSING, DesktopSession
+from e2e.terminal import Terminal
 
 CONFIG = '[store]\nkey = "keyring"\n'
 SECRET = "sk-ant-api03-of-mine"
@@ -109,3 +111,61 @@ def test_a_running_daemon_moves_its_key_into_the_keyring_and_back(own_home: Path
         assert running.call("store.rekey", to="file")["key"] == "file"
         assert "tokenward" not in session.secret_tool("search", "--all", "service", "tokenward")
         assert running.call("token.get", profile=PROFILE)["token"] == SECRET
+
+
+def test_onboard_puts_the_key_into_the_keyring(own_home: Path) -> None:
+    """Asked on a terminal: the key is in the keyring before the first secret, and the configuration says so."""
+    state = own_home / ".local" / "state" / "tokenward"
+    key = "sk-ant-api03-" + "k" * 95
+    flags = ("--auth-choice", "api-key", "--no-check", "--no-install-service")
+    with DesktopSession(own_home, unlocked=True) as session:
+        running = daemon(own_home, session, config="")
+        with Terminal(running, "onboard", *flags) as terminal:
+            terminal.wait_for("Where shall the key go")
+            terminal.wait_for("1-2 [1]: ")
+            terminal.enter("2")
+            terminal.wait_for("The key is in the keyring")
+            terminal.wait_for("(not shown): ")
+            terminal.enter(key)
+            assert terminal.end() == 0
+        assert not (state / "store.key").exists()
+        key_id = json.loads((state / "store.json").read_text())["key"]["id"]
+        assert key_id in session.secret_tool("search", "--all", "service", "tokenward")
+        assert 'key = "keyring"' in running.config_file.read_text()
+        with running:
+            assert running.call("store.status")["note"] is None
+            assert running.call("token.get", profile="anthropic:default")["token"] == key
+        again = finished(
+            running, "onboard", "--non-interactive", "--auth-choice", "skip", "--store-key", "keyring"
+        )
+        assert (again.status, again.lines[:-2]) == (0, [])
+        assert json.loads((state / "store.json").read_text())["key"]["id"] == key_id
+
+
+def test_onboard_moves_the_key_of_a_running_daemon(own_home: Path) -> None:
+    """By flag, and the daemon takes the configuration over; tokens are served after as before."""
+    with DesktopSession(own_home, unlocked=True) as session, daemon(own_home, session, config="") as running:
+        running.call("profile.add", profile=PROFILE, kind="api_key", credential={"access_token": SECRET})
+        words = ("onboard", "--non-interactive", "--auth-choice", "skip", "--store-key")
+        moved = finished(running, *words, "keyring")
+        assert moved.status == 0, moved.said
+        assert "The daemon runs." in moved.lines
+        assert (running.call("store.status")["key"], running.call("store.status")["note"]) == ("keyring", None)
+        assert running.call("token.get", profile=PROFILE)["token"] == SECRET
+
+
+def test_onboard_with_a_keyring_that_nobody_unlocked(own_home: Path) -> None:
+    """It is said that it is locked; the key stays in its file, and the conversation goes on."""
+    with DesktopSession(own_home, unlocked=False) as session:
+        running = daemon(own_home, session, config="")
+        with Terminal(
+            running, "onboard", "--auth-choice", "api-key", "--no-check", "--no-install-service"
+        ) as terminal:
+            terminal.wait_for("1-2 [1]: ")
+            terminal.enter("keyring")
+            terminal.wait_for("keyring")
+            terminal.wait_for("The key stays in its file")
+            terminal.wait_for("(not shown): ")
+            terminal.enter("sk-ant-api03-" + "k" * 95)
+            assert terminal.end() == 0
+    assert (own_home / ".local" / "state" / "tokenward" / "store.key").exists()

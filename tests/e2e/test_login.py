@@ -353,3 +353,65 @@ def test_an_interrupted_login_is_given_up(no_daemon: DaemonProcess, method: str,
         if method == "oauth":
             with pytest.raises(URLError):
                 Browser().open(asked(url)["redirect_uri"])
+
+
+def test_a_login_for_an_agent_is_no_other_agents(daemon: DaemonProcess, server: Sandbox) -> None:
+    """By code and with a key: kept under the agent's name, served to it alone, and said so."""
+    with Command(daemon, "login", "acme", "--method", "oauth", "--agent", "ci") as command:
+        Browser().open(as_account(command.line("http"), "bot@example.com"))
+        assert command.line("Profile saved as") == "Profile saved as: acme:bot@example.com (agent ci)"
+        assert command.end() == 0
+    key = finished(daemon, "login", "acme", "--method", "api-key", "--agent", "ci", typed="k" * 40)
+    assert key.status == 0
+    theirs = daemon.call("token.get", profile="acme:bot@example.com", agent="ci")
+    assert server.liveness(theirs["token"]) == "live"
+    assert daemon.call("token.get", profile="acme:default", agent="ci")["token"] == "k" * 40
+    with pytest.raises(RpcError):
+        daemon.call("token.get", profile="acme:bot@example.com")
+    claude = finished(daemon, "login", "anthropic", "--method", "claude-code", "--agent", "ci")
+    assert (claude.status, "belongs to the agent main" in claude.said) == (2, True)
+
+
+def test_a_key_is_checked_before_it_is_kept(server: Sandbox, tmp_path: Path) -> None:
+    """One the API refuses is not kept; one it takes, and one it says nothing about, is; none is ever shown."""
+    home = tmp_path / "home"
+    home.mkdir()
+    good, bad = (f"sk-ant-api03-{letter * 95}" for letter in "gb")
+    server.register_api_key(good)
+    apis = f'[providers.anthropic]\napi_url = "{server.base_url}/"\n'
+    words = ("login", "anthropic", "--method", "api-key", "--check", "--profile")
+    with DaemonProcess(home, config=apis) as daemon:
+        refused = finished(daemon, *words, "anthropic:bad", typed=bad)
+        assert refused.status == 3
+        assert "anthropic refuses this key: invalid x-api-key" in refused.said
+        assert daemon.call("profile.list")["profiles"] == []
+        server.faults.next("models", Fault(status=529))
+        unsure = finished(daemon, *words, "anthropic:unsure", typed=bad)
+        assert unsure.status == 0
+        assert "could not be checked (HTTP 529); it is kept all the same" in unsure.said
+        taken = finished(daemon, *words, "anthropic:good", typed=good)
+        assert (taken.status, "anthropic takes this key" in taken.said) == (0, True)
+        assert [each["profile"] for each in daemon.call("profile.list")["profiles"]] == [
+            "anthropic:good",
+            "anthropic:unsure",
+        ]
+        elsewhere = finished(daemon, "login", "acme", "--method", "api-key", "--check", typed="k" * 40)
+        assert elsewhere.status == 0
+        assert "[providers.acme] has no key_check_endpoint" in elsewhere.said
+        daemon.configure(f'{apis}[providers.acme]\nkey_check_endpoint = "{server.base_url}/v1/models"\n')
+        assert daemon.call("daemon.reload")["reloaded"]
+        theirs = finished(daemon, "login", "acme", "--method", "api-key", "--check", typed=good)
+        assert (theirs.status, "acme takes this key" in theirs.said) == (0, True)
+        unchecked = finished(daemon, "login", "anthropic", "--method", "api-key", typed=bad)
+        assert (unchecked.status, "check" in unchecked.said) == (0, False)
+        assert finished(daemon, "login", "anthropic", "--method", "oauth", "--check").status == 2
+        for command in (refused, unsure, taken):
+            assert not any(key in "".join(command.lines) + command.said for key in (good, bad))
+        assert not any(key in daemon.log + daemon.stdout for key in (good, bad))
+    asked_for = [(each.method, each.path) for each in server.requests]
+    assert asked_for == [("GET", "/v1/models")] * 4
+    nowhere = tmp_path / "elsewhere"
+    nowhere.mkdir()
+    away = DaemonProcess(nowhere, config='[providers.anthropic]\napi_url = "http://127.0.0.1:9"\n')
+    lost = finished(away, *words, "anthropic:lost", typed=good)
+    assert (lost.status, "was not reached" in lost.said) == (0, True)

@@ -6,6 +6,7 @@ its refresh token is revoked. The person is a cookie jar that fills the server's
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from joserfc.jwk import ECKey
 
 from e2e.browser import Browser, Page
 from e2e.command import Command, finished
@@ -46,12 +48,26 @@ def oidc_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def issuer(oidc_modules: Path, tmp_path: Path) -> Iterator[str]:
+def client_key(tmp_path: Path) -> Path:
+    """The private key of a client that signs; beside it the public one, as the server wants it."""
+    key = ECKey.generate_key("P-256", {"kid": "ours", "use": "sig", "alg": "ES256"})
+    path = tmp_path / "client.pem"
+    path.write_bytes(key.as_pem(private=True))
+    path.chmod(0o600)
+    (tmp_path / "client.jwk").write_text(json.dumps(key.as_dict(private=False)))
+    return path
+
+
+@pytest.fixture
+def issuer(oidc_modules: Path, client_key: Path, tmp_path: Path) -> Iterator[str]:
     """The server, running."""
     script = Path(__file__).with_name("oidc_provider.mjs")
     with (tmp_path / "oidc-provider.log").open("w") as log:
         process = subprocess.Popen(
-            ["node", str(script), str(oidc_modules)], stdout=subprocess.PIPE, stderr=log, text=True
+            ["node", str(script), str(oidc_modules), client_key.with_suffix(".jwk").read_text()],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         try:
             assert process.stdout is not None
@@ -64,12 +80,14 @@ def issuer(oidc_modules: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def daemon(issuer: str, tmp_path: Path) -> Iterator[DaemonProcess]:
-    """A daemon with three registrations at it."""
+def daemon(issuer: str, client_key: Path, tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon with four registrations at it."""
     clients = {
         "acme": 'client_id = "acme-cli"',
         "basic": f'client_id = "acme-basic"\nclient_auth = "basic"\nclient_secret = "{SECRET}"',
         "post": f'client_id = "acme-post"\nclient_auth = "post"\nclient_secret = "{SECRET}"',
+        "signed": f'client_id = "acme-signed"\nclient_auth = "private_key_jwt"\nclient_key = "{client_key}"\n'
+        'client_key_id = "ours"',
     }
     tables = [
         f'[providers.{name}]\nissuer = "{issuer}"\nscope = "openid"\n{registered}\n'
@@ -103,7 +121,7 @@ def accepts(issuer: str, token: str) -> bool:
 
 
 @pytest.mark.covers("N27")
-@pytest.mark.parametrize("provider", ["acme", "basic", "post"])
+@pytest.mark.parametrize("provider", ["acme", "basic", "post", "signed"])
 def test_a_login_by_browser_refreshes_and_is_revoked(daemon: DaemonProcess, issuer: str, provider: str) -> None:
     """From the person's click to the end: the code, the tokens, a rotation, the revocation."""
     profile = f"{provider}:default"
@@ -142,11 +160,33 @@ def test_a_login_is_pasted_from_the_address_bar(daemon: DaemonProcess, issuer: s
         assert "another issuer" in command.errors
 
 
-def test_a_device_is_approved(daemon: DaemonProcess, issuer: str) -> None:
+@pytest.mark.parametrize("provider", ["acme", "signed"])
+def test_a_device_is_approved(daemon: DaemonProcess, issuer: str, provider: str) -> None:
     """RFC 8628 with the server's own pages: the code, the confirmation, the login, the consent."""
-    with Command(daemon, "login", "acme", "--method", "device") as command:
+    with Command(daemon, "login", provider, "--method", "device") as command:
         shown = clicked_through(Browser(), command.line("http"))
         assert "Sign-in Success" in shown.text
         command.line("Login successful!")
         assert command.end() == 0
-    assert accepts(issuer, daemon.call("token.get", profile="acme:default")["token"])
+    assert accepts(issuer, daemon.call("token.get", profile=f"{provider}:default")["token"])
+
+
+def test_a_client_that_cannot_sign_is_told_before_anything_is_shown(
+    daemon: DaemonProcess, client_key: Path
+) -> None:
+    """A key that others may read sends nobody to a page; mended, it logs in; nothing is revoked with it."""
+    client_key.chmod(0o640)
+    for method in ("oauth", "paste", "device"):
+        refused = finished(daemon, "login", "signed", "--method", method)
+        assert (refused.status, refused.lines) == (1, [])
+        assert f"run: chmod 600 {client_key}" in refused.said
+        assert "mend that, then begin again" in refused.said
+    client_key.chmod(0o600)
+    with Command(daemon, "login", "signed", "--method", "oauth") as command:
+        clicked_through(Browser(), command.line("http"))
+        assert command.end() == 0
+    client_key.chmod(0o640)
+    refused = finished(daemon, "logout", "signed:default", "--revoke")
+    assert refused.status == 1
+    assert f"run: chmod 600 {client_key}" in refused.said
+    assert daemon.call("profile.get", profile="signed:default")["generation"] is not None

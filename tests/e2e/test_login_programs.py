@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_claude_code_makes_a_setup_token_on_the_terminal(daemon: DaemonProcess) 
             terminal.enter("y")
             terminal.wait_for("your token: as printed")
             terminal.wait_for("(not shown)")
-            terminal.enter(SETUP_TOKEN)
+            terminal.enter(SETUP_TOKEN[:80] + "\n" + SETUP_TOKEN[80:])  # as a terminal of 80 columns wraps it
             terminal.wait_for("Profile saved as: anthropic:default")
             assert terminal.end() == 0
             assert SETUP_TOKEN not in terminal.shown
@@ -122,6 +123,40 @@ def test_claude_code_logs_in_and_its_file_is_served(daemon: DaemonProcess) -> No
             assert terminal.end() == 0
         assert daemon.call("token.get", profile=CLAUDE_PROFILE)["token"] == "sk-ant-oat01-cc"
         assert not list((daemon.state / "credentials").glob("*"))
+
+
+@pytest.mark.covers("L14")
+@pytest.mark.parametrize(
+    ("plan", "status", "said"),
+    [
+        ("free", 3, "insufficient API access: the account's plan is free"),
+        ("pro", 0, "Subscription: pro"),
+        ("max", 0, "Subscription: max"),
+    ],
+)
+def test_the_plan_of_the_account_is_looked_at(daemon: DaemonProcess, plan: str, status: int, said: str) -> None:
+    """A free one is no success, and is flagged from then on; Pro and Max are shown by their name."""
+    login = {
+        "accessToken": "sk-ant-oat01-cc",
+        "refreshToken": "sk-ant-ort01-cc",
+        "expiresAt": 4102444800000,
+        "subscriptionType": plan,
+        "scopes": ["user:inference"],
+    }
+    claude(
+        daemon,
+        'umask 077; /bin/mkdir -p "$HOME/.claude"; '
+        f"echo '{json.dumps({'claudeAiOauth': login})}' > \"$HOME/.claude/.credentials.json\"",
+    )
+    with daemon:
+        done = finished(daemon, "login", "anthropic", "--method", "claude-code")
+        assert (done.status, said in "\n".join([*done.lines, done.said])) == (status, True), done.said
+        assert ("--method api-key" in done.said) == (plan == "free")
+        assert daemon.call("profile.get", profile=CLAUDE_PROFILE)["tier"] == plan
+        shown = finished(daemon, "status")
+        assert ("insufficient API access" in "".join(shown.lines)) == (plan == "free")
+        examined = finished(daemon, "doctor")
+        assert ("insufficient API access" in "".join([*examined.lines, examined.said])) == (plan == "free")
 
 
 def test_a_claude_code_that_does_not_log_in_is_said(daemon: DaemonProcess) -> None:

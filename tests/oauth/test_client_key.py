@@ -15,10 +15,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from fakes.machine import FakeClock
 from fakes.raw_server import Peer, RawServer
-from tokenward.core.credential import Secret
+from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Granted, NotSent
+from tokenward.core.login import LoginRules, Refused
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration
 from tokenward.http import HttpClient
-from tokenward.oauth.client_key import ClientKey, KeyUnusable
+from tokenward.oauth.client_key import ASSERTION_TYPE, ClientKey, KeyUnusable
+from tokenward.oauth.client_request import client_request
+from tokenward.oauth.device import start_device_login
+from tokenward.oauth.login import Server
+from tokenward.oauth.revocation import revoke
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 
 ENDPOINT = "https://auth.acme.dev/token"
@@ -170,3 +176,36 @@ async def test_who_must_sign_needs_a_key(client: HttpClient) -> None:
             clock=FakeClock(),
             http_client=client,
         )
+
+
+async def test_every_request_of_a_client_that_signs_is_signed_anew(tmp_path: Path, client: HttpClient) -> None:
+    """Each statement is for the token endpoint and has an id of its own; without the key nothing is asked."""
+    path = stored(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
+    registration = ProviderRegistration(
+        "acme",
+        token_endpoint=ENDPOINT,
+        revocation_endpoint="http://127.0.0.1:9/revoke",
+        client_id=CLIENT_ID,
+        client_auth="private_key_jwt",
+        client_key=str(path),
+    )
+    ids = set()
+    for _ in range(2):
+        headers, body = await client_request(registration, {"device_code": "d"}, as_form=True)
+        sent = {name: value for name, (value,) in parse_qs(body.decode()).items()}
+        said = json.loads(decoded(sent.pop("client_assertion").split(".")[1]))
+        assert sent == {"device_code": "d", "client_id": CLIENT_ID, "client_assertion_type": ASSERTION_TYPE}
+        assert (said["iss"], said["sub"], said["aud"]) == (CLIENT_ID, CLIENT_ID, ENDPOINT)
+        assert "Authorization" not in headers
+        ids.add(said["jti"])
+    assert len(ids) == 2
+    path.unlink()
+    server = Server(registration, LoginRules("Acme"), client, FakeClock())
+    for outcome in (
+        await server.redeem({"code": "c"}),
+        await start_device_login(server, None),
+        await revoke(registration, Credential(Kind.OAUTH, Secret("a")), client),
+    ):
+        assert isinstance(outcome, Refused)
+        assert outcome.error == CLIENT_KEY_UNUSABLE
+        assert "No such file" in outcome.description

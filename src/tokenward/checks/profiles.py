@@ -29,6 +29,7 @@ def check(context: CheckContext) -> list[Finding]:
         words = ", ".join(f"{counts[name]} {name}" for name in (OK, SKIPPED, AUTH, ERROR))
         findings.append(Finding(NAME, _level(counts), f"{provider}: {words}", _overview(counts)))
         findings += [_in_need(each) for each in theirs if standing(each) == AUTH]
+        findings += [_without_access(each) for each in theirs if each["insufficient_access"]]
     return findings
 
 
@@ -67,6 +68,15 @@ def _level(counts: Mapping[str, int]) -> Level:
 
 def _overview(counts: Mapping[str, int]) -> str:
     return "see: tokenward status" if counts.get(AUTH) or counts.get(ERROR) else ""
+
+
+def _without_access(profile: Mapping[str, Any]) -> Finding:
+    return Finding(
+        NAME,
+        "warn",
+        f"{profile['profile']}: insufficient API access: {profile['insufficient_access']}",
+        "log in with a Pro or Max account, or use an API key",
+    )
 
 
 def _in_need(profile: Mapping[str, Any]) -> Finding:

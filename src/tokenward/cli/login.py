@@ -13,15 +13,16 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tokenward.cli import output, pasted
-from tokenward.cli.arguments import add_command, add_json
+from tokenward.cli import key_check, output, pasted
+from tokenward.cli.arguments import add_agent, add_command, add_json
+from tokenward.cli.hidden_input import read_hidden
 from tokenward.core import protocol
+from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import CallTimeout, ConfigurationFault, InvalidParams, TokenwardError
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--paste", action="store_true", help="setup-token: you have one already")
     parser.add_argument("--expires-in", metavar="TIME", help="setup-token: its life, as 365d, 12h or 30m")
     parser.add_argument("--yes", action="store_true", help="setup-token: do not ask before Claude Code is run")
+    parser.add_argument(
+        "--check", action="store_true", help="api-key: ask the API first whether it takes the key; costs nothing"
+    )
+    add_agent(parser)
     add_json(parser, "the profile after, as `profile.get` answers")
 
 
@@ -81,6 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
         output.complain("Missing --provider.", "say where: tokenward login PROVIDER")
         return output.USAGE
     method = arguments.method or _chosen(provider)
+    if arguments.check and method != "api-key":
+        output.complain("only a key is checked before it is kept", "leave --check out, or: --method api-key")
+        return output.USAGE
     if method == "api-key":
         return _api_key(arguments, provider)
     if method in {"setup-token", "claude-code"}:
@@ -119,6 +127,7 @@ def _by_server(arguments: argparse.Namespace, provider: str, method: str, call: 
             "pasted": is_pasted,
             "allow_missing_state": arguments.allow_missing_state,
             "profile": arguments.profile,
+            "agent": arguments.agent,
         },
     )
     try:
@@ -175,8 +184,13 @@ def succeeded(profile: dict[str, Any], *, as_json: bool) -> None:
         output.as_json(profile)
         return
     output.say("Login successful!")
-    output.say(f"Profile saved as: {profile['profile']}")
+    whose = "" if profile["agent"] == MAIN_AGENT else f" (agent {profile['agent']})"
+    output.say(f"Profile saved as: {profile['profile']}{whose}")
     output.say(f"Stored in {profile['location']}")
+    if profile["billing"] == "subscription" and profile["tier"] is not None:
+        output.say(f"Subscription: {profile['tier']}")
+    if profile["insufficient_access"]:
+        output.remark(profile["note"])
 
 
 def ask(prompt: str) -> str:
@@ -205,7 +219,7 @@ def hidden(prompt: str) -> str:
         ConfigurationFault: if standard input is too long for one.
     """
     if sys.stdin.isatty():
-        return getpass.getpass(prompt)
+        return read_hidden(prompt, os.ttyname(sys.stdin.fileno()))
     text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
     if len(text) > protocol.MAX_LINE_BYTES:
         raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
@@ -242,8 +256,13 @@ def keep(arguments: argparse.Namespace, read: pasted.Pasted, *, kind: str, profi
         output.remark(note)
 
     def act(call: Call) -> int:
-        stored = call("profile.add", {"profile": profile, "kind": kind, "credential": read.credential})
+        if arguments.check:
+            key_check.refuse_bad_key(call, profile.partition(":")[0], read.credential["access_token"])
+        stored = call(
+            "profile.add",
+            {"profile": profile, "kind": kind, "credential": read.credential, "agent": arguments.agent},
+        )
         succeeded(stored, as_json=arguments.json)
         return output.OK
 
-    return with_service(act)
+    return with_service(act, timeout=CALL_SECONDS)

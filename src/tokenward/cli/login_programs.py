@@ -7,6 +7,7 @@ its own file, which the daemon watches.
 Rules:
 - It gets the terminal as it is; nothing of what passes there is read by us.
 - Its file stays its own: nothing is copied from it.
+- A login that opens no API, as a free account's, is no success, and its place and the way out are said.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import login, output, pasted
+from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import ConfigurationFault, InvalidParams, LoginRequired, ProfileUnavailable
 
 if TYPE_CHECKING:
@@ -96,6 +98,12 @@ def claude_code(arguments: argparse.Namespace, provider: str) -> int:
     if arguments.profile not in {None, CLAUDE_PROFILE}:
         output.complain(f"Claude Code's login is always {CLAUDE_PROFILE}", "leave --profile out")
         return output.USAGE
+    if arguments.agent != MAIN_AGENT:
+        output.complain(
+            f"Claude Code's login belongs to the agent {MAIN_AGENT}",
+            "other agents use it where inherit_agents = true stands under [default]",
+        )
+        return output.USAGE
     before = _generations(with_service)
     status = _run_claude("auth", "login")
     if status != 0:
@@ -135,6 +143,14 @@ def _adopted(arguments: argparse.Namespace, call: Call, before: str | None) -> i
             "Claude Code says that it has logged in, and its file holds no login",
             hint="see where it is looked for: tokenward doctor",
             command="claude auth login",
+        )
+    if profile["insufficient_access"]:
+        raise LoginRequired(
+            f"the account that Claude Code is logged in to has insufficient API access: "
+            f"{profile['insufficient_access']}",
+            hint="run it again with a Pro or Max account, or use an API key: "
+            "tokenward login anthropic --method api-key",
+            command="tokenward login anthropic --method claude-code",
         )
     login.succeeded(profile, as_json=arguments.json)
     return output.OK

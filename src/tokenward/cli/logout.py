@@ -2,12 +2,17 @@
 
 The problem: a person who logs out expects to be logged out, and forgetting one copy is less than that: the
 server knows nothing of it, and a file or a variable of another program may hold the same account's login.
+
+Rules:
+- What lives in another place stays there: where that is, and how one logs out there, is said.
+- A provider's name means its one login; of several, one has to be named, or all of them meant.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import output
@@ -21,7 +26,16 @@ CALL_SECONDS = 120.0
 """To revoke takes up to three requests, each at its slowest."""
 _STORE = "store"
 _ADOPTED = "adopted"
-_WAYS_OUT = {"claude-code": "log out there: claude auth logout", "env": "unset the variable where it is set"}
+_WAYS_OUT = {
+    "claude-code": "log out there: claude auth logout",
+    "neurolink": "log out there: neurolink auth logout anthropic",
+    "environment": "unset {location} where the daemon is started, and start it again",
+    "dotenv": "remove its line from {location}",
+    "config": "remove it from [{location}] in the configuration",
+    "command": "log out of the program that [{location}] in the configuration runs, or remove that table",
+    "federation": "remove the provider's federation from the configuration, or unset its variables",
+}
+"""How one logs out where a source's credential lives; ``location`` is the profile's."""
 _ANTHROPIC_VARIABLES = (
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -42,8 +56,9 @@ def add_parser(subparsers: Subparsers) -> None:
         about="It is deleted here, and with --revoke ended at the server first; logins of other programs stay.",
     )
     parser.add_argument(
-        "profile", metavar="PROFILE", help="which one, as provider:name; provider alone = all of it"
+        "profile", metavar="PROFILE", help="which one, as provider:name; provider alone = its only one"
     )
+    parser.add_argument("--all", action="store_true", help="with a provider: every login that our store keeps")
     parser.add_argument("--revoke", action="store_true", help="end it at the server first (RFC 7009)")
     add_agent(parser)
     add_json(parser, "profile, forgotten, revoked, and still_held: where else a login of this provider lies")
@@ -57,10 +72,16 @@ def run(arguments: argparse.Namespace) -> int:
         if ":" in arguments.profile:
             return _one(call, arguments.profile)
         asked = {"provider": arguments.profile, "agent": arguments.agent}
-        stored = [each["profile"] for each in call("profile.list", asked)["profiles"] if each["source"] == _STORE]
+        profiles = call("profile.list", asked)["profiles"]
+        stored = [each["profile"] for each in profiles if each["source"] == _STORE]
         if not stored:
-            output.complain(f"our store keeps no login of {arguments.profile}", "see: tokenward status")
-            return output.ERROR
+            return _none_of_ours(arguments.profile, profiles)
+        if len(stored) > 1 and not arguments.all:
+            output.complain(
+                f"our store keeps {len(stored)} logins of {arguments.profile}: {', '.join(stored)}",
+                f"name one, or mean all of them: tokenward logout {arguments.profile} --all",
+            )
+            return output.USAGE
         return max(_one(call, each) for each in stored)
 
     def _one(call: Call, name: str) -> int:
@@ -68,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         profile = call("profile.get", which)
         if profile["source"] not in {_STORE, _ADOPTED}:
             output.complain(
-                f"{profile['profile']} is not ours to forget: it comes from {profile['location']}",
-                _WAYS_OUT.get(profile["source"], "remove it where it comes from"),
+                f"{profile['profile']} is not ours to forget: it lives in {profile['location']}", _way_out(profile)
             )
             return output.ERROR
         call("profile.revoke" if arguments.revoke else "profile.forget", which)
@@ -89,13 +109,30 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             output.say(f"{profile['profile']}: forgotten here")
             if profile["source"] == _ADOPTED:
-                output.say(f"the login stays as it is in {profile['location']}")
+                output.say(f"the login stays as it is in {profile['location']}: log out with its program")
             output.say(_what_it_is_not(profile))
         for place in held:
             output.say(f"a login of {profile['provider']} is still in {place}")
         return output.OK
 
     return with_service(act, timeout=CALL_SECONDS)
+
+
+def _none_of_ours(provider: str, profiles: Sequence[dict[str, Any]]) -> int:
+    """Say where the logins of a provider live, none of them in our store."""
+    if not profiles:
+        output.complain(f"there is no login of {provider}", "see: tokenward status")
+    for each in profiles:
+        where = f"{each['profile']} lives in {each['location']}"
+        output.complain(f"our store keeps no login of {provider}; {where}", _way_out(each))
+    return output.ERROR
+
+
+def _way_out(profile: dict[str, Any]) -> str:
+    way = _WAYS_OUT.get(profile["source"], "log out with the program that keeps it")
+    if profile["source"] == _ADOPTED:
+        way += f"; to only let it go here: tokenward logout {profile['profile']}"
+    return way.format(location=profile["location"])
 
 
 def still_held(call: Call, provider: str) -> list[str]:

@@ -5,6 +5,7 @@ a token, or Claude Code. And a machine that is set up by a script has nobody to 
 
 Rules:
 - Every question has a flag that answers it. Without a terminal, or with --non-interactive, nothing is asked.
+- A key that was mistyped, or that the API refuses, is asked for again; nothing before it is lost.
 - A secret is typed where it is not shown, or comes from standard input; on the command line it is accepted, since
   other tools' documents do so, with a warning.
 - That tokenward spends the refresh token of Claude Code's login is a consent: the terms are quoted before it is
@@ -14,17 +15,21 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import getpass
+import os
+import shutil
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tokenward.cli import onboard_claude, output, pasted
+from tokenward.cli import key_check, onboard_claude, onboard_store, output, pasted
 from tokenward.cli.arguments import add_agent, add_command
+from tokenward.cli.hidden_input import read_hidden
 from tokenward.cli.onboard_claude import Survey
-from tokenward.cli.prompts import choose, is_yes
+from tokenward.cli.prompts import TRIES, choose, is_yes
+from tokenward.cli.store import PLACES
 from tokenward.core import protocol
 from tokenward.core.credential import MAIN_AGENT
-from tokenward.errors import ConfigurationFault
+from tokenward.errors import ConfigurationFault, LoginRequired
 
 if TYPE_CHECKING:
     from tokenward.cli.service_access import Call
@@ -40,6 +45,9 @@ LABELS = {
 _OTHER_NAMES = {"apiKey": API_KEY, "token": SETUP_TOKEN}
 _KEY_PROFILE = "anthropic:default"
 _TOKEN_PROFILE = "anthropic:manual"  # noqa: S105 - a profile's id
+_KEY_PROMPT = "API key (not shown): "
+_TOKEN_PROMPT = "Token that `claude setup-token` printed (not shown): "  # noqa: S105 - a question
+_CHECK_QUESTION = "Ask Anthropic now whether it takes this key? It costs nothing."
 _STDIN = "-"
 
 
@@ -68,6 +76,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--claude-refresh",
         choices=onboard_claude.MODES,
         help="who refreshes Claude Code's login; direct is a consent: read the README first",
+    )
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        help="ask Anthropic first whether it takes the API key; costs nothing",
+    )
+    parser.add_argument(
+        "--store-key",
+        choices=PLACES,
+        help="where the key goes that encrypts what is stored (SECURITY.md compares the places)",
     )
     service = parser.add_mutually_exclusive_group()
     service.add_argument("--install-service", action="store_true", help="have the service manager run the daemon")
@@ -110,33 +128,78 @@ def _has_terminal() -> bool:
 
 
 def _ask_choice(found: Survey) -> str:
+    output.say("tokenward keeps logins and keys, and gives your programs a token that is valid now.")
+    output.say("Nothing is changed before you have answered; Ctrl-C ends this at any time.")
+    output.say("")
     output.say("Found:" if found.profiles else "Found: no login and no key.")
     for each in found.profiles:
-        output.say(f"- {each['profile']}: {each['kind'] or 'no login'} in {each['location']}")
-    has_usable = any(each["unusable"] is None for each in found.profiles)
-    default = CLAUDE_CLI if found.has_claude_login else SKIP if has_usable else API_KEY
-    return choose("What should tokenward use?", LABELS, default=default)
+        output.say(f"- {_described(each)}")
+    labels = dict(LABELS)
+    if not found.has_claude_login:
+        labels[CLAUDE_CLI] = "Claude Code's login (there is none yet)"
+    # An expired login of Claude Code is a login still: it is refreshed once the daemon runs.
+    if found.claude is not None and found.has_claude_login and not found.claude["insufficient_access"]:
+        default = CLAUDE_CLI
+    else:
+        has_usable = any(not (each["unusable"] or each["insufficient_access"]) for each in found.profiles)
+        default = SKIP if has_usable else API_KEY
+    return choose("What should tokenward use?", labels, default=default)
+
+
+def _described(profile: Mapping[str, Any]) -> str:
+    where = "tokenward's own store" if profile["source"] == "store" else profile["location"]
+    trouble = profile["unusable"] or (profile["insufficient_access"] and "insufficient API access")
+    return f"{profile['profile']}: {profile['kind'] or 'no login'} in {where}{f' ({trouble})' if trouble else ''}"
 
 
 def _set_up(arguments: argparse.Namespace, choice: str | None, *, asks: bool) -> int:
     # Nothing is asked while the store is open: an interrupted question would have to be waited for.
     found = onboard_claude.survey() if choice in {None, CLAUDE_CLI} else Survey((), None)
-    match choice or _ask_choice(found):
-        case "api-key":
-            text = _secret(arguments.anthropic_api_key, "API key (not shown): ", asks=asks)
-            return _keep(_KEY_PROFILE, "api_key", text, arguments.agent)
-        case "setup-token":
-            text = _secret(arguments.token, "Token that `claude setup-token` printed (not shown): ", asks=asks)
-            return _keep(arguments.token_profile_id, "setup_token", text, arguments.agent)
-        case "claude-cli":
-            if arguments.agent != MAIN_AGENT:
-                raise ConfigurationFault(
-                    "Claude Code's login belongs to the agent main",
-                    hint="other agents use it where inherit_agents = true stands under [default]",
-                )
-            return onboard_claude.reuse(found, arguments.claude_refresh, asks=asks)
-        case _:
-            return output.OK
+    choice = choice or _ask_choice(found)
+    keeps = choice in {API_KEY, SETUP_TOKEN}
+    onboard_store.place_key(arguments.store_key, asks=asks and keeps)
+    if keeps:
+        return _take_secret(arguments, choice, asks=asks)
+    if choice == CLAUDE_CLI:
+        return _use_claude(arguments, found, asks=asks)
+    return output.OK
+
+
+def _use_claude(arguments: argparse.Namespace, found: Survey, *, asks: bool) -> int:
+    if arguments.agent != MAIN_AGENT:
+        raise ConfigurationFault(
+            "Claude Code's login belongs to the agent main",
+            hint="other agents use it where inherit_agents = true stands under [default]",
+        )
+    if asks and found.claude is not None and not found.has_claude_login and shutil.which("claude") is not None:
+        if (status := onboard_claude.log_in()) != output.OK:
+            return status
+        found = onboard_claude.survey()
+    return onboard_claude.reuse(found, arguments.claude_refresh, asks=asks)
+
+
+def _take_secret(arguments: argparse.Namespace, choice: str, *, asks: bool) -> int:
+    """Take a key or token, and ask for it again where a person at a terminal has mistaken it."""
+    if choice == API_KEY:
+        given, kind, profile, prompt = arguments.anthropic_api_key, "api_key", _KEY_PROFILE, _KEY_PROMPT
+    else:
+        given, kind, profile, prompt = arguments.token, "setup_token", arguments.token_profile_id, _TOKEN_PROMPT
+    tries = TRIES if asks and given is None else 1
+    checks: bool | None = arguments.check if choice == API_KEY else False
+    for left in reversed(range(tries)):
+        try:
+            read = pasted.key(_secret(given, prompt, asks=asks), kind=kind, provider=profile.partition(":")[0])
+            if checks is None:
+                checks = tries > 1 and is_yes(_CHECK_QUESTION, default=True)
+            if checks:
+                _check(profile, read)
+        except (ConfigurationFault, LoginRequired) as refusal:
+            if not left:
+                raise
+            output.complain(refusal.cause, refusal.hint)
+        else:
+            return _keep(profile, kind, read, arguments.agent)
+    raise AssertionError("the last try raises")
 
 
 def _secret(given: str | None, prompt: str, *, asks: bool) -> str:
@@ -144,7 +207,7 @@ def _secret(given: str | None, prompt: str, *, asks: bool) -> str:
         output.remark("a secret on the command line can be read by others while it runs; - reads standard input")
         return given
     if given is None and asks:
-        return getpass.getpass(prompt)
+        return read_hidden(prompt, os.ttyname(sys.stdin.fileno()))
     if sys.stdin is None:
         raise ConfigurationFault("standard input is closed, and no secret was given", hint="pipe it in")
     text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
@@ -153,17 +216,26 @@ def _secret(given: str | None, prompt: str, *, asks: bool) -> str:
     return text
 
 
-def _keep(profile: str, kind: str, text: str, agent: str) -> int:
+def _check(profile: str, read: pasted.Pasted) -> None:
     from tokenward.cli.service_access import with_service
 
-    read = pasted.key(text, kind=kind, provider=profile.partition(":")[0])
+    def act(call: Call) -> int:
+        key_check.refuse_bad_key(call, profile.partition(":")[0], read.credential["access_token"])
+        return output.OK
+
+    with_service(act)
+
+
+def _keep(profile: str, kind: str, read: pasted.Pasted, agent: str) -> int:
+    from tokenward.cli.service_access import with_service
+
     for note in read.notes:
         output.remark(note)
     params = {"profile": profile, "kind": kind, "credential": read.credential, "agent": agent}
 
     def act(call: Call) -> int:
         kept = call("profile.add", params)
-        output.say(f"{kept['profile']}: kept, encrypted, in {kept['location']}")
+        output.say(f"{kept['profile']}: kept, encrypted, in tokenward's own store")
         return output.OK
 
     return with_service(act)
@@ -172,19 +244,29 @@ def _keep(profile: str, kind: str, text: str, agent: str) -> int:
 def _finish(arguments: argparse.Namespace, *, asks: bool) -> int:
     """The service, and what to do next."""
     from tokenward.cli.main import main
+
+    install, runs = arguments.install_service, _daemon_runs()
+    if runs:
+        output.say("The daemon runs.")
+    elif not install and not arguments.no_install_service and asks:
+        install = is_yes("Have the service manager of your login run the daemon from now on?", default=True)
+    if install and (status := main(["service", "install", "--now"])) != output.OK:
+        return status
+    if install or runs:
+        output.say("Next: tokenward status")
+    else:
+        output.say("Next: start the daemon (tokenward daemon, or tokenward service install --now)")
+        output.say("then: tokenward status")
+    return output.OK
+
+
+def _daemon_runs() -> bool:
     from tokenward.client import Client
     from tokenward.errors import TokenwardError
 
-    install = arguments.install_service
-    if not install and not arguments.no_install_service and asks:
-        try:
-            with Client() as client:
-                client.hello()
-        except TokenwardError:
-            install = is_yes("Have the service manager of your login run the daemon from now on?", default=True)
-        else:
-            output.say("The daemon runs.")
-    if install and (status := main(["service", "install", "--now"])) != output.OK:
-        return status
-    output.say("Next: tokenward status")
-    return output.OK
+    try:
+        with Client() as client:
+            client.hello()
+    except TokenwardError:
+        return False
+    return True

@@ -96,14 +96,27 @@ def reuse(found: Survey, mode: str | None, *, asks: bool) -> int:
             hint="run: claude auth login; or on a machine without it: tokenward onboard --auth-choice setup-token",
         )
     output.say(f"{PROFILE}: used where it lies, in {found.claude['location']}")
+    if found.claude["insufficient_access"]:
+        output.remark(found.claude["note"])
     if mode is None and asks:
         mode = _asked_mode()
     if mode is not None:
-        _write_down(mode)
+        write_down(_TABLE, "refresh", mode)
     return output.OK
 
 
+def log_in() -> int:
+    """Have Claude Code log in, if the person wishes so."""
+    from tokenward.cli.main import main
+
+    if not is_yes("Claude Code is not logged in. Have it log in now?", default=True):
+        output.say("Then log in when you like: claude auth login. tokenward finds the login by itself.")
+        return output.ERROR
+    return main(["login", "anthropic", "--method", "claude-code"])
+
+
 def _asked_mode() -> str:
+    output.say("")
     for line in TERMS:
         output.say(line)
     found = shutil.which("claude") is not None
@@ -116,11 +129,21 @@ def _asked_mode() -> str:
     return mode
 
 
-def _write_down(mode: str) -> None:
+def write_down(table: Sequence[str], key: str, value: str) -> None:
+    """Have the configuration say so, and a running daemon take it over.
+
+    Args:
+        table: the table's name, part by part.
+        key: a bare key.
+        value: a text without quotes and backslashes.
+
+    Raises:
+        ConfigurationFault: if the file cannot be changed, or the daemon does not take it.
+    """
     named = os.environ.get("TOKENWARD_CONFIG")
     path = Path(named) if named else paths.config_directory(os.environ, platform=sys.platform) / paths.CONFIG_NAME
-    if config_edit.set_value(path, _TABLE, "refresh", mode):
-        output.say(f'wrote refresh = "{mode}" under [sources.claude-code] in {path}')
+    if config_edit.set_value(path, table, key, value):
+        output.say(f'wrote {key} = "{value}" under [{".".join(table)}] in {path}')
     try:
         with Client() as client:
             taken = client.reload()

@@ -29,6 +29,7 @@ def choose(question: str, offered: Mapping[str, str], *, default: str) -> str:
         EOFError: if the terminal was closed.
     """
     names = list(offered)
+    output.say("")
     output.say(question)
     for number, name in enumerate(names, 1):
         output.say(f"{number}. {offered[name]}")

@@ -57,6 +57,8 @@ def health(profile: Profile) -> tuple[str, str]:
         return _DISABLED, "" if reason == _DISABLED else reason
     if profile["unusable"]:
         return "unusable", profile["unusable"]
+    if profile["insufficient_access"]:
+        return "insufficient API access", ""  # the note says why
     if profile["degraded"]:
         return "degraded", profile["degraded"] + (f" ({failure['reason']})" if failure else "")
     return OK, ""

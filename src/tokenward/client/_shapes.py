@@ -145,6 +145,7 @@ class Profile(TypedDict):
     note: str | None
     billing: Literal["api", "subscription"] | None
     tier: str | None
+    insufficient_access: str | None
 
 
 class Status(TypedDict):

@@ -64,6 +64,7 @@ class LoginRules:
         parameters: further parameters of the authorization request.
         api_key_endpoint: where a login is exchanged for an API key; None = nowhere.
         api_key_scope: what is asked for then.
+        key_check_endpoint: what is read to see whether the API takes a key; None = nothing is known.
         state_in_exchange: whether the token endpoint wants the ``state`` beside the code.
     """
 
@@ -73,6 +74,7 @@ class LoginRules:
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
     api_key_endpoint: str | None = None
     api_key_scope: str | None = None
+    key_check_endpoint: str | None = None
     state_in_exchange: bool = False
 
 

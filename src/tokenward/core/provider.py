@@ -25,6 +25,8 @@ from tokenward.core.credential import Secret
 
 ClientAuth = Literal["none", "basic", "post", "private_key_jwt"]
 """RFC 7591 section 2 ``token_endpoint_auth_method``, without its ``client_secret_`` prefix."""
+CLIENT_KEY_UNUSABLE = "client_key"
+"""The ``error`` of a refusal of our own: a client that signs has nothing to sign with."""
 BodyFormat = Literal["form", "json"]
 
 

@@ -15,11 +15,12 @@ from tokenward.core import headers
 from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Decision, Refusal, Serve, Wish
-from tokenward.core.subscription_tier import tier_of
+from tokenward.core.subscription_tier import insufficient_access, tier_of
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.service import Degraded, LastFailure, ProfileResult, ProviderResult, TokenResult
 from tokenward.provider_files import Provider
 
+ACCESS_HINT = "log in with a Pro or Max account, or use an API key: tokenward login anthropic --method api-key"
 _GAP = 0.987654321
 """Stands where the seconds go until they are known; no token, name or URL is a number."""
 
@@ -121,6 +122,7 @@ def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
     left = keeper.left()
     decision = keeper.decide(Wish(min_valid=0.0, tried=True))
     known_life = left is not None and math.isfinite(left)
+    insufficient = _insufficient_access(credential, provider)
     return ProfileResult(
         profile=keeper.profile.id,
         provider=keeper.profile.provider,
@@ -140,10 +142,17 @@ def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
         last_failure=_last_failure(keeper),
         unusable=_unusable(keeper, decision),
         degraded=_degraded(keeper, decision.degraded if isinstance(decision, Serve) else None),
-        note=_note(keeper),
+        note=_note(keeper, insufficient),
         billing=None if credential is None else provider.headers.billing.get(credential.kind),
         tier=None if credential is None else (provider.tier or tier_of(credential)),
+        insufficient_access=insufficient,
     )
+
+
+def _insufficient_access(credential: Credential | None, provider: Provider) -> str | None:
+    if credential is None or provider.headers.billing.get(credential.kind) != "subscription":
+        return None
+    return insufficient_access(credential, tier=provider.tier or tier_of(credential))
 
 
 def provider_result(name: str, provider: Provider, *, serves: str | None) -> ProviderResult:
@@ -191,10 +200,12 @@ def _mode(keeper: Keeper) -> Literal["direct", "delegate", "mint", "watch", "non
     return "watch" if credential is not None and credential.kind is Kind.OAUTH else "none"
 
 
-def _note(keeper: Keeper) -> str | None:
+def _note(keeper: Keeper, insufficient: str | None) -> str | None:
     """What a person should know; how a refresh could be had is no news of what has nothing to refresh."""
     credential = keeper.credential
     static = credential is not None and not credential.refreshable
+    if keeper.lookout.trouble is None and insufficient is not None:
+        return f"insufficient API access: {insufficient}; {ACCESS_HINT}"
     return keeper.lookout.trouble or (None if static else keeper.note)
 
 

@@ -37,8 +37,9 @@ from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refre
 from tokenward.daemon.transaction import Transaction
 from tokenward.http import HttpClient
 from tokenward.oauth.authorization_server import HttpAuthorizationServer
+from tokenward.oauth.client_key import client_key_of
 from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
-from tokenward.oauth.metadata import MetadataCache, Undiscovered, client_key_of, token_endpoint_for
+from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.paths import Paths
 from tokenward.ports import Clock, CredentialStore, Entropy, IdentitySource, LoginServer, Place, Processes, Sealer

@@ -22,9 +22,11 @@ from functools import partial
 
 import anyio
 
-from tokenward.core.credential import Credential, Kind
+from tokenward.core.credential import MAIN_AGENT, Credential, Kind, profile_key
 from tokenward.core.grants import Unavailable
+from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import DEFAULT_NAME, LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.service import ProfileResult
 from tokenward.daemon.surroundings import Surroundings
@@ -74,6 +76,7 @@ class _Pending:
     provider: str
     method: LoginMethod
     profile: str | None
+    agent: str
     ends_at: float
     in_use: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -85,8 +88,8 @@ class Needs:
     Args:
         around: its clocks, randomness and alarm.
         server: the authorization server of a provider.
-        stores: whether a profile's id may be given to a login: it is new, or lies in our store.
-        keep: puts a credential into our store, durably, under a profile's id.
+        stores: whether a profile's key may be given to a login: it is new, or lies in our store.
+        keep: puts a credential into our store, durably, under a profile's key.
         keeper: the keeper of an agent's profile.
         forget: deletes an agent's profile of our store.
     """
@@ -111,7 +114,13 @@ class Logins:
         self._pending: dict[str, _Pending] = {}
 
     async def start(
-        self, provider: str, method: LoginMethod, profile: str | None, *, terms: LoginTerms
+        self,
+        provider: str,
+        method: LoginMethod,
+        profile: str | None,
+        *,
+        terms: LoginTerms,
+        agent: str = MAIN_AGENT,
     ) -> Started:
         """Begin a login.
 
@@ -120,6 +129,7 @@ class Logins:
             method: how.
             profile: where the credential will be stored; None = under the account's name.
             terms: how the answer comes back.
+            agent: whose it will be.
 
         Raises:
             ConfigurationFault: if the provider has no such login for us.
@@ -127,12 +137,13 @@ class Logins:
             ProfileUnavailable: if the profile is not ours to write.
         """
         if profile is not None:
-            self._refuse_foreign(provider, profile)
+            self._refuse_foreign(provider, profile, agent)
         server = self._needs.server(provider)
         begun = await server.begin(method, terms)
         if isinstance(begun, Refused):
             raise ConfigurationFault(
-                f"no login by {method} at {provider}: {begun.description or begun.error}", hint=_way(provider)
+                f"no login by {method} at {provider}: {begun.description or begun.error}",
+                hint=_way(provider, begun.error),
             )
         if isinstance(begun, Unavailable):
             raise RefreshFailed(f"{provider} could not be asked: {begun.reason}", hint="try again")
@@ -141,7 +152,7 @@ class Logins:
         clock = self._needs.around.clock
         seconds = min(LOGIN_SECONDS, begun.expires_in or LOGIN_SECONDS)
         name = self._needs.around.entropy.token(_NAME_BYTES).hex()
-        self._pending[name] = _Pending(begun, server, provider, method, profile, clock.boottime() + seconds)
+        self._pending[name] = _Pending(begun, server, provider, method, profile, agent, clock.boottime() + seconds)
         ends_at = clock.wall() + timedelta(seconds=seconds)
         self._needs.around.alarm.at(f"login:{name}", ends_at, partial(self._expire, name))
         return Started(name, server.title, begun.url, begun.user_code, ends_at)
@@ -149,12 +160,12 @@ class Logins:
     def _expire(self, name: str) -> None:
         self._needs.around.spawn(partial(self._end, name))
 
-    def _refuse_foreign(self, provider: str, profile: str) -> None:
+    def _refuse_foreign(self, provider: str, profile: str, agent: str) -> None:
         if profile.partition(":")[0] != provider:
             raise InvalidParams(
                 f"{profile} is not a profile of {provider}", hint=f"name it {provider}:name, or leave it out"
             )
-        if not self._needs.stores(profile):
+        if not self._needs.stores(profile_key(profile, agent)):
             raise ProfileUnavailable(
                 f"{profile} lives in a place that is not tokenward's", hint="choose another name"
             )
@@ -226,13 +237,22 @@ class Logins:
             # An API key and a login of one account are two credentials, and neither may replace the other.
             name = login.account if login.account and credential.kind is Kind.OAUTH else DEFAULT_NAME
             profile = f"{pending.provider}:{name}"
-        return await self._needs.keep(profile, credential)
+        return await self._needs.keep(profile_key(profile, pending.agent), credential)
 
     def _named(self, name: str) -> _Pending:
         pending = self._pending.get(name)
         if pending is None or pending.ends_at <= self._needs.around.clock.boottime():
             raise LoginRequired("this login has ended or was never begun", hint="begin again: tokenward login")
         return pending
+
+    async def check_key(self, provider: str, credential: Credential) -> KeyCheck:
+        """Ask a provider's API whether it takes a key; nothing is kept of it here.
+
+        Args:
+            provider: the provider's own name.
+            credential: the key.
+        """
+        return await self._needs.server(provider).check_key(credential)
 
     async def cancel(self, name: str) -> None:
         """Give a login up; one that has ended already is given up."""
@@ -291,7 +311,9 @@ class Logins:
                 return
 
 
-def _way(provider: str) -> str:
+def _way(provider: str, error: str) -> str:
+    if error == CLIENT_KEY_UNUSABLE:
+        return f"mend that, then begin again: tokenward login {provider}"
     if provider == "anthropic":
         return "let Claude Code log in: tokenward login anthropic --method claude-code"
     return f"register a client, and write its client_id and issuer under [providers.{provider}]"

@@ -251,6 +251,9 @@ class ProfileResult(Result):
     note: str | None = Field(description="What a person should know, with the way out.")
     billing: Literal["api", "subscription"] | None
     tier: str | None
+    insufficient_access: str | None = Field(
+        description="Why a valid login opens no API, as a free account's; null if it does, as far as is known."
+    )
 
 
 class ProfileListResult(Result):

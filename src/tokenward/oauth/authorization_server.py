@@ -15,9 +15,19 @@ from tokenward import http
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
 from tokenward.core.headers import HeaderRules, advice
-from tokenward.core.login import Expectation, LoginMethod, LoginRules, LoginTerms, Refused, parse_api_key
-from tokenward.core.provider import ProviderRegistration, is_loopback_uri
+from tokenward.core.key_check import KeyCheck, read_key_check
+from tokenward.core.login import (
+    Expectation,
+    LoginMethod,
+    LoginRules,
+    LoginTerms,
+    Refused,
+    parse_api_key,
+)
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration, is_loopback_uri
 from tokenward.oauth import revocation
+from tokenward.oauth.client_key import KeyUnusable
+from tokenward.oauth.client_request import signed_parameters
 from tokenward.oauth.device import DeviceLogin, start_device_login
 from tokenward.oauth.login import CodeLogin, Server, secret_text
 from tokenward.oauth.loopback import listen
@@ -25,6 +35,8 @@ from tokenward.oauth.metadata import MetadataCache, Undiscovered
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS
 from tokenward.ports import Clock, Entropy
 
+KEY_CHECK_SECONDS = 10.0
+"""A person waits for it, and can do without."""
 _NO_CLIENT = Refused(
     "no client_id",
     "no client_id is configured for this provider, and tokenward never uses that of another program",
@@ -75,7 +87,7 @@ class HttpAuthorizationServer:
         completed = await self._completed()
         if not isinstance(completed, ProviderRegistration):
             return completed
-        missing = self._missing(completed, method)
+        missing = self._missing(completed, method) or await self._unsigned(completed)
         if missing is not None:
             return missing
         server = Server(completed, self._rules, self._http, self._clock)
@@ -86,9 +98,7 @@ class HttpAuthorizationServer:
     async def _completed(self) -> ProviderRegistration | Refused | Unavailable:
         if self._registration.client_id is None:
             return _NO_CLIENT
-        if self._registration.client_auth == "private_key_jwt":
-            return Refused("private_key_jwt", "a client that signs can refresh here, and not yet log in")
-        if self._registration.client_auth != "none" and not self._registration.client_secret:
+        if self._registration.client_auth in {"basic", "post"} and not self._registration.client_secret:
             return Refused("no client_secret", f"client_auth {self._registration.client_auth} needs one")
         found = await self._metadata.complete(self._registration, deadline=REFRESH_TIMEOUT_SECONDS)
         if isinstance(found, Undiscovered):
@@ -106,6 +116,16 @@ class HttpAuthorizationServer:
             return Refused(f"no {name}", "neither the configuration nor the issuer names one")
         if method == "create-api-key" and self._rules.api_key_endpoint is None:
             return Refused("no api_key_endpoint", "this provider exchanges no login for an API key")
+        return None
+
+    async def _unsigned(self, completed: ProviderRegistration) -> Refused | None:
+        """Why a client that signs cannot; asked before a person is sent anywhere."""
+        if completed.client_auth != "private_key_jwt":
+            return None
+        try:
+            await signed_parameters(completed)
+        except KeyUnusable as unusable:
+            return Refused(CLIENT_KEY_UNUSABLE, unusable.reason)
         return None
 
     async def _by_code(self, server: Server, method: LoginMethod, terms: LoginTerms) -> CodeLogin | Refused:
@@ -148,6 +168,18 @@ class HttpAuthorizationServer:
                 made = Unavailable(reason)
         await self.revoke(login)
         return made
+
+    async def check_key(self, credential: Credential) -> KeyCheck:
+        """Ask the API whether it takes a key; see ``ports.LoginServer``."""
+        url = self._rules.key_check_endpoint
+        if url is None:
+            return KeyCheck("unknown", f"[providers.{self._registration.name}] has no key_check_endpoint")
+        headers = {**advice(credential, self._headers), "Accept": "application/json"}
+        match await self._http.get(url, headers=headers, deadline=KEY_CHECK_SECONDS):
+            case http.Answer(status, _, content):
+                return read_key_check(status, content)
+            case http.NotSent(reason) | http.NoAnswer(reason):
+                return KeyCheck("unknown", reason)
 
     async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
         """End a login at the server (RFC 7009); see ``ports.LoginServer``."""

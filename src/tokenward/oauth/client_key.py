@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenward.core.credential import Secret
+from tokenward.core.provider import ProviderRegistration
 from tokenward.disk.regular_file import read_regular
 
 LARGEST_KEY_BYTES = 64 * 1024
@@ -101,6 +102,13 @@ class ClientKey:
                 f"run: chmod 600 {self._path}"
             )
         return Secret(image.data.decode("utf-8", "replace"))
+
+
+def client_key_of(registration: ProviderRegistration) -> ClientKey | None:
+    """The private key by which the client proves itself; None if it does so otherwise."""
+    if registration.client_key is None:
+        return None
+    return ClientKey(Path(registration.client_key), key_id=registration.client_key_id)
 
 
 def _rsa(_: Any) -> str | None:

@@ -24,6 +24,8 @@ from tokenward.core.login import (
     Wait,
     parse_device_authorization,
 )
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE
+from tokenward.oauth.client_key import KeyUnusable
 from tokenward.oauth.client_request import client_request
 from tokenward.oauth.login import Server
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS
@@ -76,7 +78,10 @@ async def start_device_login(server: Server, scope: str | None) -> DeviceLogin |
         server: where.
         scope: what is asked for; None = what the server gives by itself.
     """
-    headers, body = client_request(server.registration, {"scope": scope} if scope else {}, as_form=True)
+    try:
+        headers, body = await client_request(server.registration, {"scope": scope} if scope else {}, as_form=True)
+    except KeyUnusable as unusable:
+        return Refused(CLIENT_KEY_UNUSABLE, unusable.reason)
     url = server.registration.device_authorization_endpoint or ""
     match await server.http_client.post(url, headers=headers, body=body, deadline=REFRESH_TIMEOUT_SECONDS):
         case http.Answer(status, _, content):

@@ -31,7 +31,8 @@ from tokenward.core.login import (
     read_pasted,
     s256,
 )
-from tokenward.core.provider import ProviderRegistration
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration
+from tokenward.oauth.client_key import KeyUnusable
 from tokenward.oauth.client_request import client_request
 from tokenward.oauth.loopback import LoopbackRedirect
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS
@@ -67,7 +68,10 @@ class Server:
             parameters: those of the grant.
         """
         requested_at = self.clock.wall()
-        headers, body = client_request(self.registration, parameters)
+        try:
+            headers, body = await client_request(self.registration, parameters)
+        except KeyUnusable as unusable:
+            return Refused(CLIENT_KEY_UNUSABLE, unusable.reason)
         url = self.registration.token_endpoint or ""
         match await self.http_client.post(url, headers=headers, body=body, deadline=REFRESH_TIMEOUT_SECONDS):
             case http.Answer(status, answer_headers, content):

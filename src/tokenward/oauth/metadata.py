@@ -17,14 +17,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tokenward import http
 from tokenward.core.provider import ProviderRegistration, endpoint_problem, is_loopback_host
 from tokenward.core.redact import printable
-from tokenward.oauth.client_key import ClientKey
+from tokenward.oauth.client_key import client_key_of
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS, HttpTokenEndpoint
 from tokenward.ports import Clock
 
@@ -261,10 +260,3 @@ async def token_endpoint_for(
         http_client=http_client,
         timeout=refresh_timeout,
     )
-
-
-def client_key_of(registration: ProviderRegistration) -> ClientKey | None:
-    """The private key by which the client proves itself; None if it does so otherwise."""
-    if registration.client_key is None:
-        return None
-    return ClientKey(Path(registration.client_key), key_id=registration.client_key_id)

@@ -14,7 +14,8 @@ from tokenward import http
 from tokenward.core.credential import Credential
 from tokenward.core.grants import Unavailable
 from tokenward.core.login import Refused, parse_refusal
-from tokenward.core.provider import ProviderRegistration
+from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration
+from tokenward.oauth.client_key import KeyUnusable
 from tokenward.oauth.client_request import client_request
 from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS
 
@@ -36,7 +37,10 @@ async def revoke(
         (credential.refresh, "refresh_token") if credential.refresh else (credential.access, "access_token")
     )
     parameters = {"token": token.reveal(), "token_type_hint": hint}
-    headers, body = client_request(registration, parameters, as_form=True)
+    try:
+        headers, body = await client_request(registration, parameters, as_form=True)
+    except KeyUnusable as unusable:
+        return Refused(CLIENT_KEY_UNUSABLE, unusable.reason)
     url = registration.revocation_endpoint or ""
     match await http_client.post(url, headers=headers, body=body, deadline=REFRESH_TIMEOUT_SECONDS):
         case http.Answer(status, _, content):

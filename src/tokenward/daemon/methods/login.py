@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from tokenward import errors
-from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.credential import Credential, Kind, Secret, to_unix_milliseconds
 from tokenward.core.login import LoginMethod, LoginTerms
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import Params, ProfileId, ProfileParams, ProfileResult, Result
+from tokenward.daemon.service import AgentName, Params, ProfileId, ProfileParams, ProfileResult, Result
 from tokenward.provider_files import choose
 
 LONGEST_WAIT = 60.0
@@ -35,6 +35,7 @@ class LoginStartParams(Params):
     pasted: bool = Field(default=False, description="For `create-api-key`: as `paste` does.")
     allow_missing_state: bool = Field(default=False, description="Take a pasted code without its state.")
     profile: ProfileId | None = Field(default=None, description="Absent = named by the account.")
+    agent: AgentName = Field(default="main", description="Whose it will be.")
 
 
 class LoginStartResult(Result):
@@ -60,6 +61,22 @@ class LoginCompleteParams(Params):
     wait: float = Field(default=20.0, ge=0, le=LONGEST_WAIT, description="Seconds to wait for the person.")
 
 
+class LoginCheckParams(Params):
+    """A key that was not stored yet."""
+
+    provider: str = Field(max_length=64)
+    key: SecretStr = Field(max_length=MAX_PASTED, description="The API key.")
+
+
+class LoginCheckResult(Result):
+    """What the API says of it."""
+
+    verdict: Literal["taken", "refused", "unknown"] = Field(
+        description="`unknown`: it could not be asked, or answered something that says nothing of the key."
+    )
+    reason: str = Field(description="Why it is not taken, or not known; empty if it is taken.")
+
+
 class LoginCancelParams(Params):
     """Which login."""
 
@@ -75,7 +92,9 @@ class LoginCancelResult(Result):
 async def _start(call: Call, params: LoginStartParams) -> LoginStartResult:
     provider = choose(params.provider).provider
     terms = LoginTerms(params.pasted or params.method == "paste", params.allow_missing_state)
-    started = await call.service.logins.start(provider, params.method, params.profile, terms=terms)
+    started = await call.service.logins.start(
+        provider, params.method, params.profile, terms=terms, agent=params.agent
+    )
     return LoginStartResult(
         login=started.login,
         provider=provider,
@@ -89,6 +108,12 @@ async def _start(call: Call, params: LoginStartParams) -> LoginStartResult:
 async def _complete(call: Call, params: LoginCompleteParams) -> ProfileResult:
     pasted = params.code.get_secret_value() if params.code is not None else None
     return await call.service.logins.complete(params.login, pasted, patience=params.wait)
+
+
+async def _check(call: Call, params: LoginCheckParams) -> LoginCheckResult:
+    key = Credential(Kind.API_KEY, Secret(params.key.get_secret_value()))
+    found = await call.service.logins.check_key(choose(params.provider).provider, key)
+    return LoginCheckResult(verdict=found.verdict, reason=found.reason)
 
 
 async def _cancel(call: Call, params: LoginCancelParams) -> LoginCancelResult:
@@ -129,6 +154,13 @@ METHODS = (
         result=LoginCancelResult,
         handler=_cancel,
         summary="Give a login up; one that has ended is given up already.",
+    ),
+    Method(
+        name="login.check_key",
+        params=LoginCheckParams,
+        result=LoginCheckResult,
+        handler=_check,
+        summary="Ask the provider's API, by one request that costs nothing, whether it takes an API key.",
     ),
     Method(
         name="profile.revoke",
