@@ -271,6 +271,7 @@ class Ward:
             await keeper.settle()
             await keeper.forget()
             await self._dismiss(key)
+            self.household.routing.forget(key)
             return shown
         if keeper.profile.source != STORE:
             raise ProfileUnavailable(
@@ -279,14 +280,8 @@ class Ward:
             )
         shown = self._shown(keeper)
         await keeper.settle()
-
-        def remove() -> None:
-            self.household.store.remove(key)
-            if key in self.household.routing.disabled:  # a namesake that is added later serves
-                self.household.routing.set_disabled(key, disabled=False)
-
         try:
-            await to_thread.run_sync(remove, limiter=self.household.writing)
+            await to_thread.run_sync(self.household.store.remove, key, limiter=self.household.writing)
         except OSError as error:
             raise StoreUnavailable(
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
@@ -294,6 +289,7 @@ class Ward:
         await keeper.forget()
         keeper.dismiss()
         self.keepers.pop(key, None)
+        self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
 
     async def enable(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
