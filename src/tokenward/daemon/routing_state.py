@@ -58,7 +58,7 @@ class Section(StrEnum):
     LAST_USED = "last_used"
     """By profile key."""
     USAGE = "usage"
-    """By profile key: ``core.usage.to_document``."""
+    """By profile key: ``core.usage_document``."""
     ORDERS = "orders"
     """By ``agent/provider``: a person's decision."""
     PINS = "pins"
