@@ -278,6 +278,15 @@ def test_a_window_that_ends_unnoticed_warns_of_nothing() -> None:
     assert warnings(usage, after) == ()
 
 
+def test_what_was_told_before_does_not_warn() -> None:
+    """The line was crossed a minute ago, and what is said now is about the tokens."""
+    usage = merge(Usage(), told(requests_remaining="1"))
+    usage = merge(usage, told(now=NOW + timedelta(seconds=50), requests_remaining="1"))
+    after = merge(usage, told(now=NOW + timedelta(seconds=61), tokens_limit="100", tokens_remaining="50"))
+    assert after.requests.remaining == 1
+    assert warnings(usage, after) == ()
+
+
 def test_what_is_written_down_comes_back() -> None:
     """Every member, through JSON, to the millisecond."""
     usage = merge(Usage(), parse({**HEADERS, "retry-after": "9"}, now=NOW))
@@ -293,7 +302,7 @@ def test_what_is_written_down_comes_back() -> None:
     "document",
     [None, 7, "x", [], {}, {"requests": 7, "tokens": [], "five_hours": "x", "limited_until": {}},
      {"requests": {"limit": -1, "remaining": True, "resets_at": 10**30, "seen_at": float("nan")}},
-     {"five_hours": {"utilization": float("inf"), "status": 7, "resets_at": "soon", "seen_at": LARGEST_COUNT}},
+     {"five_hours": {"utilization": float("inf"), "status": 7, "resets_at": "soon", "seen_at": LARGEST_COUNT + 1}},
      {"request_count": -3, "counted_since": 2**60, "overage_status": "x" * 99, "fallback_percentage": True}],
 )  # fmt: skip
 def test_a_document_that_makes_no_sense_is_unknown(document: object) -> None:
@@ -305,6 +314,7 @@ def test_a_document_that_makes_no_sense_is_unknown(document: object) -> None:
 
 def test_a_moment_at_the_end_of_time_can_be_reckoned_with() -> None:
     """The latest that is read back."""
-    usage = from_document({"five_hours": {"status": "rejected", "seen_at": 10**14}, "limited_until": 10**14})
+    end = 253_402_214_400_000  # 9999-12-31
+    usage = from_document({"seven_days": {"status": "rejected", "seen_at": end}, "limited_until": end})
     assert is_rate_limited(usage, now=NOW)
     assert soonest_reset(usage, now=NOW) == usage.limited_until

@@ -43,6 +43,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come; only a failing test waits so long."""
@@ -195,6 +196,14 @@ class ScriptedService:
         self.reports.append(params)
         self.reported.set()
         return ReportResult(failure=None, action="none")
+
+    def usage(self, params: UsageParams) -> UsageListResult:
+        """Nobody reported anything."""
+        return UsageListResult(profiles=[])
+
+    def report_usage(self, params: UsageReportParams) -> UsageResult:
+        """Nothing is learnt."""
+        raise errors.ProfileUnavailable("there is no such profile", hint="tokenward profiles lists them")
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
         """The one there is."""

@@ -24,9 +24,6 @@ from tokenward.core.usage import (
     word,
 )
 
-_LATEST_MILLISECONDS = 10**14
-"""In the year 5138: a calendar that ends there can still be added to."""
-
 
 def to_document(usage: Usage) -> dict[str, Any]:
     """What is kept of it, as JSON has it; moments are Unix milliseconds."""
@@ -109,6 +106,4 @@ def _held_number(value: object, largest: float) -> float | None:
 
 def _held_moment(value: object) -> datetime | None:
     milliseconds = _held_count(value)
-    if milliseconds is None or milliseconds > _LATEST_MILLISECONDS:
-        return None
-    return from_unix_milliseconds(milliseconds)
+    return None if milliseconds is None else from_unix_milliseconds(milliseconds)

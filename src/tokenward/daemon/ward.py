@@ -27,7 +27,7 @@ from tokenward.core.credential import (
 )
 from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.serving import Resting
-from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins
+from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins, usage_reports
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
@@ -59,6 +59,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 from tokenward.errors import InvalidParams, ProfileUnavailable, StoreUnavailable
 from tokenward.provider_files import Provider, choose, goes_to_gateway, is_built_in
 
@@ -178,7 +179,28 @@ class Ward:
 
     async def report(self, params: ReportParams) -> ReportResult:
         """Take a caller's word on a token; see ``Service``."""
-        return await failure_reports.take(self._keeper(params.profile, params.agent), params)
+        keeper = self._keeper(params.profile, params.agent)
+        if params.headers:
+            usage_reports.take(self.household, keeper.profile, params.headers, status=params.status)
+        return await failure_reports.take(keeper, params)
+
+    # Usage
+
+    def usage(self, params: UsageParams) -> UsageListResult:
+        """How much of their limits profiles have used; see ``Service``."""
+        if params.profile is not None:
+            kept = [self._keeper(params.profile, params.agent or MAIN_AGENT)]
+        else:
+            everybody = (keeper for _, keeper in sorted(self.keepers.items()) if not keeper.is_vacant())
+            kept = [keeper for keeper in everybody if params.agent in {None, keeper.profile.agent}]
+        shown = [usage_reports.shown(self.household, keeper.profile) for keeper in kept]
+        return UsageListResult(profiles=shown)
+
+    def report_usage(self, params: UsageReportParams) -> UsageResult:
+        """Take the headers of an answer; see ``Service``."""
+        profile = self._keeper(params.profile, params.agent).profile
+        usage_reports.take(self.household, profile, params.headers)
+        return usage_reports.shown(self.household, profile)
 
     # Profiles
 
