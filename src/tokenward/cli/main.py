@@ -26,6 +26,7 @@ _MODULES = {
     "logout": "logout",
     "auth": "auth",
     "store": "store",
+    "usage": "usage",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",
