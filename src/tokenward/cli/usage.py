@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Usage: TypeAlias = dict[str, Any]
 """One profile of the result of `usage.get`."""
+OK = "ok"
 NOTHING = "nothing reported"
 REPORT_HINT = "programs report what the API's answers tell: token.report, usage.report"
 _REJECTED = "rejected"
@@ -112,4 +113,4 @@ def state(usage: Usage) -> str:
     if not usage["request_count"]:
         return NOTHING
     nearly = [words for name, words in _QUOTAS.items() if limits[name]["status"] == _WARNED]
-    return f"{' and '.join(nearly)} nearly used up" if nearly else "ok"
+    return f"{' and '.join(nearly)} nearly used up" if nearly else OK

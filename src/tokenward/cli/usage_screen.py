@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenward.cli.output import clean
-from tokenward.cli.usage import NOTHING, REPORT_HINT, Usage, left, name, percent, state, until
+from tokenward.cli.usage import NOTHING, OK, REPORT_HINT, Usage, left, name, percent, state, until
 
 _BAR_CELLS = 6
 _HIGH = 0.8
@@ -47,16 +47,9 @@ def picture(usages: list[Usage]) -> RenderableType:
 
 def _state(usage: Usage) -> Text:
     words = state(usage)
-    style = (
-        "dim"
-        if words == NOTHING
-        else "green"
-        if words == "ok"
-        else "red"
-        if usage["is_rate_limited"]
-        else "yellow"
-    )
-    return Text(words, style)
+    if usage["is_rate_limited"]:
+        return Text(words, "red")
+    return Text(words, {OK: "green", NOTHING: "dim"}.get(words, "yellow"))
 
 
 def _bar(quota: Usage) -> Text:
