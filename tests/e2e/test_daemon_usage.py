@@ -1,4 +1,4 @@
-"""Usage in a daemon of its own: reported on the socket, warned of, shown to a person, and there after a restart."""
+"""Usage in a daemon of its own: reported on the socket, warned of, shown, and there after a restart."""
 
 from __future__ import annotations
 
