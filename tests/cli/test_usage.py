@@ -130,10 +130,12 @@ def test_a_terminal_gets_bars_and_no_empty_columns(daemon: FakeDaemon) -> None:
     """A filled bar is a quota that is used up; 80 columns do."""
     serve(daemon, subscription(time.time() + 30), usage("acme:[k]", request_count=1))
     shown = on_a_terminal(daemon, "usage")
+    assert "anthropic:claude-cli: 7d nearly used up" in shown
+    assert "acme:[k]:" not in shown
     assert "━━╌╌╌╌ 29% 2h" in shown
     assert "━━━━━━ 99%" in shown
     assert "acme:[k]" in shown
-    assert "tokens left" not in shown
+    assert "tokens" not in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -144,6 +146,23 @@ def test_a_terminal_shows_what_a_key_has_left(daemon: FakeDaemon) -> None:
     assert "0/50" in shown
     assert "8000/?" in shown
     assert "5 hours" not in shown
+    assert "bot/anthropic:work: limited" in shown
+
+
+def test_everything_fits_on_80_columns(daemon: FakeDaemon) -> None:
+    """Nothing is cut off where a profile has all there is to show."""
+    window = {"utilization": 0.5, "resets_at_ms": int(time.time() * 1000) + 30 * HOUR_MS}
+    full = {
+        "five_hours": window,
+        "seven_days": window,
+        "requests": {"limit": 4000, "remaining": 3999},
+        "tokens": {"limit": 400_000, "remaining": 10_999},
+    }
+    serve(daemon, usage("anthropic:claude-cli", request_count=1, **full))
+    shown = on_a_terminal(daemon, "usage")
+    assert "3999/4000" in shown
+    assert "10k/400k" in shown
+    assert shown.count("━━━╌╌╌ 50% 1d5h") == 2
 
 
 def test_where_nothing_was_reported_it_says_how(daemon: FakeDaemon) -> None:

@@ -17,7 +17,7 @@ Usage: TypeAlias = dict[str, Any]
 """One profile of the result of `usage.get`."""
 OK = "ok"
 NOTHING = "nothing reported"
-REPORT_HINT = "programs report what the API's answers tell: token.report, usage.report"
+REPORT_HINT = "programs do so with usage.report or token.report"
 _REJECTED = "rejected"
 _WARNED = "allowed_warning"
 _HEADINGS = ("PROFILE", "5H", "RESETS", "7D", "RESETS", "REQUESTS", "TOKENS", "REPORTS", "STATE")

@@ -14,6 +14,8 @@ from tokenward.cli.output import clean
 from tokenward.cli.usage import NOTHING, OK, REPORT_HINT, Usage, left, name, percent, state, until
 
 _BAR_CELLS = 6
+_IN_FULL = 10_000
+"""Below, a number is shown as it is."""
 _HIGH = 0.8
 """The part from which on a bar is yellow."""
 
@@ -30,26 +32,34 @@ def picture(usages: list[Usage]) -> RenderableType:
     columns = {
         "5 hours": [_bar(usage["rate_limit"]["five_hours"]) for usage in usages],
         "7 days": [_bar(usage["rate_limit"]["seven_days"]) for usage in usages],
-        "requests left": [Text(left(usage["rate_limit"]["requests"])) for usage in usages],
-        "tokens left": [Text(left(usage["rate_limit"]["tokens"])) for usage in usages],
-        "state": [_state(usage) for usage in usages],
+        "requests": [_left(usage["rate_limit"]["requests"]) for usage in usages],
+        "tokens": [_left(usage["rate_limit"]["tokens"]) for usage in usages],
     }
     known = {heading: cells for heading, cells in columns.items() if any(cell.plain != "-" for cell in cells)}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("profile", *known):
-        table.add_column(heading, no_wrap=heading != "state")
+        table.add_column(heading, no_wrap=True)
     for number, usage in enumerate(usages):
         table.add_row(Text(clean(name(usage))), *(cells[number] for cells in known.values()))
+    remarks = [_remark(usage) for usage in usages if state(usage) not in {OK, NOTHING}]
     if all(state(usage) == NOTHING for usage in usages):
-        return Group(table, Text(REPORT_HINT))
-    return table
+        remarks.append(Text(f"{NOTHING}: {REPORT_HINT}"))
+    return Group(table, *remarks)
 
 
-def _state(usage: Usage) -> Text:
-    words = state(usage)
-    if usage["is_rate_limited"]:
-        return Text(words, "red")
-    return Text(words, {OK: "green", NOTHING: "dim"}.get(words, "yellow"))
+def _remark(usage: Usage) -> Text:
+    return Text(f"{clean(name(usage))}: {state(usage)}", "red" if usage["is_rate_limited"] else "yellow")
+
+
+def _left(allowance: Usage) -> Text:
+    """What is left; large numbers in thousands, so that 80 columns do."""
+    remaining = allowance["remaining"]
+    shown = {part: amount if amount is None else _short(amount) for part, amount in allowance.items()}
+    return Text(left(shown), "red" if remaining == 0 else "")
+
+
+def _short(amount: int) -> str:
+    return str(amount) if amount < _IN_FULL else f"{amount // 1000}k"
 
 
 def _bar(quota: Usage) -> Text:

@@ -27,11 +27,8 @@ from tokenward.core.usage import (
 
 def to_document(usage: Usage) -> dict[str, Any]:
     """What is kept of it, as JSON has it; moments are Unix milliseconds."""
-    return {
-        field.name: _written(getattr(usage, field.name))
-        for field in fields(usage)
-        if getattr(usage, field.name) is not None
-    }
+    written = {field.name: _written(getattr(usage, field.name)) for field in fields(usage)}
+    return {name: value for name, value in written.items() if value not in (None, {})}
 
 
 def _written(value: object) -> Any:
