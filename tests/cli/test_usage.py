@@ -128,10 +128,11 @@ def test_the_state_says_for_how_long(members: dict[str, Any], words: str) -> Non
 
 def test_a_terminal_gets_bars_and_no_empty_columns(daemon: FakeDaemon) -> None:
     """A filled bar is a quota that is used up; 80 columns do."""
-    serve(daemon, subscription(time.time() + 30), usage("acme:[k]", request_count=1))
+    serve(daemon, subscription(time.time() + 30), usage("acme:[k]", request_count=1), usage("acme:none"))
     shown = on_a_terminal(daemon, "usage")
     assert "anthropic:claude-cli: 7d nearly used up" in shown
     assert "acme:[k]:" not in shown
+    assert "acme:none:" not in shown
     assert "━━╌╌╌╌ 29% 2h" in shown
     assert "━━━━━━ 99%" in shown
     assert "acme:[k]" in shown
