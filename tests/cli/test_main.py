@@ -86,7 +86,7 @@ def test_an_error_of_the_daemon_is_said_in_two_lines(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["token"], ["status"], ["refresh", "a:b"], ["refresh", "--all"], ["events"]]
+    "arguments", [["token"], ["status"], ["refresh", "a:b"], ["refresh", "--all"], ["usage"], ["events"]]
 )
 def test_without_a_daemon_it_says_how_to_start_one(
     no_daemon: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]

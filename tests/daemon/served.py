@@ -47,6 +47,15 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.usage_models import (
+    AllowanceResult,
+    QuotaResult,
+    RateLimitResult,
+    UsageListResult,
+    UsageParams,
+    UsageReportParams,
+    UsageResult,
+)
 from tokenward.provider_files import Provider
 
 PATIENCE_SECONDS = 20.0
@@ -93,6 +102,29 @@ PROFILE = ProfileResult(
     billing=None,
     tier=None,
     insufficient_access=None,
+)
+
+_NO_ALLOWANCE = AllowanceResult(limit=None, remaining=None, resets_at_ms=None)
+_NO_QUOTA = QuotaResult(utilization=None, status=None, resets_at_ms=None)
+USAGE = UsageResult(
+    profile="acme:me",
+    agent="main",
+    request_count=0,
+    counted_since_ms=None,
+    reported_at_ms=None,
+    message_quota_percent=None,
+    token_quota_percent=None,
+    is_rate_limited=False,
+    soonest_reset_ms=None,
+    rate_limit=RateLimitResult(
+        requests=_NO_ALLOWANCE,
+        tokens=_NO_ALLOWANCE,
+        five_hours=_NO_QUOTA,
+        seven_days=_NO_QUOTA,
+        fallback_percentage=None,
+        overage_status=None,
+        limited_until_ms=None,
+    ),
 )
 
 
@@ -217,6 +249,14 @@ class ScriptedService:
         self.reports.append(params)
         self.reported.set()
         return ReportResult(failure=None, action="none")
+
+    def usage(self, params: UsageParams) -> UsageListResult:
+        """Nobody reported anything."""
+        return UsageListResult(profiles=[USAGE])
+
+    def report_usage(self, params: UsageReportParams) -> UsageResult:
+        """Nothing is learnt."""
+        return USAGE
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
         """The one there is."""

@@ -27,6 +27,7 @@ _MODULES = {
     "auth": "auth",
     "models": "models",
     "store": "store",
+    "usage": "usage",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",

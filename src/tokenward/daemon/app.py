@@ -50,6 +50,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.ward import Ward
 from tokenward.daemon.watcher import Watcher
@@ -113,6 +114,13 @@ class Daemon:
         self._equipment = self._equip()
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
+        self.state_flush = StateFlush(
+            self.ward.household.routing,
+            clock=clock,
+            alarm=self.scheduler,
+            spawn=group.start_soon,
+            writing=self.ward.household.writing,
+        )
 
     def _equip(self) -> Equipment:
         entropy, places = SystemEntropy(), self.options.paths
@@ -241,6 +249,7 @@ class Daemon:
 
     def _clock_stepped(self, seconds: float) -> None:
         self.hub.announce("clock_stepped", detail=f"{seconds:+.0f} s")
+        self.state_flush.on_alarm()
         self.group.start_soon(self.ward.look_everywhere)
 
     def _progress(self) -> None:
@@ -305,7 +314,8 @@ class Daemon:
         )
 
     async def aclose(self) -> None:
-        """Let go of subscribers and connections; flights have ended before."""
+        """Write what may still be lost, and let go of subscribers; flights have ended before."""
+        await self.state_flush.flush()
         self.hub.end()
         await self._http.aclose()
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SourceImportResult,
         SourceListResult,
     )
+    from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 
 PROFILE_ID = r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileId = Annotated[
@@ -310,7 +311,7 @@ class Event(Result):
 
     type: Literal[
         "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
-        "forgotten", "clock_stepped", "reloaded", "stopping", "lost",
+        "forgotten", "usage_warning", "clock_stepped", "reloaded", "stopping", "lost",
     ]  # fmt: skip
     profile: str | None = Field(
         description="Whose, null = the daemon's; of another agent than main, `agent/provider:name`."
@@ -433,6 +434,12 @@ class Service(Protocol):
 
     async def report(self, params: ReportParams) -> ReportResult:
         """Take a caller's word on a token it was given."""
+
+    def usage(self, params: UsageParams) -> UsageListResult:
+        """How much of their limits the profiles that fit have used."""
+
+    def report_usage(self, params: UsageReportParams) -> UsageResult:
+        """Take the headers of an answer that a caller got."""
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
         """All profiles that fit, sorted by id."""

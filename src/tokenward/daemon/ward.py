@@ -28,7 +28,7 @@ from tokenward.core.credential import (
 from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.serving import Resting
 from tokenward.core.subscription_tier import tier_of
-from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins
+from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins, usage_reports
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
@@ -61,6 +61,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 from tokenward.errors import InvalidParams, ProfileUnavailable, StoreUnavailable
 from tokenward.provider_files import Provider, choose, goes_to_gateway, is_built_in
 
@@ -184,7 +185,28 @@ class Ward:
 
     async def report(self, params: ReportParams) -> ReportResult:
         """Take a caller's word on a token; see ``Service``."""
-        return await failure_reports.take(self._keeper(params.profile, params.agent), params)
+        keeper = self._keeper(params.profile, params.agent)
+        if params.headers:
+            usage_reports.take(self.household, keeper.profile, params.headers, status=params.status)
+        return await failure_reports.take(keeper, params)
+
+    # Usage
+
+    def usage(self, params: UsageParams) -> UsageListResult:
+        """How much of their limits profiles have used; see ``Service``."""
+        if params.profile is not None:
+            kept = [self._keeper(params.profile, params.agent or MAIN_AGENT)]
+        else:
+            everybody = (keeper for _, keeper in sorted(self.keepers.items()) if not keeper.is_vacant())
+            kept = [keeper for keeper in everybody if params.agent in {None, keeper.profile.agent}]
+        shown = [usage_reports.shown(self.household, keeper.profile) for keeper in kept]
+        return UsageListResult(profiles=shown)
+
+    def report_usage(self, params: UsageReportParams) -> UsageResult:
+        """Take the headers of an answer; see ``Service``."""
+        profile = self._keeper(params.profile, params.agent).profile
+        usage_reports.take(self.household, profile, params.headers)
+        return usage_reports.shown(self.household, profile)
 
     # Profiles
 
@@ -277,6 +299,7 @@ class Ward:
             await keeper.settle()
             await keeper.forget()
             await self._dismiss(key)
+            self.household.routing.forget(key)
             return shown
         if keeper.profile.source != STORE:
             raise ProfileUnavailable(
@@ -285,14 +308,8 @@ class Ward:
             )
         shown = self._shown(keeper)
         await keeper.settle()
-
-        def remove() -> None:
-            self.household.store.remove(key)
-            if key in self.household.routing.disabled:  # a namesake that is added later serves
-                self.household.routing.set_disabled(key, disabled=False)
-
         try:
-            await to_thread.run_sync(remove, limiter=self.household.writing)
+            await to_thread.run_sync(self.household.store.remove, key, limiter=self.household.writing)
         except OSError as error:
             raise StoreUnavailable(
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
@@ -300,6 +317,7 @@ class Ward:
         await keeper.forget()
         keeper.dismiss()
         self.keepers.pop(key, None)
+        self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
 
     async def enable(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:

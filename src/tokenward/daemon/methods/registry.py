@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tokenward.daemon.methods import daemon, events, login, model, profile, provider, source, store, token
+from tokenward.daemon.methods import daemon, events, login, model, profile, provider, source, store, token, usage
 from tokenward.daemon.methods.method import Method
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -23,6 +23,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             *login.METHODS,
             *source.METHODS,
             *store.METHODS,
+            *usage.METHODS,
             *events.METHODS,
         )
     }
