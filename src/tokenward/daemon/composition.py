@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,7 @@ from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
 from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.places import Workshop, place_of
+from tokenward.sources.keychain import SECURITY, KeychainLogin, KeychainOrFile, claude_code_item
 from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
 from tokenward.sources.neurolink import NeuroLinkFile
 from tokenward.stores.custody import KeyCustody
@@ -89,6 +91,8 @@ class Equipment:
         flights: the worker threads of flights.
         store: our own place.
         adopted: the foreign files that a person told us to keep.
+        platform: ``sys.platform``, by which Claude Code chooses where its login lies.
+        security: the program that reads the Keychain of macOS.
     """
 
     paths: Paths
@@ -103,6 +107,8 @@ class Equipment:
     adopted: AdoptedFiles
     gates: dict[str, EndpointGate] = field(default_factory=dict)
     wait: Callable[[float], None] = time.sleep
+    platform: str = sys.platform
+    security: str = SECURITY
 
     def gate(self, url: str) -> EndpointGate:
         """The one gate before a token endpoint."""
@@ -168,6 +174,7 @@ class Composition:
         self._metadata = metadata
         self._endpoints: dict[str, HttpTokenEndpoint] = {}
         self._undiscovered: dict[str, str] = {}
+        self._keychain: KeychainLogin | None = None
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""
@@ -315,12 +322,7 @@ class Composition:
 
     def _claude_code(self) -> Kept:
         said, equipment = self.settings.sources.claude_code, self._equipment
-        place = ClaudeCodeFile(
-            said.path or equipment.paths.claude_credentials,
-            clock=equipment.clock,
-            wait=equipment.wait,
-            entropy=equipment.entropy.fraction,
-        )
+        place = self._claude_place()
         place.tidy()
         command = shutil.which(said.command, path=equipment.environ.get("PATH", os.defpath))
         mode, note = _claude_mode(said.refresh, command)
@@ -340,6 +342,25 @@ class Composition:
             )
         profile = Profile(CLAUDE_PROFILE, CLAUDE_CODE_PROVIDER, CLAUDE_CODE)
         return Kept(profile, place, refresher, note, (said, command, registration.token_endpoint))
+
+    def _claude_place(self) -> ClaudeCodeFile | KeychainOrFile:
+        """Where Claude Code keeps its login on this platform; a configured path means that file alone."""
+        said, equipment = self.settings.sources.claude_code, self._equipment
+        file = ClaudeCodeFile(
+            said.path or equipment.paths.claude_credentials,
+            clock=equipment.clock,
+            wait=equipment.wait,
+            entropy=equipment.entropy.fraction,
+        )
+        if equipment.platform != "darwin" or said.path is not None:
+            return file
+        self._keychain = KeychainLogin(
+            claude_code_item(equipment.environ),
+            environ=clean_environment(equipment.environ),
+            clock=equipment.clock,
+            security=equipment.security,
+        )
+        return KeychainOrFile(self._keychain, file)
 
     def _neurolink(self) -> Kept:
         """NeuroLink's login, which was made under Claude Code's client_id and is refreshed under it."""
@@ -390,7 +411,9 @@ class Composition:
         """Where credentials were looked for, found or not (P31)."""
         claude, environ = self.settings.sources.claude_code, self._equipment.environ
         path = claude.path or self._equipment.paths.claude_credentials
+        item = self._keychain
         places = [
+            *([] if item is None else [(f"Claude Code's login, {item.description}", item.is_there)]),
             (f"Claude Code's login {path}", claude.enabled and path.exists()),
             *(
                 (" or ".join(f"${name}" for name in slot.variables), bool(environment.variable_set(slot, environ)))

@@ -67,7 +67,16 @@ def argv_of(words: Sequence[str], *, through_shell: bool) -> tuple[str, ...]:
 
 
 class CommandFailed(Exception):
-    """The command printed nothing that counts; its text is one line for people."""
+    """The command printed nothing that counts; its text is one line for people.
+
+    Args:
+        why: the text.
+        status: its exit status, where it ended by itself with one that says failure.
+    """
+
+    def __init__(self, why: str, *, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class CommandPlace(ReadOnlyPlace):
@@ -196,7 +205,7 @@ def output_of(command: Command) -> str:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         process.stdout.close()
     if status != 0:
-        raise CommandFailed(f"it ended with status {status}; run it by hand to see why")
+        raise CommandFailed(f"it ended with status {status}; run it by hand to see why", status=status)
     try:
         return printed.decode()
     except UnicodeDecodeError:
