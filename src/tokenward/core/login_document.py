@@ -22,8 +22,10 @@ SECONDS_END = 1e11
 
 _ACCESS = ("access_token", "accessToken", "access", "token")
 _REFRESH = ("refresh_token", "refreshToken", "refresh")
-_ENDS = ("expires_at", "expiresAt", "expires", "expiry")
+_ENDS = ("expires_at", "expiresAt", "expires", "expiry", "token_expiry")
 _SCOPE = ("scope", "scopes")
+_WITHIN = "credential"
+"""Where ``gcloud config config-helper`` has the login, beside its configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def read(text: str) -> LoginDocument:
         raise ConfigurationFault(
             "it is not a JSON object", hint='give {"access_token": …, "refresh_token": …, "expires_in": …}'
         )
+    if not any(name in members for name in _ACCESS) and isinstance(members.get(_WITHIN), dict):
+        members = members[_WITHIN]
     access = _text(members, _ACCESS)
     if access is None:
         raise missing(_ACCESS)

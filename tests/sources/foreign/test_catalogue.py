@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from fakes.machine import FakeClock
 from sources.foreign.stores import CLAWDBOT, NEUROLINK, imported, obfuscated, skipped
 from tokenward.errors import ConfigurationFault
 from tokenward.sources.foreign.catalogue import ForeignStores
+from tokenward.sources.foreign.places import Workshop, place_of
 
 GROQ = {"groq": {"type": "api_key", "key": "k"}}
 SETTINGS = b"{env: {ANTHROPIC_API_KEY: 'k'}, auth: {profiles: {'acme:me@x.com': {mode: 'token'}}}}"
@@ -134,3 +136,16 @@ def test_an_unknown_program_and_an_empty_place_say_so(tmp_path: Path) -> None:
     assert "polpo" in unknown.value.hint
     with pytest.raises(ConfigurationFault, match=r"\.codex/auth\.json"):
         stores.read("codex", None, "main")
+
+
+def test_gcloud_is_told_how() -> None:
+    """Its store is nobody else's affair: the answer names the command that hands out a token."""
+    stores = ForeignStores(Path("/nowhere"), {})
+    with pytest.raises(ConfigurationFault) as refused:
+        stores.read("gcloud", None, "main")
+    assert '"config-helper", "--format=json"' in refused.value.hint
+    with pytest.raises(ConfigurationFault, match="no layout") as unknown:
+        place_of("nothing", Path("/x"), None, Workshop(FakeClock(), lambda _: None, lambda: 0.5))
+    with pytest.raises(ConfigurationFault, match="gcloud") as layout:
+        place_of("gcloud", Path("/x"), None, Workshop(FakeClock(), lambda _: None, lambda: 0.5))
+    assert layout.value.hint == refused.value.hint != unknown.value.hint

@@ -23,6 +23,10 @@ def _sealed(text: str, key: bytes = KEY) -> str:
     return "enc2:" + (nonce + ChaCha20Poly1305(key).encrypt(nonce, text.encode(), None)).hex()
 
 
+def _sealed_the_old_way(text: str, key: bytes = KEY) -> str:
+    return "enc:" + bytes(byte ^ key[at % len(key)] for at, byte in enumerate(text.encode())).hex()
+
+
 def _jwt(claims: dict[str, Any]) -> str:
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"eyJhbGciOiJub25lIn0.{body}.sig"
@@ -149,7 +153,11 @@ def test_prxs_store_is_read_sealed_and_plain() -> None:
         (_sealed("t"), b"nonsense", "does not open"),
         (_sealed("t")[:-2] + "00", KEY.hex().encode(), "does not open"),
         ("enc2:zz", KEY.hex().encode(), "does not open"),
-        ("enc:0a0b", KEY.hex().encode(), "the old way"),
+        (_sealed_the_old_way("sk-1"), None, "no .secret_key"),
+        (_sealed_the_old_way("sk-ant-api03-x", bytes(range(100, 132))), KEY.hex().encode(), "does not open"),
+        (_sealed_the_old_way("sk-ant-api03-x"), b"", "does not open"),
+        ("enc:", KEY.hex().encode(), "does not open"),
+        ("enc:0a0", KEY.hex().encode(), "does not open"),
     ],
 )
 def test_what_does_not_open_is_never_taken_for_a_key(token: str, secret_key: bytes | None, why: str) -> None:
@@ -158,6 +166,27 @@ def test_what_does_not_open_is_never_taken_for_a_key(token: str, secret_key: byt
     assert imported(entries) == {}
     assert why in skipped(entries)["a:b"]
     assert token not in repr(entries)
+
+
+def test_what_prx_sealed_the_old_way_is_read() -> None:
+    """``enc:`` beside ``enc2:`` in one store; a token longer than the key, and the digits of a known one."""
+    long = "sk-ant-oat01-" + "a" * 80
+    assert _sealed_the_old_way("sk") == "enc:736a"
+    document = {
+        "profiles": {
+            "anthropic:old": {
+                "provider": "anthropic",
+                "kind": "oauth",
+                "access_token": _sealed_the_old_way(long),
+                "refresh_token": _sealed("rt"),
+            },
+            "acme:key": {"provider": "acme", "kind": "token", "token": "enc:736a"},
+        }
+    }
+    found = imported(prx.read(document, KEY.hex().encode()))
+    login = found["anthropic:old"].credential
+    assert (login.access.reveal(), login.refresh and login.refresh.reveal()) == (long, "rt")
+    assert found["acme:key"].credential.access.reveal() == "sk"
 
 
 def test_codexs_file_is_read() -> None:

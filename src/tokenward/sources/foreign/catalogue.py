@@ -21,6 +21,7 @@ from tokenward.disk.atomic_file import read_regular
 from tokenward.errors import ConfigurationFault
 from tokenward.sources.foreign import clawdbot, clawdbot_settings, codex, gh, neurolink_tokens, polpo, prx
 from tokenward.sources.foreign.reading import object_in
+from tokenward.sources.foreign.unknown import unknown
 from tokenward.sources.neurolink import NeuroLinkLayout
 
 MAIN = "main"
@@ -99,9 +100,7 @@ class ForeignStores:
         """
         tool = _TOOLS.get(name)
         if tool is None:
-            raise ConfigurationFault(
-                f"tokenward knows no store of {name!r:.40}", hint=f"one of: {', '.join(self.names())}"
-            )
+            raise unknown("store of", name, self.names())
         where = self._where(agent)
         paths = tool.files(where) if path is None else [Path(path)]
         found = {each: data for each in paths if (data := _content(each)) is not None}

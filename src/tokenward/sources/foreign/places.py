@@ -26,6 +26,7 @@ from tokenward.ports import Clock, HeldLocks, LocksBusy
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.foreign import codex
 from tokenward.sources.foreign.reading import key, login, members
+from tokenward.sources.foreign.unknown import unknown
 from tokenward.sources.login_file import LoginFile
 from tokenward.sources.neurolink import NeuroLinkFile
 
@@ -174,7 +175,7 @@ def place_of(layout: str, path: Path, entry: str | None, workshop: Workshop) -> 
         ConfigurationFault: if there is no such layout, or the entry is not said.
     """
     if layout not in LAYOUTS:
-        raise ConfigurationFault(f"tokenward knows no layout {layout!r:.40}", hint=f"one of: {', '.join(LAYOUTS)}")
+        raise unknown("layout", layout, LAYOUTS)
     if layout in WITH_ENTRIES and entry is None:
         raise ConfigurationFault(
             f"a file of {layout} holds many credentials", hint="say which one with --entry, by its name there"
