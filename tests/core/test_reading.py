@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.reading import GONE_AFTER_SECONDS, Absent, Blanked, Found, News, Reading, Unreadable, news
+from tokenward.core.reading import (
+    GONE_AFTER_SECONDS,
+    Absent,
+    Blanked,
+    Found,
+    News,
+    Reading,
+    Unreadable,
+    is_another_account,
+    news,
+)
 
 LAW = settings(derandomize=True, deadline=None)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -56,6 +66,7 @@ def test_another_value_is_news_unless_it_loses_the_refresh_token(
     [
         (HELD, News.NOTHING),
         (replace(HELD, granted_life=None), News.NOTHING),
+        (replace(HELD, account="a"), News.NEW_DETAILS),
         (replace(HELD, token_type="bearer"), News.NOTHING),
         (replace(HELD, expires_at=ALIVE + timedelta(milliseconds=999)), News.NOTHING),
         (replace(HELD, expires_at=ALIVE + timedelta(seconds=1)), News.NEW_DETAILS),
@@ -140,3 +151,19 @@ def test_only_what_is_there_and_whole_can_end_or_replace_a_login(
         assert verdict in {News.NOTHING, News.NEW_CREDENTIAL}
     if isinstance(reading, Unreadable):
         assert verdict is News.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [("a", "b", True), ("a", "a", False), (None, "b", False), ("a", None, False), (None, None, False)],
+)
+def test_only_known_accounts_can_be_told_apart(one: str | None, other: str | None, *, expected: bool) -> None:
+    """Where one is not known, nobody can tell; nor where nothing is held."""
+    found = replace(ROTATED, account=other)
+    assert is_another_account(replace(HELD, account=one), found) is expected
+    assert not is_another_account(None, found)
+
+
+def test_a_place_that_stops_naming_the_account_says_nothing_new() -> None:
+    """What we know of the same value stays."""
+    assert judge(Found(HELD), replace(HELD, account="a")) is News.NOTHING

@@ -6,6 +6,7 @@ import errno
 import math
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -722,6 +723,64 @@ async def test_a_person_may_bring_a_replaced_value_back(home: Keeping) -> None:
     home.place.overwrite(old)
     await keeper.accept(old)
     assert await access(keeper) == "sk-ant-oat01-access-1"
+
+
+async def test_logins_of_two_accounts_may_be_swapped_there_and_back(home: Keeping) -> None:
+    """A person's tool puts one file in the place of the other: each time it is news, and nothing is spent."""
+    mine, work = replace(home.credential(1), account="a"), replace(home.credential(2), account="b")
+    keeper = await home.directly(mine)
+    for there in (work, mine, work, mine):
+        home.place.overwrite(there)
+        assert await access(keeper) == there.access.reveal()
+        assert keeper.lookout.trouble is None
+        await home.pass_time(0, keeper)
+        assert await access(keeper) == there.access.reveal()
+    assert home.endpoint.sent == []
+
+
+async def test_a_login_that_was_set_aside_comes_back_after_a_logout(home: Keeping) -> None:
+    """Also where nothing is held any more to compare it with."""
+    mine, work = replace(home.credential(1), account="a"), replace(home.credential(2), account="b")
+    keeper = await home.directly(mine)
+    home.place.overwrite(work)
+    await keeper.reconcile()
+    home.place.vanish()
+    await keeper.reconcile()
+    await home.pass_time(GONE_AFTER_SECONDS, keeper)
+    assert keeper.credential is None
+    home.place.overwrite(mine)
+    assert await access(keeper) == mine.access.reveal()
+
+
+async def test_a_swap_brings_back_even_a_value_that_was_spent(home: Keeping) -> None:
+    """The person's copy is older than our refresh: its account is served, and not the one that was swapped out."""
+    old, work = replace(home.credential(1, left=80), account="a"), replace(home.credential(2), account="b")
+    keeper = await home.directly(old)
+    await home.pass_time(0, keeper)
+    assert await access(keeper) == "access-granted-1"
+    home.place.overwrite(work)
+    assert await access(keeper) == "sk-ant-oat01-access-2"
+    home.place.overwrite(old)
+    await keeper.reconcile()
+    assert keeper.credential is not None
+    assert keeper.credential.account == "a"
+    await settled(keeper)
+    assert home.endpoint.reuse_detected == 0
+
+
+@pytest.mark.parametrize("accounts", [("a", "a"), ("a", None), (None, "b"), (None, None)])
+async def test_without_two_known_accounts_a_replaced_value_stays_over(
+    home: Keeping, accounts: tuple[str | None, str | None]
+) -> None:
+    """It may be a backup whose refresh token was spent."""
+    first = replace(home.credential(1), account=accounts[0])
+    second = replace(home.credential(2), account=accounts[1])
+    keeper = await home.directly(first)
+    home.place.overwrite(second)
+    await keeper.reconcile()
+    home.place.overwrite(first)
+    assert await access(keeper) == second.access.reveal()
+    assert keeper.lookout.trouble == "it holds a value that was replaced already"
 
 
 async def test_a_person_may_replace_a_login_by_a_key(home: Keeping) -> None:

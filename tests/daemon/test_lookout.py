@@ -97,9 +97,9 @@ async def test_a_replaced_value_is_never_news_again(scene: Scene) -> None:
         assert (await scene.look())[0] is News.NOTHING
         scene.place.overwrite(old)
     assert scene.lookout.trouble == "it holds a value that was replaced already"
-    assert scene.lookout.is_over(old)
+    assert scene.lookout.is_over(old, new)
     scene.lookout.reinstate(old.generation)
-    assert not scene.lookout.is_over(old)
+    assert not scene.lookout.is_over(old, new)
     assert (await scene.look())[0] is News.NEW_CREDENTIAL
     assert scene.lookout.trouble is None
 
@@ -109,7 +109,7 @@ async def test_two_months_of_values_are_remembered(scene: Scene) -> None:
     values = [scene.credential(number) for number in range(REMEMBERED_GENERATIONS + 1)]
     for value in values:
         scene.lookout.replaced(value.generation)
-    assert [scene.lookout.is_over(value) for value in values] == [False] + [True] * REMEMBERED_GENERATIONS
+    assert [scene.lookout.is_over(value, None) for value in values] == [False] + [True] * REMEMBERED_GENERATIONS
 
 
 async def test_an_absence_is_dated_and_looked_at_until_it_ends(scene: Scene) -> None:

@@ -160,6 +160,7 @@ def test_a_login_is_read_with_everything_it_says(home: Home) -> None:
     assert found.scopes == ("user:inference", "user:profile")
     assert found.subscription == "max"
     assert found.tier == "default_claude_max_5x"
+    assert found.account == "0a"
     assert found.granted_life is None
 
 

@@ -95,6 +95,7 @@ class Credential:
         login_ends_at: when the login itself ends, whatever is refreshed; None = unknown.
         subscription: the plan behind the login, where its owner says so.
         tier: the rate-limit tier, where its owner says so.
+        account: the account's id, where its owner says so.
     """
 
     kind: Kind
@@ -107,6 +108,7 @@ class Credential:
     login_ends_at: datetime | None = None
     subscription: str | None = None
     tier: str | None = None
+    account: str | None = None
     generation: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ Rules (design I5):
   news only after it has lasted.
 - A stub never replaces a credential, and a token without a refresh token never replaces one that has it, while
   that one still lives (``refreshToken: null`` in a source is a static token, design section 4.8).
+- A value of another account than the one held was put there by a person: no refresh changes the account. Where
+  one of the accounts is not known, nobody can tell.
 """
 
 from __future__ import annotations
@@ -99,6 +101,7 @@ def _differs(found: Credential, held: Credential) -> bool:
         _apart(found.expires_at, held.expires_at)
         or _apart(found.login_ends_at, held.login_ends_at)
         or (found.scopes, found.subscription, found.tier) != (held.scopes, held.subscription, held.tier)
+        or found.account not in {None, held.account}
     )
 
 
@@ -115,3 +118,8 @@ def _replaces(found: Credential, held: Credential | None, now: datetime) -> bool
     loses_refresh = held.refreshable and not found.refreshable
     held_is_over = held.expires_at is not None and held.expires_at <= now
     return not loses_refresh or held_is_over
+
+
+def is_another_account(one: Credential | None, other: Credential) -> bool:
+    """Whether two values are known to be of two accounts."""
+    return one is not None and None not in {one.account, other.account} and one.account != other.account

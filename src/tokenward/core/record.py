@@ -38,6 +38,7 @@ def to_record(credential: Credential) -> bytes:
             "login_ends_at": _text(credential.login_ends_at),
             "subscription": credential.subscription,
             "tier": credential.tier,
+            "account": credential.account,
         },
         separators=(",", ":"),
     ).encode()
@@ -64,6 +65,7 @@ def from_record(record: bytes) -> Credential:
             login_ends_at=_moment(members["login_ends_at"]),
             subscription=members["subscription"],
             tier=members["tier"],
+            account=members.get("account"),  # records from before it was known have none
         )
     except UnknownRecord:
         raise

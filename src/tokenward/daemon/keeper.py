@@ -18,6 +18,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from logging import getLogger
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from tokenward.core.credential import Credential, Profile
 from tokenward.core.freshness import Held
 from tokenward.core.grants import lengthens_life
 from tokenward.core.lifecycle import Effect, Event, Phase
-from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading
+from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading, is_another_account
 from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
 from tokenward.daemon import landing, refusals
 from tokenward.daemon.attempts import Attempts
@@ -292,7 +293,10 @@ class Keeper:
 
     def _take(self, credential: Credential) -> None:
         """New material: what failed before has nothing to do with it."""
+        before = self.credential
         self._hold(credential)
+        if is_another_account(before, credential) and before is not None:
+            self.lookout.reinstate(before.generation)  # it was set aside, and not spent
         self.attempts.succeeded()
         self._apply(Event.LOADED)
 
@@ -409,7 +413,8 @@ class Keeper:
             return
         saving = self.phase is Phase.UNSAVED
         held = self.credential.generation if self.credential is not None else None
-        landed = landing.of(result, saving=saving, held=held, is_over=self.lookout.is_over)
+        is_over = partial(self.lookout.is_over, held=self.credential)
+        landed = landing.of(result, saving=saving, held=held, is_over=is_over)
         if isinstance(result, Refreshed) and result.locks_lost:
             log.warning("a foreign lock was taken from %s during its refresh", self.profile.key)
         if isinstance(landed, Value):
@@ -452,6 +457,7 @@ class Keeper:
         known = self.credential
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
+            self.lookout.reinstate(credential.generation)  # what is held is not over
             self.encoded.clear()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)

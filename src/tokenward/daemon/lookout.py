@@ -7,7 +7,8 @@ that is not one.
 Rules:
 - Events and timers are hints; one stat, compared with the last, is the truth.
 - A reading counts only if the place was the same before and after it.
-- A generation that this daemon saw replaced is never news again.
+- A generation that this daemon saw replaced is never news again, unless it comes in place of another account's:
+  a person swapped the logins, and swapped them back.
 - A reading that met our own transaction at work is forgotten: what it saw may not be durable yet (design I2).
 """
 
@@ -21,7 +22,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from tokenward.core.credential import Credential
-from tokenward.core.reading import Absent, Found, News, Reading, Unreadable, news
+from tokenward.core.reading import Absent, Found, News, Reading, Unreadable, is_another_account, news
 from tokenward.ports import Clock, Place
 
 READINGS = 5
@@ -65,13 +66,13 @@ class Lookout:
         self._looked = False
 
     def reinstate(self, generation: str) -> None:
-        """A person brought this value back: forget that it was replaced."""
+        """A person brought this value back, or set it aside and may do so: forget that it was replaced."""
         while generation in self._replaced:
             self._replaced.remove(generation)
 
-    def is_over(self, credential: Credential) -> bool:
-        """Whether this value is known to have been replaced."""
-        return credential.generation in self._replaced
+    def is_over(self, credential: Credential, held: Credential | None) -> bool:
+        """Whether this value is known to have been replaced, and does not come in place of another account's."""
+        return credential.generation in self._replaced and not is_another_account(held, credential)
 
     async def look(
         self, held: Callable[[], Credential | None], *, at_work: Callable[[], bool]
@@ -108,7 +109,7 @@ class Lookout:
             self.absent_since = self.absent_since or now
         else:
             self.absent_since = None
-        if isinstance(reading, Found) and self.is_over(reading.credential):
+        if isinstance(reading, Found) and self.is_over(reading.credential, held):
             self.trouble = "it holds a value that was replaced already"
             return News.NOTHING
         verdict = news(reading, held, absent_since=self.absent_since, now=now)

@@ -62,6 +62,7 @@ class ClaudeCodeLayout:
                 login_ends_at=moment_or_none(login.get("refreshTokenExpiresAt")),
                 subscription=text_or_none(login.get("subscriptionType")),
                 tier=text_or_none(login.get("rateLimitTier")),
+                account=text_or_none(login.get("accountUuid")),
             )
         )
 
