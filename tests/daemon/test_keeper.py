@@ -740,14 +740,15 @@ async def test_logins_of_two_accounts_may_be_swapped_there_and_back(home: Keepin
 
 async def test_a_login_that_was_set_aside_comes_back_after_a_logout(home: Keeping) -> None:
     """Also where nothing is held any more to compare it with."""
-    mine, work = replace(home.credential(1), account="a"), replace(home.credential(2), account="b")
+    mine = replace(home.credential(1, left=LIFE), account="a")
+    work = replace(home.credential(2, left=LIFE), account="b")
     keeper = await home.directly(mine)
     home.place.overwrite(work)
     await keeper.reconcile()
     home.place.vanish()
     await keeper.reconcile()
-    await home.pass_time(GONE_AFTER_SECONDS, keeper)
-    assert keeper.credential is None
+    home.alarm.advance(GONE_AFTER_SECONDS)
+    await until(lambda: keeper.credential is None)
     home.place.overwrite(mine)
     assert await access(keeper) == mine.access.reveal()
 
@@ -766,6 +767,17 @@ async def test_a_swap_brings_back_even_a_value_that_was_spent(home: Keeping) -> 
     assert keeper.credential.account == "a"
     await settled(keeper)
     assert home.endpoint.reuse_detected == 0
+
+
+async def test_what_a_swap_brought_back_is_no_trouble(home: Keeping) -> None:
+    """It was replaced within its account before: once it is held, the place holds what it should."""
+    old, new = (replace(home.credential(number, left=LIFE), account="a") for number in (1, 2))
+    work = replace(home.credential(3, left=LIFE), account="b")
+    keeper = await home.directly(old)
+    for there in (new, work, old, old):
+        home.place.overwrite(there)
+        assert await access(keeper) == there.access.reveal()
+        assert keeper.lookout.trouble is None
 
 
 @pytest.mark.parametrize("accounts", [("a", "a"), ("a", None), (None, "b"), (None, None)])
