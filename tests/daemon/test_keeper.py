@@ -769,6 +769,23 @@ async def test_a_swap_brings_back_even_a_value_that_was_spent(home: Keeping) -> 
     assert home.endpoint.reuse_detected == 0
 
 
+async def test_a_flight_that_finds_a_swap_takes_it(home: Keeping) -> None:
+    """The file was swapped back a moment before a refresh: nothing is spent, and nothing has failed."""
+    mine = replace(home.credential(1, left=LIFE), account="a")
+    newer, work = (replace(home.credential(number, left=60), account=who) for number, who in ((2, "a"), (3, "b")))
+    keeper = await home.directly(mine)
+    for there in (replace(newer, expires_at=mine.expires_at), work):
+        home.place.overwrite(there)
+        await keeper.reconcile()
+    home.place.overwrite(mine)
+    keeper.refresh_if_due()
+    await settled(keeper)
+    assert keeper.credential is not None
+    assert keeper.credential.generation == mine.generation
+    assert keeper.attempts.failure is None
+    assert home.endpoint.sent == []
+
+
 async def test_what_a_swap_brought_back_is_no_trouble(home: Keeping) -> None:
     """It was replaced within its account before: once it is held, the place holds what it should."""
     old, new = (replace(home.credential(number, left=LIFE), account="a") for number in (1, 2))
