@@ -9,8 +9,9 @@ import pytest
 
 from checks.patient import Patient
 from client.fake_daemon import profile
-from tokenward.checks import Finding, claude_code_login, examine, gateway, keys, profiles
+from tokenward.checks import Finding, Ran, claude_code_login, examine, gateway, keys, profiles
 from tokenward.core.credential import Secret
+from tokenward.sources.keychain import KeychainItem, question
 
 KEY = "sk-ant-api03-" + "K" * 95
 SETUP = "sk-ant-oat01-" + "S" * 95
@@ -169,3 +170,16 @@ def test_without_a_login_here_the_way_from_another_machine_is_told(patient: Pati
     patient.write(patient.context().claude_credentials, "{}")
     (finding,) = claude_code_login.check(patient.context())
     assert "setup-token" not in finding.cause
+
+
+@pytest.mark.parametrize(("answer", "there"), [(Ran(0, "keychain: …"), True), (Ran(44, ""), False), (None, False)])
+def test_a_login_in_the_keychain_is_one(answer: Ran | None, there: bool, patient: Patient) -> None:  # noqa: FBT001
+    """On macOS it is asked for, without its secret; elsewhere nothing is run."""
+    patient.commands.answer = answer
+    claude_code_login.check(patient.context())
+    assert patient.commands.ran == []
+    words = question(KeychainItem("Claude Code-credentials", "me"))
+    (finding,) = claude_code_login.check(patient.context(claude_keychain=words))
+    assert patient.commands.ran == [list(words)]
+    assert "-w" not in words
+    assert ("Keychain" in finding.cause) is there

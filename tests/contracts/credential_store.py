@@ -23,6 +23,7 @@ EVERY_FIELD: dict[str, Any] = {
     "login_ends_at": datetime(2032, 2, 3, 4, 5, 6, 1, tzinfo=UTC),
     "subscription": "max",
     "tier": "max_20",
+    "account": "0a-1b",
 }
 """A value for every field of a credential, none of them its default."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from fakes.security import FakeSecurity
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon import app
 from tokenward.daemon.composition import CLAUDE_PROFILE, Equipment
+from tokenward.daemon.options import Options
 from tokenward.daemon.service import TokenParams
 from tokenward.daemon.ward import Ward
 from tokenward.errors import TokenwardError
@@ -129,3 +131,21 @@ async def test_elsewhere_or_with_a_path_nobody_asks_for_it(
     async with opened(config, platform) as ward:
         assert (await ward.token(TokenParams())).token == "sk-ant-oat01-access-1"
     assert security.asked == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "config", "asked"),
+    [("darwin", "", True), ("linux", "", False), ("darwin", '[sources.claude-code]\npath = "/x.json"\n', False)],
+)
+@pytest.mark.usefixtures("security")
+def test_the_doctor_asks_for_it_where_the_daemon_does(
+    platform: str, config: str, *, asked: bool, tmp_path: Path
+) -> None:
+    """The same item, without its secret; and nowhere else."""
+    path = tmp_path / "config.toml"
+    path.write_text(config)
+    path.chmod(0o600)
+    options = Options(dict(os.environ), config_file=path)
+    words = app._claude_keychain(options, options.load(), platform=platform)
+    expected = ("/usr/bin/security", "find-generic-password", "-a", "me", "-s", "Claude Code-credentials")
+    assert words == (expected if asked else None)

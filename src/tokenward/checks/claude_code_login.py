@@ -8,7 +8,10 @@ NAME = "claude login"
 
 
 def check(context: CheckContext) -> list[Finding]:
-    """The file, or how to do without it."""
+    """The Keychain, the file, or how to do without them."""
+    shown = context.run(context.claude_keychain) if context.claude_keychain is not None else None
+    if shown is not None and shown.status == 0:
+        return [Finding(NAME, "ok", "Claude Code keeps its login in the Keychain")]
     if context.claude_credentials.exists():
         return [Finding(NAME, "ok", f"Claude Code keeps its login in {context.claude_credentials}")]
     cause = (

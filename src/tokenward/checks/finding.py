@@ -69,6 +69,8 @@ class CheckContext:
         config_holds_key: whether a key or secret stands in it.
         claude_config: Claude Code's configuration directory.
         claude_credentials: the file of Claude Code's stored login; its locks lie around its directory.
+        claude_keychain: the command that ends with 0 if Claude Code's login is in the Keychain of macOS; None
+            where there is no Keychain.
         claude_command: what starts Claude Code: a name or an absolute path.
         configured_key: the API key of Anthropic's own API in the configuration; None = there is none.
         profiles: what the running daemon answers to ``profile.list``; None = no daemon answered.
@@ -87,4 +89,5 @@ class CheckContext:
     claude_credentials: Path
     claude_command: str
     configured_key: Secret | None = None
+    claude_keychain: Sequence[str] | None = None
     profiles: Sequence[Mapping[str, Any]] | None = None

@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -64,6 +65,7 @@ from tokenward.ports import Clock, KeyStatus, LoginServer
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
+from tokenward.sources.keychain import claude_code_item, question
 from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
@@ -466,9 +468,17 @@ def run_checks(*, config: Path | None, profiles: Sequence[Mapping[str, Any]] | N
         claude_credentials=claude.path or options.paths.claude_credentials,
         claude_command=claude.command,
         configured_key=_key_for_anthropic(loaded),
+        claude_keychain=_claude_keychain(options, loaded, platform=sys.platform),
         profiles=profiles,
     )
     return [*found, *examine(context)]
+
+
+def _claude_keychain(options: Options, loaded: LoadedConfig, *, platform: str) -> tuple[str, ...] | None:
+    """How to ask whether Claude Code's login is in the Keychain; None where it is not looked for there."""
+    if platform != "darwin" or loaded.settings.sources.claude_code.path is not None:
+        return None
+    return question(claude_code_item(options.environ))
 
 
 def _key_for_anthropic(loaded: LoadedConfig) -> Secret | None:

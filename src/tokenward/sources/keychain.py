@@ -84,6 +84,11 @@ def claude_code_item(environ: Mapping[str, str]) -> KeychainItem:
     return KeychainItem(SERVICE + suffix, user if _ACCOUNT.fullmatch(user) else ANONYMOUS)
 
 
+def question(item: KeychainItem, security: str = SECURITY) -> tuple[str, ...]:
+    """The command that shows an item without its secret; it ends with 0 where there is one."""
+    return (security, "find-generic-password", "-a", item.account, "-s", item.service)
+
+
 def _login_name() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
@@ -171,8 +176,8 @@ class KeychainLogin(ReadOnlyPlace):
         Raises:
             CommandFailed: if it fails.
         """
-        words = (self._security, "find-generic-password", "-a", self._item.account, "-s", self._item.service)
-        return output_of(Command((*words, *more), self._environ, PATIENCE_SECONDS))
+        words = (*question(self._item, self._security), *more)
+        return output_of(Command(words, self._environ, PATIENCE_SECONDS))
 
     def _failed(self, failure: CommandFailed) -> Reading:
         self._modified = None
