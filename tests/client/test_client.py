@@ -16,7 +16,18 @@ import tokenward.client
 from client import fake_daemon
 from client.fake_daemon import GENERATION, TOKEN, FakeDaemon, Hang, HangUp, Json, Refusal
 from tokenward import errors
-from tokenward.client import Client, Event, Hello, LastFailure, Profile, Reload, Report, Status, Token
+from tokenward.client import (
+    Client,
+    Event,
+    Hello,
+    LastFailure,
+    Profile,
+    Reload,
+    Report,
+    Status,
+    Token,
+    _socket_place,
+)
 from tokenward.daemon import service
 
 
@@ -30,7 +41,7 @@ def test_the_example_in_the_docstring_works(daemon: FakeDaemon) -> None:
 
 def test_importing_the_client_loads_nothing_but_the_standard_library() -> None:
     """A program that uses the client does not pay for the daemon's libraries."""
-    code = "import sys, tokenward.client; print(*{name.partition('.')[0] for name in sys.modules})"
+    code = "import sys, tokenward.client.aio; print(*{name.partition('.')[0] for name in sys.modules})"
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment()
     )
@@ -199,7 +210,7 @@ def test_a_path_too_long_for_a_socket_is_unreachable(tmp_path: Path) -> None:
 def test_without_home_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """No HOME and nothing else to go by is a fault of the environment."""
     monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(tokenward.client, "_is_ours", lambda _: False)
+    monkeypatch.setattr(_socket_place, "_is_ours", lambda _: False)
     with pytest.raises(errors.ConfigurationFault, match="HOME"):
         Client()
 

@@ -26,7 +26,6 @@ With a daemon running::
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,15 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast
 
 from tokenward.client._answers import parsed, request, result_of
+from tokenward.client._calls import (
+    CHANGES_NOTHING,
+    GRACE,
+    add_params,
+    gone,
+    report_params,
+    token_params,
+    unanswered_within,
+)
 from tokenward.client._connection import Connection, NotSent, Unanswered
 from tokenward.client._events import EventStream
 from tokenward.client._shapes import (
@@ -48,8 +56,8 @@ from tokenward.client._shapes import (
     Status,
     Token,
 )
+from tokenward.client._socket_place import default_socket_path
 from tokenward.core import protocol
-from tokenward.errors import CallTimeout, ConfigurationFault, DaemonUnreachable
 
 __all__ = [
     "Client",
@@ -66,28 +74,6 @@ __all__ = [
     "Token",
     "default_socket_path",
 ]
-
-GRACE = 2.0
-"""Seconds past the timeout that a ``token.get`` names, in which the daemon's own timeout error arrives."""
-
-_CHANGES_NOTHING = frozenset(
-    {
-        "daemon.hello",
-        "daemon.status",
-        "events.subscribe",
-        "model.for_tier",
-        "model.info",
-        "model.list",
-        "model.resolve",
-        "model.validate_access",
-        "profile.get",
-        "profile.list",
-        "provider.get",
-        "provider.list",
-        "token.get",
-    }
-)
-"""What may be asked again after a lost answer; ``token.get`` too, since equal requests share one refresh."""
 
 
 class Client:
@@ -176,20 +162,20 @@ class Client:
             FixNeeded: if the call or the configuration is wrong.
         """
         patience = self._timeout if timeout is None else timeout
-        params = {
-            "provider": provider,
-            "profile": profile,
-            "agent": agent,
-            "kinds": None if kinds is None else list(kinds),
-            "auth_method": auth_method,
-            "tier": tier,
-            "min_valid": min_valid,
-            "newer_than": newer_than,
-            "timeout": patience,
-            "credential": None if credential is None else dict(credential),
-            "model": model,
-            "betas": None if betas is None else list(betas),
-        }
+        params = token_params(
+            provider=provider,
+            profile=profile,
+            agent=agent,
+            kinds=kinds,
+            auth_method=auth_method,
+            tier=tier,
+            min_valid=min_valid,
+            newer_than=newer_than,
+            timeout=patience,
+            credential=credential,
+            model=model,
+            betas=betas,
+        )
         return Token.from_result(self.call("token.get", params, timeout=patience + GRACE))
 
     def report(
@@ -216,16 +202,16 @@ class Client:
             model: the model that was asked for.
             outcome: where there is no status: whether it worked.
         """
-        params = {
-            "profile": profile,
-            "agent": agent,
-            "generation": generation,
-            "status": status,
-            "error": None if error is None else dict(error),
-            "headers": None if headers is None else dict(headers),
-            "model": model,
-            "outcome": outcome,
-        }
+        params = report_params(
+            profile=profile,
+            agent=agent,
+            generation=generation,
+            status=status,
+            error=error,
+            headers=headers,
+            model=model,
+            outcome=outcome,
+        )
         return cast("Report", self.call("token.report", params))
 
     def profiles(self, *, agent: str | None = None, provider: str | None = None) -> list[Profile]:
@@ -268,15 +254,16 @@ class Client:
             scope: RFC 6749 3.3.
             agent: the namespace of profiles; "main" if None.
         """
-        given = {
-            "access_token": access_token,
-            "refresh_token": refresh_token,
-            "expires_in": expires_in,
-            "expires_at_ms": expires_at_ms,
-            "scope": scope,
-        }
-        credential = {name: value for name, value in given.items() if value is not None}
-        params = {"profile": profile, "kind": kind, "credential": credential, "agent": agent}
+        params = add_params(
+            profile,
+            kind,
+            agent,
+            access_token=access_token,
+            refresh_token=refresh_token,
+            expires_in=expires_in,
+            expires_at_ms=expires_at_ms,
+            scope=scope,
+        )
         return cast("Profile", self.call("profile.add", params))
 
     def forget(self, profile: str, *, agent: str | None = None) -> Profile:
@@ -336,13 +323,11 @@ class Client:
             self._identifier += 1
             line = request(self._identifier, method, params or {})
             try:
-                return result_of(self._answer(line, deadline, may_repeat=method in _CHANGES_NOTHING))
+                return result_of(self._answer(line, deadline, may_repeat=method in CHANGES_NOTHING))
             except TimeoutError:
                 # A late answer must not be taken for that of the next call.
                 self._disconnect()
-                raise CallTimeout(
-                    f"the daemon did not answer within {patience:g} s", hint="see what it does: tokenward status"
-                ) from None
+                raise unanswered_within(patience) from None
 
     def _answer(self, line: bytes, deadline: float, *, may_repeat: bool) -> dict[str, Any]:
         connection, reused = self._connected(deadline)
@@ -351,13 +336,13 @@ class Client:
         except (NotSent, Unanswered) as failure:
             self._disconnect()
             if not reused or not (may_repeat or isinstance(failure, NotSent)):
-                raise _gone(failure) from None
+                raise gone(failure) from None
         connection, _ = self._connected(deadline)
         try:
             return self._exchange(connection, line, deadline)
         except (NotSent, Unanswered) as failure:
             self._disconnect()
-            raise _gone(failure) from None
+            raise gone(failure) from None
 
     def _exchange(self, connection: Connection, line: bytes, deadline: float) -> dict[str, Any]:
         connection.send(line, deadline)
@@ -383,34 +368,3 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def default_socket_path() -> str:
-    """Where the daemon of this user listens (design section 5).
-
-    Raises:
-        ConfigurationFault: if ``HOME`` is needed and not set.
-    """
-    try:
-        return protocol.socket_path(os.environ, uid=os.getuid(), platform=sys.platform, is_ours=_is_ours)
-    except KeyError:
-        raise ConfigurationFault(
-            "HOME is not set, so the daemon cannot be found", hint="set HOME, or TOKENWARD_SOCKET to its socket"
-        ) from None
-
-
-def _is_ours(directory: str) -> bool:
-    try:
-        return os.stat(directory).st_uid == os.getuid()  # noqa: PTH116 - pathlib would double the start-up time
-    except OSError:
-        return False
-
-
-def _gone(failure: NotSent | Unanswered) -> DaemonUnreachable:
-    if isinstance(failure, NotSent):
-        return DaemonUnreachable(
-            "the daemon closed the connection before it read the request", hint="ask again: nothing was done"
-        )
-    return DaemonUnreachable(
-        "the daemon went away before it answered", hint="see whether it runs, and what was done: tokenward status"
-    )

@@ -12,7 +12,7 @@ from tokenward.client._connection import Connection, NotSent, Unanswered
 from tokenward.client._shapes import Event
 from tokenward.errors import CallTimeout, DaemonUnreachable
 
-_LAST_WORDS = frozenset({"lost", "stopping"})
+LAST_WORDS = frozenset({"lost", "stopping"})
 
 
 class EventStream:
@@ -94,7 +94,7 @@ class EventStream:
                 return None
             except Unanswered:
                 self.close()
-                if self._last in _LAST_WORDS:
+                if self._last in LAST_WORDS:
                     return None
                 raise DaemonUnreachable(
                     "the daemon ended while events were awaited", hint="see whether it runs: tokenward status"
