@@ -222,6 +222,8 @@ class FakeDaemon:
                 with self._changed:
                     self.requests.append(request)
                     self._changed.notify_all()
+                if "id" not in request:
+                    continue
                 try:
                     reply = self._reply(request)
                 except HangUp:

@@ -26,6 +26,13 @@ def request(identifier: int, method: str, params: Mapping[str, Any]) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
+def notification(method: str, params: Mapping[str, Any]) -> bytes:
+    """A request that gets no answer, as a line; members of ``params`` that are None are left out."""
+    given = {name: value for name, value in params.items() if value is not None}
+    message = {"jsonrpc": protocol.JSONRPC, "method": method, "params": given}
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
 def parsed(line: bytes) -> dict[str, Any]:
     """One message.
 
