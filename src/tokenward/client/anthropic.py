@@ -31,6 +31,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from anthropic import AnthropicError
 from anthropic.lib.credentials import AccessToken
 
 from tokenward.client._destinations import Destinations
@@ -38,13 +39,21 @@ from tokenward.client._held_token import HeldToken
 from tokenward.client._reporting import Reporter
 from tokenward.client._shapes import Kind, Token
 from tokenward.core import protocol
+from tokenward.errors import TokenwardError
 
-__all__ = ["Credentials", "credentials"]
+__all__ = ["Credentials", "NoToken", "credentials"]
 
 BEARER_KINDS: Final[tuple[Kind, ...]] = ("oauth", "setup_token", "federated")
 """What the SDK's own header and beta are right for."""
 _ASK_EVERY_TIME = 0
 _UNAUTHORIZED = 401
+
+
+class NoToken(AnthropicError):
+    """There is no token for a request of the SDK; the ``TokenwardError`` that says why is its ``__cause__``.
+
+    It is an error of the SDK's family because the SDK shows anything else as "Connection error." and tries again.
+    """
 
 
 class Credentials:
@@ -76,16 +85,18 @@ class Credentials:
             force_refresh: the last one was refused.
 
         Raises:
-            ConfigurationFault: if the client's address is not one that the token may be sent to.
-            TokenwardError: if there is no token; see ``Client.token``.
+            NoToken: if there is none, or the client's address is not one that it may be sent to.
         """
-        token = self._held.renewed(self._tell_refused) if force_refresh else self._held.current()
-        if self._base_url is not None:
-            self._destinations.require(token, self._base_url)
+        try:
+            token = self._held.renewed(self._tell_refused) if force_refresh else self._held.current()
+            if self._base_url is not None:
+                self._destinations.require(token, self._base_url)
+        except TokenwardError as error:
+            raise NoToken(f"{error.cause}; {error.hint}" if error.hint else error.cause) from error
         return AccessToken(token.token, _ASK_EVERY_TIME)
 
     def close(self) -> None:
-        """Close the connections to the daemon; the next request would open others. The SDK's ``close`` calls it."""
+        """Close the connections to the daemon, as the SDK's client does at its end; others would open."""
         self._held.close()
         self._reporter.close()
 
