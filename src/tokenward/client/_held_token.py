@@ -31,7 +31,7 @@ _AGAIN_SECONDS = 5.0
 """How long a daemon that could not be asked is left alone while a token lives."""
 _IMPATIENCE_SECONDS = 2.0
 """How long a program that has a living token waits for a better one."""
-_JUST_RENEWED_SECONDS = 10.0
+_JUST_RENEWED_SECONDS = 5.0
 """How long a renewed token stands against a refusal that does not say what was refused."""
 
 
