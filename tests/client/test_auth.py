@@ -62,7 +62,11 @@ def bearer(token: str = "at-1") -> Json:
     return {
         "token": token,
         "kind": "oauth",
-        "headers": {"authorization": f"Bearer {token}", "anthropic-beta": "oauth-2025-04-20"},
+        "headers": {
+            "authorization": f"Bearer {token}",
+            "anthropic-beta": "oauth-2025-04-20",
+            "anthropic-version": "2023-06-01",
+        },
     }
 
 
@@ -278,6 +282,41 @@ def test_a_redirect_within_the_origin_carries_the_token(
     auth.close()
     assert api.seen[-1].body == b"hello"
     assert daemon.methods() == ["token.get"]
+
+
+def test_a_redirect_after_a_refusal_obeys_the_same_rules(daemon: FakeDaemon, api: FakeApi, call: Caller) -> None:
+    """Sent again, a request that is then led to another origin carries neither the old token nor the new one."""
+    serve(daemon, api)
+    with FakeApi(lambda _: Reply.of({})) as elsewhere:
+
+        def answer(seen: Seen) -> Reply:
+            refused = refusing_once(seen)
+            return refused if refused.status == 401 else Reply(307, headers={"location": elsewhere.url})
+
+        api.answer = answer
+        auth = TokenwardAuth()
+        assert call(auth, Asked(api.url, body=b"hello")).status == 200
+        auth.close()
+    assert len(api.seen) == 2
+    assert not {"authorization", "x-api-key"} & set(elsewhere.seen[0].headers)
+
+
+def test_requests_follows_a_redirect_with_the_new_token_and_retries_once(daemon: FakeDaemon, api: FakeApi) -> None:
+    """A second refusal, behind a redirect, is the answer; the token that arrived there was the new one."""
+    serve(daemon, api)
+
+    def answer(seen: Seen) -> Reply:
+        if seen.path == "/there" or refusing_once(seen).status == 401:
+            return Reply.of({}, 401)
+        return Reply(307, headers={"location": "/there"})
+
+    api.answer = answer
+    auth = TokenwardAuth()
+    assert CALLERS["requests"](auth, Asked(api.url)).status == 401
+    auth.close()
+    assert [each.path for each in api.seen] == ["/", "/", "/there"]
+    assert api.seen[-1].headers["x-api-key"] == "sk-new"
+    assert daemon.methods().count("token.get") == 2
 
 
 def test_another_address_is_refused_before_anything_is_sent(

@@ -65,8 +65,8 @@ class RequestsAnswers:
     def _body_of(self, response: requests.Response) -> bytes | None:
         if not self._reporter.wants_body(response.status_code, response.headers):
             return None
-        # requests has undone the content encoding, which the reporter would do again.
-        return None if response.headers.get("content-encoding") else response.content
+        # What was compressed, requests has decompressed; the reporter finds that it is not, and leaves it out.
+        return response.content
 
     def _can_be_sent_again(self, response: requests.Response) -> bool:
         body: Any = response.request.body  # the stubs do not know of files and generators
