@@ -206,16 +206,16 @@ async def test_an_answer_that_is_none_is_a_plain_error(daemon: FakeDaemon, raw: 
 
 
 def test_another_event_loop_gets_a_connection_of_its_own(daemon: FakeDaemon) -> None:
-    """One client serves one loop after another."""
+    """One client serves one loop after another, closed in between or not."""
     client = AsyncClient()
-
-    async def ask() -> None:
-        async with client:
-            await client.token()
-
-    asyncio.run(ask())
-    asyncio.run(ask())
-    assert daemon.accepted == 2
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(client.token())
+        assert second.run(client.token()).profile == "anthropic:work"
+        first.run(rounds_until_closed())
+        second.run(client.aclose())
+        first.run(client.token())
+        first.run(client.aclose())
+    assert daemon.accepted == 3
 
 
 async def test_a_child_process_opens_its_own_connection(

@@ -96,8 +96,6 @@ class AsyncConnection(asyncio.Protocol):
         """Whether the peer has closed the connection, the event loop having noticed or not."""
         if self._transport is None or self._transport.is_closing():
             return True
-        if self._waiting:
-            return False
         try:
             return not self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
