@@ -11,13 +11,15 @@ Rules:
 - Standard input is never read. Standard output gets one token and a newline, or not a byte.
 - Standard error gets two lines, cause and hint, together under 500 characters: what Claude Code shows of it.
 - Exit status: 0 a token, 1 an error, 2 usage, 3 a person must act, 4 no daemon.
+- It answers within a second or says why not: Claude Code asks again, and a person waits. Only with ``--spawn``,
+  which starts a daemon where none answers, it waits for that start.
 - ``socket_path`` is ``tokenward.core.protocol.socket_path`` over bytes; one table of vectors holds both.
 """
 
 import _socket
 import sys
 from posix import _exit, environ, getuid, stat, write
-from time import monotonic
+from time import monotonic, sleep
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without loading typing
 if TYPE_CHECKING:
@@ -34,8 +36,19 @@ LONGEST_MIN_VALID = 31_622_400
 """Seconds; the daemon takes no larger ``min_valid``."""
 DAEMON_TIMEOUT = 0.9
 """Seconds the daemon may take: a person waits for the first prompt, and a refresh goes on without us."""
-OVERALL_SECONDS = 10
-"""Seconds for everything: only a daemon that hangs needs them."""
+ANSWER_SECONDS = 1
+"""Seconds for everything, whatever the daemon does."""
+START_SECONDS = 10
+"""Seconds for everything with ``--spawn``: a daemon starts in less than one, on a cold disk in some."""
+RIVAL_SECONDS = 2
+"""Seconds in which the daemon that another helper spawned, and whose lock ended ours, has its socket ready."""
+PASSED_ON = frozenset(
+    b"HOME PATH LANG USER LOGNAME TMPDIR DBUS_SESSION_BUS_ADDRESS CLAUDE_CONFIG_DIR ANTHROPIC_CONFIG_DIR "
+    b"CLAUDE_SECURESTORAGE_CONFIG_DIR SSL_CERT_FILE SSL_CERT_DIR "
+    b"HTTPS_PROXY HTTP_PROXY NO_PROXY https_proxy http_proxy no_proxy".split()
+)
+"""What a spawned daemon is given, with ``XDG_*``, ``LC_*`` and ``TOKENWARD_*``: it outlives the session, so that
+nothing that belongs to the session, a key of its settings least of all, may become the daemon's."""
 LONGEST_TOKEN = 16_384
 """Characters; Claude Code refuses a longer value."""
 LONGEST_ANSWER = 1024 * 1024
@@ -68,16 +81,17 @@ def main(arguments: "list[str]") -> int:
     """Print one token.
 
     Args:
-        arguments: ``--profile ID`` and ``--provider NAME``, both optional.
+        arguments: ``--profile ID``, ``--provider NAME`` and ``--spawn``, all optional.
 
     Returns:
         The exit status.
     """
     try:
+        spawns = "--spawn" in arguments
         wish = parse_arguments(arguments)
         if not any_kind_works(environ):
             wish["kinds"] = USABLE_KINDS
-        token = _ask(wish, monotonic() + OVERALL_SECONDS)
+        token = _ask(wish, monotonic() + (START_SECONDS if spawns else ANSWER_SECONDS), spawns=spawns)
         if sys.stdout is None:
             # Descriptor 1 was closed: it may now be our own connection to the daemon.
             raise Failure(1, "there is no standard output to print the token to", "run it with one")
@@ -96,9 +110,11 @@ def parse_arguments(arguments: "list[str]") -> "dict[str, Any]":
     wish: dict[str, Any] = {}
     words = iter(arguments)
     for word in words:
+        if word == "--spawn":
+            continue
         option, equals, value = word.partition("=")
         if option not in {"--profile", "--provider"}:
-            raise Failure(2, "an argument is not known", "it takes --profile ID and --provider NAME, no others")
+            raise Failure(2, "an argument is not known", "it takes --profile ID, --provider NAME and --spawn")
         if not equals:
             value = next(words, "")
         if not value or not _NAME_CHARACTERS.issuperset(value):
@@ -176,8 +192,8 @@ def token_in(answer: bytes) -> "bytes | None":
     return None
 
 
-def _ask(wish: "dict[str, Any]", deadline: float) -> bytes:
-    connection = _connected(deadline)
+def _ask(wish: "dict[str, Any]", deadline: float, *, spawns: bool) -> bytes:
+    connection = _connected(deadline, spawns=spawns)
     try:
         answer = _exchange(connection, "token.get", wish, deadline)
         token = token_in(answer)
@@ -194,29 +210,78 @@ def _ask(wish: "dict[str, Any]", deadline: float) -> bytes:
     return token
 
 
-def _connected(deadline: float) -> "_socket.socket":
-    connection = None
+def _connected(deadline: float, *, spawns: bool) -> "_socket.socket":
     path = b"(HOME is not set)"
     try:
         path = socket_path(environ, uid=getuid(), platform=sys.platform, is_ours=_is_ours)
-        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        # In a blocking socket with a send timeout connect() waits for room in the listener's queue; in one
-        # with a Python timeout it fails at once when many helpers come together.
-        word = 8 if sys.maxsize > 2**32 else 4
-        connection.setsockopt(
-            _socket.SOL_SOCKET, _socket.SO_SNDTIMEO, OVERALL_SECONDS.to_bytes(word, sys.byteorder) + bytes(word)
-        )
-        connection.connect(path)
-        connection.settimeout(max(0.0, deadline - monotonic()))
-    except (OSError, KeyError):
-        if connection is not None:
-            connection.close()
+        return _connection_to(path, deadline)
+    except (OSError, KeyError) as error:
+        if spawns and isinstance(error, OSError):
+            return _connected_to_spawned(path, deadline)
         raise Failure(
             4,
             f"no tokenward daemon answers on {path.decode('utf-8', 'replace')}",
             "start one: tokenward daemon, or for good: tokenward service install",
         ) from None
+
+
+def _connection_to(path: bytes, deadline: float) -> "_socket.socket":
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        # In a blocking socket with a send timeout connect() waits for room in the listener's queue; in one
+        # with a Python timeout it fails at once when many helpers come together.
+        word = 8 if sys.maxsize > 2**32 else 4
+        microseconds = max(1, int((deadline - monotonic()) * 1e6))
+        timeval = b"".join(part.to_bytes(word, sys.byteorder) for part in divmod(microseconds, 1_000_000))
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
+        connection.connect(path)
+        connection.settimeout(max(0.0, deadline - monotonic()))
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _connected_to_spawned(path: bytes, deadline: float) -> "_socket.socket":
+    """Start a daemon, and connect as soon as one answers, be it ours or that of a helper beside us."""
+    from posix import WNOHANG, waitpid
+
+    daemon, ended = _spawned_daemon(), False
+    while monotonic() < deadline:
+        try:
+            return _connection_to(path, deadline)
+        except OSError:
+            sleep(0.02)
+        if not ended and waitpid(daemon, WNOHANG)[0]:
+            ended, deadline = True, min(deadline, monotonic() + RIVAL_SECONDS)
+    raise Failure(
+        4,
+        "the tokenward daemon that was started ended again" if ended else "the tokenward daemon is slow to start",
+        "see why: tokenward daemon",
+    )
+
+
+def _spawned_daemon() -> int:
+    """The process id of a daemon in a session of its own, with nothing of ours but part of the environment."""
+    from posix import O_RDWR, chdir, dup2, execve, fork, open, setsid  # noqa: A004 - the system call
+
+    variables = {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name.startswith((b"XDG_", b"LC_", b"TOKENWARD_"))
+    }
+    child = fork()
+    if child:
+        return child
+    try:
+        setsid()
+        chdir("/")
+        nothing = open("/dev/null", O_RDWR)
+        for descriptor in (0, 1, 2):  # Claude Code waits until nobody holds its pipe
+            dup2(nothing, descriptor)
+        execve(sys.executable, [sys.executable, "-I", "-m", "tokenward", "daemon"], variables)
+    finally:
+        _exit(127)
 
 
 def _is_ours(directory: bytes) -> bool:
