@@ -44,7 +44,7 @@ def set_values(path: Path, table: Sequence[str], values: Mapping[str, str]) -> b
     lines = ", ".join(f'{key} = "{value}"' for key, value in values.items())
 
     def edited(text: str) -> str:
-        for key, value in values.items():
+        for key, value in reversed(list(values.items())):  # each goes to the top of its table
             text = _with_value(text, table, key, value)
         return text
 
