@@ -390,7 +390,8 @@ class Installation:
         interpreter = Path(sys.executable).resolve()
         (self.bin / "python3").symlink_to(interpreter)
         (root / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\n", "utf-8")
-        shutil.copy(HELPER, self.packages / "tokenward" / "helper.py")
+        for name in ("helper.py", "helper_spawn.py", "helper_refusal.py"):
+            shutil.copy(HELPER.with_name(name), self.packages / "tokenward")
         shutil.copy(SCRIPT, self.script)
 
 

@@ -19,7 +19,7 @@ Rules:
 import _socket
 import sys
 from posix import _exit, environ, getuid, stat, write
-from time import monotonic, sleep
+from time import monotonic
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without loading typing
 if TYPE_CHECKING:
@@ -40,15 +40,6 @@ ANSWER_SECONDS = 1
 """Seconds for everything, whatever the daemon does."""
 START_SECONDS = 10
 """Seconds for everything with ``--spawn``: a daemon starts in less than one, on a cold disk in some."""
-RIVAL_SECONDS = 2
-"""Seconds in which the daemon that another helper spawned, and whose lock ended ours, has its socket ready."""
-PASSED_ON = frozenset(
-    b"HOME PATH LANG USER LOGNAME TMPDIR DBUS_SESSION_BUS_ADDRESS CLAUDE_CONFIG_DIR ANTHROPIC_CONFIG_DIR "
-    b"CLAUDE_SECURESTORAGE_CONFIG_DIR SSL_CERT_FILE SSL_CERT_DIR "
-    b"HTTPS_PROXY HTTP_PROXY NO_PROXY https_proxy http_proxy no_proxy".split()
-)
-"""What a spawned daemon is given, with ``XDG_*``, ``LC_*`` and ``TOKENWARD_*``: it outlives the session, so that
-nothing that belongs to the session, a key of its settings least of all, may become the daemon's."""
 LONGEST_TOKEN = 16_384
 """Characters; Claude Code refuses a longer value."""
 LONGEST_ANSWER = 1024 * 1024
@@ -243,45 +234,24 @@ def _connection_to(path: bytes, deadline: float) -> "_socket.socket":
 
 
 def _connected_to_spawned(path: bytes, deadline: float) -> "_socket.socket":
-    """Start a daemon, and connect as soon as one answers, be it ours or that of a helper beside us."""
-    from posix import WNOHANG, waitpid
-
-    daemon, ended = _spawned_daemon(), False
-    while monotonic() < deadline:
-        try:
-            return _connection_to(path, deadline)
-        except OSError:
-            sleep(0.02)
-        if not ended and waitpid(daemon, WNOHANG)[0]:
-            ended, deadline = True, min(deadline, monotonic() + RIVAL_SECONDS)
-    raise Failure(
-        4,
-        "the tokenward daemon that was started ended again" if ended else "the tokenward daemon is slow to start",
-        "see why: tokenward daemon",
-    )
+    spawning = _beside("helper_spawn")
+    connection: _socket.socket | str = spawning.connected(lambda: _connection_to(path, deadline), deadline)
+    if isinstance(connection, str):
+        raise Failure(4, connection, "see why: tokenward daemon")
+    return connection
 
 
-def _spawned_daemon() -> int:
-    """The process id of a daemon in a session of its own, with nothing of ours but part of the environment."""
-    from posix import O_RDWR, chdir, dup2, execve, fork, open, setsid  # noqa: A004 - the system call
+def _beside(name: str) -> "Any":
+    """A module from the file's own directory: what is not read is not compiled on the way to a token."""
+    from importlib.util import module_from_spec, spec_from_file_location
 
-    variables = {
-        name: value
-        for name, value in environ.items()
-        if name in PASSED_ON or name.startswith((b"XDG_", b"LC_", b"TOKENWARD_"))
-    }
-    child = fork()
-    if child:
-        return child
     try:
-        setsid()
-        chdir("/")
-        nothing = open("/dev/null", O_RDWR)
-        for descriptor in (0, 1, 2):  # Claude Code waits until nobody holds its pipe
-            dup2(nothing, descriptor)
-        execve(sys.executable, [sys.executable, "-I", "-m", "tokenward", "daemon"], variables)
-    finally:
-        _exit(127)
+        spec = spec_from_file_location(f"tokenward.{name}", f"{__file__.rpartition('/')[0]}/{name}.py")
+        module = module_from_spec(spec)  # type: ignore[arg-type] # a path that ends in .py has one
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+    except OSError:
+        raise Failure(1, f"{name}.py is missing beside the helper", "install tokenward again") from None
+    return module
 
 
 def _is_ours(directory: bytes) -> bool:
@@ -320,7 +290,11 @@ def _unusual_token(answer: bytes, wish: "dict[str, Any]", connection: "_socket.s
     reply = _parsed(answer)
     error = reply.get("error")
     if isinstance(error, dict):
-        raise _failure_of(error, only_other_kinds=lambda: _only_other_kinds(wish, connection, deadline))
+
+        def ask(method: str, params: "dict[str, Any]") -> "dict[str, Any]":
+            return _parsed(_exchange(connection, method, params, deadline))
+
+        raise Failure(*_beside("helper_refusal").explained(error, wish, USABLE_KINDS, ask))
     result = reply.get("result")
     token = result.get("token") if isinstance(result, dict) else None
     if not isinstance(token, str):
@@ -338,36 +312,6 @@ def _parsed(answer: bytes) -> "dict[str, Any]":
     if not isinstance(reply, dict):
         raise Failure(1, "the daemon's answer is not JSON-RPC", "see what answers there: tokenward status")
     return reply
-
-
-def _failure_of(error: "dict[str, Any]", *, only_other_kinds: "Callable[[], bool]") -> Failure:
-    data = error.get("data")
-    data = data if isinstance(data, dict) else {}
-    kind_of_error = data.get("type")
-    cause = str(error.get("message") or "the daemon refused")
-    hint = str(data.get("hint") or "see: tokenward status")
-    if kind_of_error in {"NoCredentials", "AllUnavailable", "ProfileUnavailable"} and only_other_kinds():
-        return Failure(
-            3,
-            "there is a login, but Claude Code sends a helper's value as an API key, which a login's token is not",
-            "give Claude Code the login as a profile: tokenward claude-code install --via profile",
-        )
-    return Failure(3 if kind_of_error in {"NoCredentials", "LoginRequired"} else 1, cause, hint)
-
-
-def _only_other_kinds(wish: "dict[str, Any]", connection: "_socket.socket", deadline: float) -> bool:
-    """Whether there are profiles that fit, and the filter by kind is what left none of them."""
-    if "kinds" not in wish:
-        return False
-    profile = wish.get("profile")
-    provider = profile.partition(":")[0] if profile else wish["provider"]
-    try:
-        reply = _parsed(_exchange(connection, "profile.list", {"provider": provider}, deadline))
-        listed = [item for item in reply["result"]["profiles"] if profile in {None, item["profile"]}]
-        kinds = {item["kind"] for item in listed} - {None}  # None: a place that is watched and holds no login
-        return bool(kinds) and kinds.isdisjoint(USABLE_KINDS)
-    except (OSError, Failure, KeyError, TypeError):
-        return False
 
 
 def _write_all(descriptor: int, text: bytes) -> None:
