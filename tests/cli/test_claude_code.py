@@ -17,7 +17,7 @@ from tokenward.cli.main import main
 
 COMMAND = f"{shlex.quote(sys.executable)} -IS {shlex.quote(helper.__file__)}"
 OTHERS = '{\n    "model": "opus",\n    "env": {"ENABLE_PROMPT_CACHING_1H": "1"},\n    "hooks": {}\n}\n'
-FOREIGN = '{"apiKeyHelper": "echo sk-of-a-gateway", "model": "opus"}'
+FOREIGN = '{"apiKeyHelper": "echo gatewaykey77", "model": "opus"}'
 LOGIN = profile("anthropic:me", kind="oauth")
 VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
 
@@ -136,7 +136,7 @@ class TestForeignHelper:
         said = capsys.readouterr()
         assert "echo [masked]" in said.err
         assert "--force" in said.err
-        assert "sk-of-a-gateway" not in said.out + said.err
+        assert "gatewaykey77" not in said.out + said.err
 
     def test_force_replaces_it_and_uninstall_brings_it_back(
         self, daemon: FakeDaemon, settings: Path, home: Path, capsys: pytest.CaptureFixture[str]
@@ -151,7 +151,7 @@ class TestForeignHelper:
         assert settings.read_text() == FOREIGN
         assert not note.exists()
         said = capsys.readouterr()
-        assert "sk-of-a-gateway" not in said.out + said.err
+        assert "gatewaykey77" not in said.out + said.err
 
     @pytest.mark.parametrize("changed", ['"vault read"', None])
     def test_what_was_changed_since_is_not_put_back_over(
