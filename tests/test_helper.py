@@ -280,6 +280,7 @@ class TestFailure:
         """One that takes the request and never answers is given up within a second, by our own clock."""
         path = tmp_path / "s"
         assert helper.ANSWER_SECONDS == 1
+        monkeypatch.setattr(helper, "START_SECONDS", 100_000)
         read_clock = iter(range(1000))
         monkeypatch.setattr(helper, "monotonic", lambda: next(read_clock) * 0.2)
         monkeypatch.setattr(helper, "environ", {b"TOKENWARD_SOCKET": os.fsencode(path)})
@@ -404,8 +405,10 @@ def installation(tmp_path: Path) -> Installation:
 DAEMON = """
 import json, os, socket, sys
 path = os.environ["TOKENWARD_SOCKET"]
+pipes = [number for number in (0, 1, 2) if not os.path.samestat(os.fstat(number), os.stat("/dev/null"))]
 with open(os.environ["TOKENWARD_STATE_DIR"] + "/spawned", "a") as told:
-    told.write(json.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), os.getsid(0) == os.getpid()]) + "\\n")
+    leads = os.getsid(0) == os.getpid()
+    told.write(json.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), leads, pipes]) + "\\n")
 if not os.path.exists(os.environ["TOKENWARD_STATE_DIR"] + "/fails"):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -447,15 +450,15 @@ class TestSpawn:
         return run(place / "s", *arguments, command=installed, environ=session)
 
     def test_it_is_started_and_asked(self, installed: tuple[str, ...], place: Path) -> None:
-        """The token comes, and Claude Code's pipes are closed though the daemon goes on."""
+        """The token comes as from any daemon."""
         ran = self.run(installed, place, "--spawn")
         assert (ran.stdout, ran.stderr, ran.returncode) == ("sk-spawned\n", "", 0)
 
     def test_it_gets_nothing_of_the_session(self, installed: tuple[str, ...], place: Path) -> None:
-        """A session of its own, no directory of the project, and of the variables only what a daemon needs."""
+        """Neither its pipes, whose end Claude Code awaits, nor its directory, nor a variable but what it needs."""
         self.run(installed, place, "--spawn")
-        arguments, variables, directory, leads = json.loads((place / "spawned").read_text())
-        assert (arguments, directory, leads) == (["daemon"], "/", True)
+        arguments, variables, directory, leads, pipes = json.loads((place / "spawned").read_text())
+        assert (arguments, directory, leads, pipes) == (["daemon"], "/", True, [])
         assert variables.keys() == {
             "PATH", "HOME", "TOKENWARD_SOCKET", "TOKENWARD_STATE_DIR", "XDG_RUNTIME_DIR", "LC_ALL",
         }  # fmt: skip

@@ -192,7 +192,9 @@ def _ask(wish: "dict[str, Any]", deadline: float, *, spawns: bool) -> bytes:
             token = _unusual_token(answer, wish, connection, deadline)
     except OSError:
         raise Failure(
-            4, "the tokenward daemon took the request and did not answer", "see what it does: tokenward status"
+            4,
+            "the tokenward daemon took the request and did not answer",
+            "it may be starting: try again, or see what it does: tokenward status",
         ) from None
     finally:
         connection.close()

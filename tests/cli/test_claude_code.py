@@ -391,3 +391,24 @@ class TestPrint:
     def test_without_a_daemon(self, no_daemon: Path) -> None:
         """Exit 4, as with every command that needs a token."""
         assert main(["claude-code", "print"]) == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["install", "--scope", "local"],
+        ["install", "--force"],
+        ["install", "--spawn"],
+        ["uninstall", "--scope", "local"],
+        ["print", "--with-token"],
+        ["print", "--profile", "anthropic:me"],
+    ],
+)
+def test_what_a_profile_has_no_use_for_is_refused(
+    daemon: FakeDaemon, words: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2 and nothing done, rather than an option that does nothing."""
+    has(daemon, LOGIN)
+    assert main(["claude-code", *words, "--via", "profile"]) == 2
+    assert capsys.readouterr().out == ""
+    assert not (home / ".config").exists()

@@ -84,3 +84,5 @@ def test_what_is_no_object_is_refused(text: str) -> None:
         with_member(text, NAME, VALUE)
     with pytest.raises(ValueError, match=r".+"):
         without_member(text, NAME)
+    with pytest.raises(ValueError, match=r".+"):
+        value_text(text, NAME)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tokenward.client import Kind
 
 HELPER, PROFILE = "helper", "profile"
+_USER = "user"
 _WAYS = (
     "--via helper is for API keys and gateway tokens, and for any kind where ANTHROPIC_BASE_URL names a gateway; "
     "--via profile is for logins, setup tokens and workload identities."
@@ -95,8 +96,8 @@ def _add_via(parser: Parser) -> None:
 def _add_scope(parser: Parser) -> None:
     parser.add_argument(
         "--scope",
-        choices=("user", "local"),
-        default="user",
+        choices=(_USER, "local"),
+        default=_USER,
         help="all of yours (~/.claude/settings.json, the default), or this directory's project "
         "(.claude/settings.local.json)",
     )
@@ -106,6 +107,8 @@ def _install(arguments: argparse.Namespace) -> int:
     from tokenward.cli import claude_code_helper, claude_code_profile
 
     if arguments.via == PROFILE:
+        if arguments.force or arguments.spawn or arguments.scope != _USER:
+            return _refuse("--scope, --force and --spawn are for the helper; a profile is for everything of yours")
         return claude_code_profile.install(arguments.profile)
     return claude_code_helper.install(
         arguments.scope, arguments.profile, force=arguments.force, spawn=arguments.spawn
@@ -116,6 +119,8 @@ def _uninstall(arguments: argparse.Namespace) -> int:
     from tokenward.cli import claude_code_helper, claude_code_profile
 
     if arguments.via == PROFILE:
+        if arguments.scope != _USER:
+            return _refuse("--scope is for the helper; a profile is for everything of yours")
         return claude_code_profile.uninstall()
     return claude_code_helper.uninstall(arguments.scope)
 
@@ -130,6 +135,8 @@ def _print(arguments: argparse.Namespace) -> int:
     settings: dict[str, object] = {}
     env: dict[str, str] = {}
     if arguments.via == PROFILE:
+        if arguments.profile or arguments.with_token or arguments.spawn:
+            return _refuse("--profile, --with-token and --spawn are for the helper; only a name is printed here")
         env["ANTHROPIC_PROFILE"] = SINK
     else:
         provider = None if arguments.profile else "anthropic"
@@ -149,6 +156,11 @@ def _print(arguments: argparse.Namespace) -> int:
         settings["env"] = env
     print(json.dumps(settings, indent=2))
     return output.OK
+
+
+def _refuse(cause: str) -> int:
+    output.complain(cause, "see: tokenward claude-code --help")
+    return output.USAGE
 
 
 def _warn_of_token(valid_for: float | None) -> None:
