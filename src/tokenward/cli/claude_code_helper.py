@@ -8,11 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenward import claude_settings, helper, paths
-from tokenward.claude_settings import HELPER, Installation
+from tokenward.claude_settings import HELPER, Installation, SettingsFile
 from tokenward.cli import claude_code_fit as fit
 from tokenward.cli import output
 from tokenward.errors import ConfigurationFault
@@ -56,25 +57,10 @@ def install(scope: str, profile: str | None, *, force: bool, spawn: bool) -> int
     Raises:
         TokenwardError: if it was not installed; nothing was changed then.
     """
-    from tokenward.cli.service_access import with_service
-
     wanted = json.dumps(command(profile, spawn=spawn), ensure_ascii=False)
     installation = _installation(scope)
     settings = fit.settings_in_force()
-
-    def check(call: Call) -> int:
-        profiles = fit.listed(call, profile)
-        fit.require_helper_kind(profiles, settings)
-        if not profiles:
-            output.remark("there is no credential for it yet; add one: tokenward add anthropic:default --api-key")
-        elif fit.variable(fit.BASE_URL, settings) is None and all(
-            each["kind"] == "auth_token" for each in profiles
-        ):
-            hint = f"tokenward claude-code print{' --profile ' + profile if profile else ''}"
-            output.remark(f"a gateway's token needs {fit.BASE_URL} in the settings; see: {hint}")
-        return output.OK
-
-    with_service(check)
+    _require_fit(profile, settings)
     found = installation.settings.helper
     if found is not None and not installation.is_ours and not force:
         raise ConfigurationFault(
@@ -111,6 +97,25 @@ def uninstall(scope: str) -> int:
     installation.uninstall()
     output.say("Uninstalled. A Claude Code that runs keeps the key it has until it ends.")
     return output.OK
+
+
+def _require_fit(profile: str | None, settings: Sequence[SettingsFile]) -> None:
+    """Refuse what cannot work, and say what is missing."""
+    from tokenward.cli.service_access import with_service
+
+    def check(call: Call) -> int:
+        profiles = fit.listed(call, profile)
+        fit.require_helper_kind(profiles, settings)
+        if not profiles:
+            output.remark("there is no credential for it yet; add one: tokenward add anthropic:default --api-key")
+        elif fit.variable(fit.BASE_URL, settings) is None and {each["kind"] for each in profiles} == {
+            "auth_token"
+        }:
+            hint = f"tokenward claude-code print{' --profile ' + profile if profile else ''}"
+            output.remark(f"a gateway's token needs {fit.BASE_URL} in the settings; see: {hint}")
+        return output.OK
+
+    with_service(check)
 
 
 def _installation(scope: str) -> Installation:
