@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenward.config_edit import set_value
+from tokenward.config_edit import remove_table, set_value, set_values
 from tokenward.errors import ConfigurationFault
 
 TABLE = ("sources", "claude-code")
@@ -85,4 +85,49 @@ def test_what_cannot_be_edited_safely_is_left_to_the_person(tmp_path: Path, text
     with pytest.raises(ConfigurationFault, match="was not changed") as fault:
         set_value(path, TABLE, "refresh", "direct")
     assert 'refresh = "direct" under [sources.claude-code]' in fault.value.hint
+    assert path.read_text() == text
+
+
+SINK = ("sinks", "tokenward")
+VALUES = {"format": "anthropic-profile", "profile": "anthropic:work"}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "# mine\n[default]\nrefresh_margin = 60 # s\n",
+        "[default]\nrefresh_margin = 60\n\n# about the store\n[store]\nkey = 'file'\n",
+    ],
+)
+def test_a_table_is_added_and_removed_again(tmp_path: Path, before: str) -> None:
+    """Several values at once, and after its removal the text is what it was, to the character."""
+    path = tmp_path / "config.toml"
+    path.write_text(before)
+    assert set_values(path, SINK, VALUES)
+    assert tomllib.loads(path.read_text())["sinks"] == {"tokenward": VALUES}
+    assert not set_values(path, SINK, VALUES)
+    assert remove_table(path, SINK)
+    assert path.read_text() == before
+    assert not remove_table(path, SINK)
+
+
+def test_a_table_in_the_middle_goes_alone(tmp_path: Path) -> None:
+    """Its neighbours stay, with the comment above the next one, and so does another sink."""
+    path = tmp_path / "config.toml"
+    path.write_text('[sinks.a]\nx = "1"\n\n[sinks.tokenward]\nx = ["a",\n"b"]\n# about b\n[sinks.b]\nx = "2"\n')
+    assert remove_table(path, SINK)
+    assert path.read_text() == '[sinks.a]\nx = "1"\n# about b\n[sinks.b]\nx = "2"\n'
+
+
+@pytest.mark.parametrize(
+    "text", ["sinks = { tokenward = { a = 1 } }\n", '[sinks.tokenward]\na = "1"\n[sinks.tokenward.below]\nb = 1\n']
+)
+def test_a_table_that_cannot_be_cut_out_stays(tmp_path: Path, text: str) -> None:
+    """In an inline table, or with tables below it: the person is told what to remove."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationFault) as refused:
+        remove_table(path, SINK)
+    assert "remove [sinks.tokenward]" in refused.value.hint
     assert path.read_text() == text

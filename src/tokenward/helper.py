@@ -11,6 +11,8 @@ Rules:
 - Standard input is never read. Standard output gets one token and a newline, or not a byte.
 - Standard error gets two lines, cause and hint, together under 500 characters: what Claude Code shows of it.
 - Exit status: 0 a token, 1 an error, 2 usage, 3 a person must act, 4 no daemon.
+- It answers within a second or says why not: Claude Code asks again, and a person waits. Only with ``--spawn``,
+  which starts a daemon where none answers, it waits for that start.
 - ``socket_path`` is ``tokenward.core.protocol.socket_path`` over bytes; one table of vectors holds both.
 """
 
@@ -34,8 +36,10 @@ LONGEST_MIN_VALID = 31_622_400
 """Seconds; the daemon takes no larger ``min_valid``."""
 DAEMON_TIMEOUT = 0.9
 """Seconds the daemon may take: a person waits for the first prompt, and a refresh goes on without us."""
-OVERALL_SECONDS = 10
-"""Seconds for everything: only a daemon that hangs needs them."""
+ANSWER_SECONDS = 1
+"""Seconds for everything, whatever the daemon does."""
+START_SECONDS = 10
+"""Seconds for everything with ``--spawn``: a daemon starts in less than one, on a cold disk in some."""
 LONGEST_TOKEN = 16_384
 """Characters; Claude Code refuses a longer value."""
 LONGEST_ANSWER = 1024 * 1024
@@ -68,16 +72,17 @@ def main(arguments: "list[str]") -> int:
     """Print one token.
 
     Args:
-        arguments: ``--profile ID`` and ``--provider NAME``, both optional.
+        arguments: ``--profile ID``, ``--provider NAME`` and ``--spawn``, all optional.
 
     Returns:
         The exit status.
     """
     try:
+        spawns = "--spawn" in arguments
         wish = parse_arguments(arguments)
         if not any_kind_works(environ):
             wish["kinds"] = USABLE_KINDS
-        token = _ask(wish, monotonic() + OVERALL_SECONDS)
+        token = _ask(wish, monotonic() + (START_SECONDS if spawns else ANSWER_SECONDS), spawns=spawns)
         if sys.stdout is None:
             # Descriptor 1 was closed: it may now be our own connection to the daemon.
             raise Failure(1, "there is no standard output to print the token to", "run it with one")
@@ -96,9 +101,11 @@ def parse_arguments(arguments: "list[str]") -> "dict[str, Any]":
     wish: dict[str, Any] = {}
     words = iter(arguments)
     for word in words:
+        if word == "--spawn":
+            continue
         option, equals, value = word.partition("=")
         if option not in {"--profile", "--provider"}:
-            raise Failure(2, "an argument is not known", "it takes --profile ID and --provider NAME, no others")
+            raise Failure(2, "an argument is not known", "it takes --profile ID, --provider NAME and --spawn")
         if not equals:
             value = next(words, "")
         if not value or not _NAME_CHARACTERS.issuperset(value):
@@ -176,8 +183,8 @@ def token_in(answer: bytes) -> "bytes | None":
     return None
 
 
-def _ask(wish: "dict[str, Any]", deadline: float) -> bytes:
-    connection = _connected(deadline)
+def _ask(wish: "dict[str, Any]", deadline: float, *, spawns: bool) -> bytes:
+    connection = _connected(deadline, spawns=spawns)
     try:
         answer = _exchange(connection, "token.get", wish, deadline)
         token = token_in(answer)
@@ -185,7 +192,9 @@ def _ask(wish: "dict[str, Any]", deadline: float) -> bytes:
             token = _unusual_token(answer, wish, connection, deadline)
     except OSError:
         raise Failure(
-            4, "the tokenward daemon took the request and did not answer", "see what it does: tokenward status"
+            4,
+            "the tokenward daemon took the request and did not answer",
+            "it may be starting: try again, or see what it does: tokenward status",
         ) from None
     finally:
         connection.close()
@@ -194,29 +203,57 @@ def _ask(wish: "dict[str, Any]", deadline: float) -> bytes:
     return token
 
 
-def _connected(deadline: float) -> "_socket.socket":
-    connection = None
+def _connected(deadline: float, *, spawns: bool) -> "_socket.socket":
     path = b"(HOME is not set)"
     try:
         path = socket_path(environ, uid=getuid(), platform=sys.platform, is_ours=_is_ours)
-        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        # In a blocking socket with a send timeout connect() waits for room in the listener's queue; in one
-        # with a Python timeout it fails at once when many helpers come together.
-        word = 8 if sys.maxsize > 2**32 else 4
-        connection.setsockopt(
-            _socket.SOL_SOCKET, _socket.SO_SNDTIMEO, OVERALL_SECONDS.to_bytes(word, sys.byteorder) + bytes(word)
-        )
-        connection.connect(path)
-        connection.settimeout(max(0.0, deadline - monotonic()))
-    except (OSError, KeyError):
-        if connection is not None:
-            connection.close()
+        return _connection_to(path, deadline)
+    except (OSError, KeyError) as error:
+        if spawns and isinstance(error, OSError):
+            return _connected_to_spawned(path, deadline)
         raise Failure(
             4,
             f"no tokenward daemon answers on {path.decode('utf-8', 'replace')}",
             "start one: tokenward daemon, or for good: tokenward service install",
         ) from None
+
+
+def _connection_to(path: bytes, deadline: float) -> "_socket.socket":
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        # In a blocking socket with a send timeout connect() waits for room in the listener's queue; in one
+        # with a Python timeout it fails at once when many helpers come together.
+        word = 8 if sys.maxsize > 2**32 else 4
+        microseconds = max(1, int((deadline - monotonic()) * 1e6))
+        timeval = b"".join(part.to_bytes(word, sys.byteorder) for part in divmod(microseconds, 1_000_000))
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
+        connection.connect(path)
+        connection.settimeout(max(0.0, deadline - monotonic()))
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _connected_to_spawned(path: bytes, deadline: float) -> "_socket.socket":
+    spawning = _beside("helper_spawn")
+    connection: _socket.socket | str = spawning.connected(lambda: _connection_to(path, deadline), deadline)
+    if isinstance(connection, str):
+        raise Failure(4, connection, "see why: tokenward daemon")
+    return connection
+
+
+def _beside(name: str) -> "Any":
+    """A module from the file's own directory: what is not read is not compiled on the way to a token."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    try:
+        spec = spec_from_file_location(f"tokenward.{name}", f"{__file__.rpartition('/')[0]}/{name}.py")
+        module = module_from_spec(spec)  # type: ignore[arg-type] # a path that ends in .py has one
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+    except OSError:
+        raise Failure(1, f"{name}.py is missing beside the helper", "install tokenward again") from None
+    return module
 
 
 def _is_ours(directory: bytes) -> bool:
@@ -255,7 +292,11 @@ def _unusual_token(answer: bytes, wish: "dict[str, Any]", connection: "_socket.s
     reply = _parsed(answer)
     error = reply.get("error")
     if isinstance(error, dict):
-        raise _failure_of(error, only_other_kinds=lambda: _only_other_kinds(wish, connection, deadline))
+
+        def ask(method: str, params: "dict[str, Any]") -> "dict[str, Any]":
+            return _parsed(_exchange(connection, method, params, deadline))
+
+        raise Failure(*_beside("helper_refusal").explained(error, wish, USABLE_KINDS, ask))
     result = reply.get("result")
     token = result.get("token") if isinstance(result, dict) else None
     if not isinstance(token, str):
@@ -273,36 +314,6 @@ def _parsed(answer: bytes) -> "dict[str, Any]":
     if not isinstance(reply, dict):
         raise Failure(1, "the daemon's answer is not JSON-RPC", "see what answers there: tokenward status")
     return reply
-
-
-def _failure_of(error: "dict[str, Any]", *, only_other_kinds: "Callable[[], bool]") -> Failure:
-    data = error.get("data")
-    data = data if isinstance(data, dict) else {}
-    kind_of_error = data.get("type")
-    cause = str(error.get("message") or "the daemon refused")
-    hint = str(data.get("hint") or "see: tokenward status")
-    if kind_of_error in {"NoCredentials", "AllUnavailable", "ProfileUnavailable"} and only_other_kinds():
-        return Failure(
-            3,
-            "there is a login, but Claude Code sends a helper's value as an API key, which a login's token is not",
-            "give Claude Code the login as a profile: tokenward claude-code install --via profile",
-        )
-    return Failure(3 if kind_of_error in {"NoCredentials", "LoginRequired"} else 1, cause, hint)
-
-
-def _only_other_kinds(wish: "dict[str, Any]", connection: "_socket.socket", deadline: float) -> bool:
-    """Whether there are profiles that fit, and the filter by kind is what left none of them."""
-    if "kinds" not in wish:
-        return False
-    profile = wish.get("profile")
-    provider = profile.partition(":")[0] if profile else wish["provider"]
-    try:
-        reply = _parsed(_exchange(connection, "profile.list", {"provider": provider}, deadline))
-        listed = [item for item in reply["result"]["profiles"] if profile in {None, item["profile"]}]
-        kinds = {item["kind"] for item in listed} - {None}  # None: a place that is watched and holds no login
-        return bool(kinds) and kinds.isdisjoint(USABLE_KINDS)
-    except (OSError, Failure, KeyError, TypeError):
-        return False
 
 
 def _write_all(descriptor: int, text: bytes) -> None:

@@ -114,6 +114,12 @@ def config_directory(environ: Mapping[str, str], *, platform: str) -> Path:
     return home / ".config" / protocol.APPLICATION
 
 
+def config_file(environ: Mapping[str, str], *, platform: str) -> Path:
+    """The configuration that a daemon of this environment reads, unless ``--config`` names another."""
+    named = environ.get("TOKENWARD_CONFIG")
+    return Path(named) if named else config_directory(environ, platform=platform) / CONFIG_NAME
+
+
 def families_directory(environ: Mapping[str, str]) -> Path:
     """One directory a user, wherever the rest of the state lies, so that all daemons meet there."""
     return home_directory(environ) / ".local" / "state" / protocol.APPLICATION / "families"

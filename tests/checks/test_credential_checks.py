@@ -132,7 +132,7 @@ def test_a_gateway_that_is_set_up(patient: Patient) -> None:
     assert "sk-very-secret" not in repr(found)
 
 
-@pytest.mark.covers("A22")
+@pytest.mark.covers("A22", "A25")
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -24,6 +24,7 @@ _MODULES = {
     "import": "imports",
     "adopt": "adopt",
     "logout": "logout",
+    "claude-code": "claude_code",
     "auth": "auth",
     "models": "models",
     "store": "store",

@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenward import config_edit, paths
@@ -140,8 +139,7 @@ def write_down(table: Sequence[str], key: str, value: str) -> None:
     Raises:
         ConfigurationFault: if the file cannot be changed, or the daemon does not take it.
     """
-    named = os.environ.get("TOKENWARD_CONFIG")
-    path = Path(named) if named else paths.config_directory(os.environ, platform=sys.platform) / paths.CONFIG_NAME
+    path = paths.config_file(os.environ, platform=sys.platform)
     if config_edit.set_value(path, table, key, value):
         output.say(f'wrote {key} = "{value}" under [{".".join(table)}] in {path}')
     try:

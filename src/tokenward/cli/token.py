@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KINDS = ("api_key", "auth_token", "setup_token", "oauth", "federated")
 FORMATS = ("raw", "json", "header", "env")
 
-_ANTHROPIC_VARIABLES = {
+ANTHROPIC_VARIABLES = {
     "api_key": "ANTHROPIC_API_KEY",
     "auth_token": "ANTHROPIC_AUTH_TOKEN",
     "setup_token": "CLAUDE_CODE_OAUTH_TOKEN",
@@ -113,7 +113,7 @@ def _header(token: Token) -> list[str]:
 def _environment(token: Token) -> list[str]:
     prefix = token.provider.upper().replace("-", "_")
     if token.provider == "anthropic":
-        name = _ANTHROPIC_VARIABLES[token.kind]
+        name = ANTHROPIC_VARIABLES[token.kind]
     else:
         name = f"{prefix}_API_KEY" if token.kind == "api_key" else f"{prefix}_TOKEN"
     lines = [f"export {name}={shlex.quote(token.token)}"]

@@ -1,0 +1,1 @@
+"""Files that we publish for programs that cannot ask a socket."""
