@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tokenward.daemon.methods import daemon, events, login, model, profile, provider, source, store, token, usage
+from tokenward.daemon.methods import (
+    daemon,
+    doctor,
+    events,
+    login,
+    model,
+    profile,
+    provider,
+    source,
+    store,
+    token,
+    usage,
+)
 from tokenward.daemon.methods.method import Method
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -24,6 +36,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             *source.METHODS,
             *store.METHODS,
             *usage.METHODS,
+            *doctor.METHODS,
             *events.METHODS,
         )
     }
