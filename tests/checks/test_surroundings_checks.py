@@ -14,6 +14,7 @@ import pytest
 
 import tokenward
 from checks.patient import Patient
+from client.fake_daemon import profile
 from tokenward.checks import (
     ALL,
     Finding,
@@ -267,20 +268,38 @@ class TestProbe:
 
     @pytest.mark.covers("P35")
     @pytest.mark.parametrize(
-        ("status", "from_api", "words"),
+        ("provider", "status", "from_api", "words"),
         [
-            (401, False, "something between here and acme answered 401 (no request-id): no"),
-            (403, False, "something between here and acme answered 403 (no request-id): no"),
-            (401, True, "acme itself refuses the credential of acme:me with 401: no"),
+            ("anthropic", 401, False, "something between here and anthropic answered 401 (no request-id): no"),
+            ("anthropic", 403, False, "something between here and anthropic answered 403 (no request-id): no"),
+            ("anthropic", 401, True, "anthropic itself refuses the credential of it:me with 401: no"),
+            ("acme", 401, False, "acme itself refuses the credential of it:me with 401: no"),
         ],
     )
-    def test_who_refused_is_told(self, patient: Patient, status: int, *, from_api: bool, words: str) -> None:
-        """The API marks its answers, a proxy does not: a bad key, or one that never arrived."""
+    def test_who_refused_is_told(
+        self, patient: Patient, provider: str, status: int, *, from_api: bool, words: str
+    ) -> None:
+        """Anthropic's API marks its answers, a proxy does not: a bad key, or one that never arrived."""
         verdict = "refused" if status == 401 else "unknown"
-        refused = Probed("acme:me", "acme", verdict, "no", status=status, from_api=from_api)
-        finding = only(self.found(patient, refused))
+        finding = only(
+            self.found(patient, Probed("it:me", provider, verdict, "no", "", status, from_api=from_api))
+        )
         assert (finding.level, finding.cause) == ("fail", words)
-        assert ("x-api-key and Authorization" in finding.consequence) is not from_api
+        assert ("x-api-key and Authorization" in finding.consequence) is ("between" in words)
+
+    def test_a_login_page_of_a_network_takes_nothing(self, patient: Patient) -> None:
+        """It answers 200 to everything, without the API's mark; of other APIs no mark is known."""
+        page = Probed("anthropic:me", "anthropic", "taken", status=200)
+        assert "without a request-id" in only(self.found(patient, page)).cause
+        assert levels(self.found(patient, page)) == ["warn"]
+        assert levels(self.found(patient, Probed("acme:me", "acme", "taken", status=200))) == ["ok"]
+
+    def test_a_refused_credential_is_renewed_where_it_comes_from(self, patient: Patient) -> None:
+        """The daemon has said of which kind and source it is."""
+        refused = Probed("acme:me", "acme", "refused", "no", status=401, from_api=True)
+        held = [profile("acme:me", kind="api_key")]
+        finding = only(probe.check(patient.context(probed=refused, profiles=held)))
+        assert finding.hint == "run: tokenward add acme:me --api-key"
 
     @pytest.mark.parametrize(
         ("probed", "level", "words"),

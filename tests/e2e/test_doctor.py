@@ -12,7 +12,7 @@ import pytest
 
 from e2e.command import finished
 from e2e.daemon_process import DaemonProcess
-from tokenward.sandbox import Sandbox
+from tokenward.sandbox import Fault, Sandbox
 
 KEY = "anthropic:work"
 SECRET = "sk-ant-api03-" + "K" * 95
@@ -95,7 +95,8 @@ def test_a_keyring_that_cannot_be_reached(own_home: Path) -> None:
 def test_a_probe_is_one_real_request(own_home: Path, sandbox: Sandbox) -> None:
     """The API takes one key and refuses another, a proxy in its place is told apart; without a daemon too."""
     config = f'[providers.anthropic]\napi_url = "{sandbox.base_url}"\n'
-    key = sandbox.api_key()
+    key = "sk-ant-api03-" + "G" * 95
+    sandbox.register_api_key(key)
     with DaemonProcess(own_home, config=config) as daemon:
         daemon.call("profile.add", profile=KEY, kind="api_key", credential={"access_token": key})
         status, findings = found(daemon, "--probe")
@@ -109,8 +110,11 @@ def test_a_probe_is_one_real_request(own_home: Path, sandbox: Sandbox) -> None:
         status, findings = found(daemon, "--probe", "--profile", bad)
         assert of(findings, "probe")[0]["cause"].startswith("anthropic itself refuses")
         assert status == 1
+        sandbox.faults.next("models", Fault(status=401, body="<html>who are you?</html>"))
+        status, findings = found(daemon, "--probe")
+        assert of(findings, "probe")[0]["cause"].startswith("something between here and anthropic answered 401")
         result = daemon.call("doctor.run", probe=True, profile=bad)["findings"]
-        assert of(result, "probe")[0]["cause"] == of(findings, "probe")[0]["cause"]
+        assert of(result, "probe")[0]["cause"].startswith("anthropic itself refuses")
         assert {each["check"] for each in daemon.call("doctor.run")["findings"]} >= {"socket", "profiles"}
         assert daemon.terminate() == 0
         status, findings = found(daemon, "--probe", "--profile", KEY)
