@@ -168,6 +168,13 @@ def test_settings_of_claude_code_count_as_its_environment(patient: Patient) -> N
     assert {each.level for each in gateway.check(patient.context(environ={}))} == {"ok"}
 
 
+def test_a_helper_is_a_key_for_a_gateway(patient: Patient) -> None:
+    """What it prints goes into both headers, so that no variable is missing."""
+    patient.write(patient.claude / "settings.json", json.dumps({"apiKeyHelper": "tokenward-helper"}))
+    environ = {"ANTHROPIC_BASE_URL": "https://gateway.example", "ANTHROPIC_MODEL": "m"}
+    assert {each.level for each in gateway.check(patient.context(environ=environ))} == {"ok"}
+
+
 def test_without_a_gateway_nothing_is_said_of_it(patient: Patient) -> None:
     """Most people have none."""
     assert gateway.check(patient.context(environ={})) == []

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tokenward.checks.claude_code_settings import variables_of_claude_code
+from tokenward.checks.claude_code_settings import said_in_settings, variables_of_claude_code
 from tokenward.checks.finding import CheckContext, Finding, to_run
 from tokenward.core.redact import printable
 
 NAME = "gateway"
+HELPER = "apiKeyHelper"
 BASE_URL, TOKEN, KEY, MODEL = (
     "ANTHROPIC_BASE_URL",
     "ANTHROPIC_AUTH_TOKEN",
@@ -27,7 +28,11 @@ def check(context: CheckContext) -> list[Finding]:
     address = variables.get(BASE_URL, "").strip()
     if not address:
         return []
-    return [_address(address), _token(variables), _model(variables)]
+    return [
+        _address(address),
+        _token(variables, has_helper=said_in_settings(context, HELPER) is not None),
+        _model(variables),
+    ]
 
 
 def _address(address: str) -> Finding:
@@ -52,8 +57,8 @@ def _address(address: str) -> Finding:
     return Finding(NAME, "ok", "base url ok")
 
 
-def _token(variables: dict[str, str]) -> Finding:
-    if variables.get(TOKEN, "").strip():
+def _token(variables: dict[str, str], *, has_helper: bool) -> Finding:
+    if has_helper or variables.get(TOKEN, "").strip():  # a helper's output goes into both headers
         return Finding(NAME, "ok", "api key configured")
     if variables.get(KEY, "").strip():
         cause = f"{KEY} is set and {TOKEN} is not"

@@ -100,8 +100,10 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
             indent = " " * len(beginning)
             if each.consequence:
                 yield from _wrapped(f"{indent}so: ", each.consequence)
-            if each.hint:
-                yield f"{indent}{'' if each.hint.startswith(_RUN) else 'hint: '}{_shown(each.hint)}"
+            if _RUN in each.hint:
+                yield indent + _shown(each.hint)
+            elif each.hint:
+                yield from _wrapped(f"{indent}hint: ", each.hint)
     counts = Counter[str](each.level for each in findings)
     yield f"{counts['ok']} fine, {counts['warn']} to watch, {counts[_FAIL]} wrong"
 
