@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenward.checks.finding import CheckContext
+from tokenward.claude_settings import PROJECT_FILES, USER_FILE
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 """Settings and logins are small; what is larger is something else."""
@@ -37,8 +38,8 @@ def settings_files(context: CheckContext) -> list[Path]:
     """Every settings file there may be, the one that wins first."""
     nearest = [context.managed_settings]
     if context.project is not None:
-        nearest += [context.project / ".claude" / name for name in ("settings.local.json", "settings.json")]
-    user = context.claude_config / "settings.json"
+        nearest += [context.project / name for name in PROJECT_FILES]
+    user = context.claude_config / USER_FILE
     return list(dict.fromkeys([*nearest, user]))
 
 
