@@ -91,6 +91,26 @@ def test_a_keyring_that_cannot_be_reached(own_home: Path) -> None:
     assert "tokenward store status" in finding["hint"]
 
 
+def test_a_key_that_others_may_read_is_said_once(own_home: Path) -> None:
+    """The configuration's own warning and the check of modes are one finding, with one command."""
+    config = own_home / "mine.toml"
+    config.write_text(f'[providers.anthropic]\napi_key = "{SECRET}"\n')
+    config.chmod(0o644)
+    _, findings = found(DaemonProcess(own_home), "--config", str(config))
+    told = [each for each in findings if "others may read" in each["cause"]]
+    assert [(each["check"], each["hint"]) for each in told] == [("file modes", f"run: chmod 600 {config}")]
+
+
+def test_a_configuration_that_is_refused_is_the_only_finding(own_home: Path) -> None:
+    """Without it nobody knows where to look, and no daemon starts."""
+    config = own_home / "mine.toml"
+    config.write_text("[default]\nno_such_key = 1\n")
+    config.chmod(0o600)
+    status, findings = found(DaemonProcess(own_home), "--config", str(config))
+    assert (status, [each["check"] for each in findings]) == (1, ["config"])
+    assert "no_such_key" in findings[0]["cause"]
+
+
 @pytest.mark.covers("P35")
 def test_a_probe_is_one_real_request(own_home: Path, sandbox: Sandbox) -> None:
     """The API takes one key and refuses another, a proxy in its place is told apart; without a daemon too."""
