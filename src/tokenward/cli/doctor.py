@@ -50,7 +50,7 @@ def add_parser(subparsers: Subparsers) -> None:
         run=run,
         example="tokenward doctor",
         about=(
-            "Works with and without a daemon, and changes nothing. Exit status 1 if a check fails; a warning is "
+            "Works with and without a daemon, and mends nothing. Exit status 1 if a check fails; a warning is "
             "no failure. docs/doctor.md has every check."
         ),
     )
@@ -129,7 +129,7 @@ def _shown(text: str) -> str:
     line = output.clean(text)
     if not home.startswith("/") or not output.on_terminal():
         return line
-    return re.sub(rf"(?<!\S){re.escape(home.rstrip('/'))}(?=/)", "~", line)
+    return re.sub(rf"(?<![^\s(]){re.escape(home.rstrip('/'))}(?=/)", "~", line)
 
 
 def _kept() -> list[Profile] | None:
