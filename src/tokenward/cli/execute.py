@@ -134,7 +134,6 @@ def _asked(arguments: argparse.Namespace) -> tuple[Token, Variables]:
     """The token that is wanted, and what a program needs to use it."""
     from tokenward.cli.program_variables import ANTHROPIC, variables_for
     from tokenward.client import Client
-    from tokenward.errors import TokenwardError
 
     with Client() as client:
         token = client.token(
@@ -150,8 +149,7 @@ def _asked(arguments: argparse.Namespace) -> tuple[Token, Variables]:
     variables = variables_for(
         token, os.environ, like=arguments.like, env_var=known.get("env_var"), model=arguments.model
     )
-    if not all(value.isprintable() for value in variables.settings.values()):
-        raise TokenwardError("the token holds a control character", hint="look at its source: tokenward doctor")
+    output.refuse_control_characters(variables.settings.values())
     if arguments.model and token.model_note:
         output.remark(token.model_note)
     return token, variables

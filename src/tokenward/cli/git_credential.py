@@ -94,15 +94,13 @@ def is_for(asked: Mapping[str, str], hosts: list[str]) -> bool:
 
 def _get(client: Client, arguments: argparse.Namespace, asked: Mapping[str, str]) -> int:
     from tokenward.cli.token_formats import USERNAME
-    from tokenward.errors import TokenwardError
 
     token = client.token(profile=arguments.profile, min_valid=_PUSH_SECONDS)
     answer = {
         "username": asked.get("username") or arguments.username or USERNAME,
         "password": token.token,
     }
-    if not all(value.isprintable() for value in answer.values()):
-        raise TokenwardError("the token holds a control character", hint="look at its source: tokenward doctor")
+    output.refuse_control_characters(answer.values())
     if token.expires_at_ms is not None:
         answer["password_expiry_utc"] = str(token.expires_at_ms // 1000)
     print("\n".join(f"{name}={value}" for name, value in answer.items()))

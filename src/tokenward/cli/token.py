@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output
 from tokenward.cli.arguments import add_command
-from tokenward.client import Client
+from tokenward.client import Client, Token
 from tokenward.core import protocol
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 KINDS = ("api_key", "auth_token", "setup_token", "oauth", "federated")
 FORMATS = ("raw", "json", "header", "env", "curl", "netrc", "exec-credential", "aws-credential-process")
+_PLAIN = FORMATS[:2]
+"""What is printed without loading the module of the others: the way that most callers take."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -66,28 +69,47 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a token."""
-    import os
-    import time
-
-    from tokenward.cli.token_formats import LIFE_WANTED, Taker, lines_of
-
-    wanted = LIFE_WANTED.get(arguments.format) if arguments.min_valid is None else arguments.min_valid
     with Client() as client:
         token = client.token(
             profile=arguments.profile,
             provider=arguments.provider,
             agent=arguments.agent,
             kinds=arguments.kind,
-            min_valid=wanted,
+            min_valid=_min_valid(arguments),
             newer_than=arguments.newer_than,
             timeout=arguments.timeout,
             model=arguments.model,
             betas=arguments.beta,
         )
-    taker = Taker(os.environ, time.time(), arguments.host, arguments.username)
-    print("\n".join(lines_of(arguments.format, token, taker)))
+    if arguments.format == "json":
+        output.as_json(dataclasses.asdict(token))
+    else:
+        print("\n".join(_lines(token, arguments)))
     if arguments.model and token.model_note and sys.stderr.isatty():
         output.remark(token.model_note)
-    if token.degraded and arguments.format not in LIFE_WANTED and sys.stderr.isatty():
+    if token.degraded and sys.stderr.isatty() and _min_valid(arguments) == arguments.min_valid:
         output.remark(f"this token is less than what was asked for ({token.degraded}); see: tokenward status")
     return output.OK
+
+
+def _min_valid(arguments: argparse.Namespace) -> float | None:
+    """The life to ask for: a person's wish, else that of the format's takers."""
+    if arguments.min_valid is not None or arguments.format in _PLAIN:
+        wish: float | None = arguments.min_valid
+        return wish
+    from tokenward.cli.token_formats import LIFE_WANTED
+
+    return LIFE_WANTED.get(arguments.format)
+
+
+def _lines(token: Token, arguments: argparse.Namespace) -> list[str]:
+    if arguments.format in _PLAIN:
+        output.refuse_control_characters([token.token])
+        return [token.token]
+    import os
+    import time
+
+    from tokenward.cli.token_formats import Taker, lines_of
+
+    taker = Taker(os.environ, time.time(), arguments.host, arguments.username)
+    return lines_of(arguments.format, token, taker)

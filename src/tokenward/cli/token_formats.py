@@ -5,14 +5,13 @@ into the wrong quotes becomes another header, another machine or another command
 
 Rules:
 - A shape is made whole before anything is printed; what cannot be written safely in it is refused, never mended.
-- Control characters are refused in every shape but ``json``, where they are escaped.
+- Control characters are refused, also where a shape could escape them.
 - An end of life goes out only if it is known, in RFC 3339 and whole seconds, and never later than what is left.
 - Which shapes a taker trusts for how long is why some ask for more life: see ``LIFE_WANTED``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shlex
@@ -22,16 +21,19 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from tokenward.cli import output
 from tokenward.cli.program_variables import ANTHROPIC, ANTHROPIC_VARIABLES, variables_for
 from tokenward.client import Token
 from tokenward.core import access_key
-from tokenward.errors import AskDifferently, ConfigurationFault, RefreshFailed, TokenwardError
+from tokenward.errors import AskDifferently, ConfigurationFault, RefreshFailed
 
 LIFE_WANTED = {"exec-credential": 300.0, "aws-credential-process": 900.0}
 """Seconds of life to ask for where the caller names none: what the taker's own clients want before they ask again
 (Kubernetes' Python client 5 minutes, the AWS SDKs 15). A shorter life is served all the same."""
 USERNAME = "oauth2"
 """What stands where a user's name is wanted and the token alone counts; GitHub and GitLab take it."""
+_COUNTS_DIFFER_SECONDS = 2.0
+"""By so much what is left may differ from the written end with no clock set: the way here takes time."""
 _EXEC_INFO = "KUBERNETES_EXEC_INFO"
 _EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 """Both have the same members; the cluster's client says which one it reads."""
@@ -61,28 +63,15 @@ def lines_of(shape: str, token: Token, taker: Taker) -> list[str]:
     """The lines to be printed.
 
     Args:
-        shape: one of ``FORMATS``.
+        shape: one of those that ``tokenward.cli.token`` does not print itself.
         token: the token.
         taker: who takes it.
 
     Raises:
         TokenwardError: if the token cannot be written in this shape.
     """
-    if shape != "json" and not _is_printable(token):
-        raise TokenwardError("the token holds a control character", hint="look at its source: tokenward doctor")
+    output.refuse_control_characters((token.token, token.base_url or "", *token.headers.values()))
     return _SHAPES[shape](token, taker)
-
-
-def _is_printable(token: Token) -> bool:
-    return all(text.isprintable() for text in (token.token, token.base_url or "", *token.headers.values()))
-
-
-def _raw(token: Token, _: Taker) -> list[str]:
-    return [token.token]
-
-
-def _json(token: Token, _: Taker) -> list[str]:
-    return [_compact(dataclasses.asdict(token))]
 
 
 def _header(token: Token, _: Taker) -> list[str]:
@@ -171,9 +160,9 @@ def _end(token: Token, now: float) -> str | None:
     if token.expires_at_ms is None:
         return None
     end = token.expires_at_ms / 1000
-    if token.valid_for is not None:
+    if token.valid_for is not None and now + token.valid_for < end - _COUNTS_DIFFER_SECONDS:
         # A clock that was set back makes the written end later than what is left (the daemon counts both).
-        end = min(end, now + token.valid_for)
+        end = now + token.valid_for
     if int(end) <= now:
         raise RefreshFailed(
             f"the token of {token.profile} ends this second", hint="ask again; see: tokenward status"
@@ -186,8 +175,6 @@ def _compact(document: Mapping[str, Any]) -> str:
 
 
 _SHAPES: Mapping[str, Callable[[Token, Taker], list[str]]] = {
-    "raw": _raw,
-    "json": _json,
     "header": _header,
     "env": _environment,
     "curl": _curl,
