@@ -97,6 +97,15 @@ class TestExec:
         assert run("exec", "--", "/usr/bin/touch", str(tmp_path / "ran")).returncode == 3
         assert not (tmp_path / "ran").exists()
 
+    @pytest.mark.parametrize(
+        ("degraded", "said"),
+        [("short", "the token ends in 10m, and the command will not be told"), ("unsaved", "(unsaved); see: ")],
+    )
+    def test_what_is_less_than_wanted_is_said(self, daemon: FakeDaemon, degraded: str, said: str) -> None:
+        """Above all a life that may be shorter than the command's."""
+        daemon.answers["token.get"] = lambda _: {**TOKEN, "degraded": degraded, "valid_for": 600.0}
+        assert said in run("exec", "--", "/bin/true").stderr
+
     def test_the_help_says_that_nobody_tells_it_of_another_token(self, capsys: pytest.CaptureFixture[str]) -> None:
         """And what long-lived programs do instead."""
         assert main(["exec", "--help"]) == 0
@@ -113,6 +122,7 @@ class TestExec:
 ODD = "it's \"$HOME\" \\' `id` \\"
 
 
+@pytest.mark.covers("A6")
 @pytest.mark.parametrize("shell", ["sh", "fish"])
 def test_a_shell_has_the_variables(daemon: FakeDaemon, shell: str) -> None:
     """A real shell that reads `tokenward env` has them, whatever is in them, and not those in the way."""

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.claude_code import CLIENT_ID
+from e2e.claude_code import CLIENT_ID, SCOPE, ClaudeCode
 from e2e.daemon_process import DaemonProcess
 from e2e.format_takers import COMMIT, PATIENCE, TokenDemandingServer
-from tokenward.sandbox import Issued, Sandbox
+from tokenward.sandbox import Issued, Sandbox, fingerprint
 
 KEY = "sk-ant-api03-" + "k" * 95
 HOUR = 3600.0
@@ -134,7 +134,6 @@ class TestGit:
         assert server.presented == []
 
 
-@pytest.mark.covers("A21")
 def test_curl_reads_its_config(own_home: Path, server: TokenDemandingServer) -> None:
     """`--format curl` through a pipe: Bearer and the API's version, and no secret among the arguments."""
     need_program("curl")
@@ -248,3 +247,64 @@ def test_exec_for_a_gateway(own_home: Path, server: TokenDemandingServer) -> Non
     with DaemonProcess(own_home, config=config) as daemon:
         said = run(daemon, sys.executable, "-m", "tokenward", *words.split(), show)
     assert said.stdout == f"{server.url} sk-gateway claude-opus-5-5\n", said.stderr
+
+
+class TestClaudeCode:
+    """The real Claude Code as the command of `exec`, at its own API, beside a login and a forgotten key."""
+
+    @pytest.mark.parametrize("kind", ["api_key", "setup_token"])
+    @pytest.mark.covers("A6")
+    def test_the_token_goes_out_alone_in_its_own_header(
+        self, claude_code: ClaudeCode, sandbox: Sandbox, own_home: Path, kind: str
+    ) -> None:
+        """A key as x-api-key, a login's token as Bearer (with its beta, or the sandbox would refuse it)."""
+        secret = KEY
+        if kind == "api_key":
+            sandbox.register_api_key(secret)
+        else:
+            secret = sandbox.issue(scope=SCOPE).access_token
+        other = sandbox.issue(scope=SCOPE)
+        claude_code.write_credentials(other.access_token, other.refresh_token, int(other.expires_at * 1000))
+        wrapper = own_home / "claude"
+        words = f"{TOKENWARD} exec --profile anthropic:mine -- {claude_code.binary}"
+        wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        wrapper.chmod(0o700)
+        claude_code.binary = wrapper
+        with DaemonProcess(claude_code.home, runtime_dir=own_home) as daemon:
+            daemon.call("profile.add", profile="anthropic:mine", kind=kind, credential={"access_token": secret})
+            env = {"TOKENWARD_SOCKET": str(daemon.socket_file), "ANTHROPIC_AUTH_TOKEN": "forgotten"}
+            ran = claude_code.prompt("hi", env=env)
+        assert ran.rc == 0, ran
+        (request,) = (each for each in sandbox.requests if each.path == "/v1/messages")
+        sent = {name: request.headers.get(name) for name in ("authorization", "x-api-key")}
+        if kind == "api_key":
+            assert sent == {"authorization": None, "x-api-key": fingerprint(secret)}
+        else:
+            assert sent == {"authorization": f"Bearer {fingerprint(secret)}", "x-api-key": None}
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "status", "said"),
+    [
+        (["get"], "ghcr.io\n", 0, {"ServerURL": "ghcr.io", "Username": "oauth2", "Secret": "gho_fake"}),
+        (["get"], "docker.io\n", 1, "credentials not found\n"),
+        (["store"], "{}", 0, ""),
+    ],
+)
+def test_the_docker_helper_of_the_documentation(
+    own_home: Path, words: list[str], given: str, status: int, said: object
+) -> None:
+    """The five lines of docs/formats.md speak docker-credential-helpers' protocol, for their registry alone."""
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    script = own_home / "docker-credential-ghcr"
+    script.write_text("#!/bin/sh\n" + text.partition("```sh\n#!/bin/sh\n")[2].partition("```")[0])
+    programs = own_home / "programs"
+    programs.mkdir()
+    (programs / "tokenward").write_text(f'#!/bin/sh\nexec {TOKENWARD} "$@"\n')
+    for path in (script, programs / "tokenward"):
+        path.chmod(0o700)
+    with DaemonProcess(own_home) as daemon:
+        daemon.call("profile.add", profile="gh:default", kind="api_key", credential={"access_token": "gho_fake"})
+        ran = run(daemon, str(script), *words, given=given, env={"PATH": f"{programs}:{os.environ['PATH']}"})
+    assert ran.returncode == status, ran.stderr
+    assert (json.loads(ran.stdout) if isinstance(said, dict) else ran.stdout) == said

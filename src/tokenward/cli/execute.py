@@ -97,7 +97,9 @@ def _execute(arguments: argparse.Namespace) -> int:
         return output.USAGE
     token, variables = _asked(arguments)
     _say_removed(variables, f"not passed on to {shlex.quote(words[0])}")
-    if token.degraded:
+    if token.degraded == protocol.DEGRADED_SHORT:
+        output.remark(f"the token ends in {output.duration(token.valid_for)}, and the command will not be told")
+    elif token.degraded:
         output.remark(f"the token is less than what was asked for ({token.degraded}); see: tokenward status")
     environ = variables.laid_over(os.environ)
     sys.stdout.flush()

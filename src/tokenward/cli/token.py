@@ -37,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind; may be given again")
     parser.add_argument("--model", metavar="MODEL", help="what it is for; its provider serves if none is named")
     parser.add_argument(
-        "--beta", action="append", metavar="NAME", help="an anthropic-beta for --format header; may be given again"
+        "--beta", action="append", metavar="NAME", help="an anthropic-beta among the headers; may be given again"
     )
     parser.add_argument(
         "--min-valid",
