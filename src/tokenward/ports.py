@@ -390,8 +390,13 @@ class LoginServer(Protocol):
     async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
         """End a login at the server (RFC 7009); None if that was done. Never raises."""
 
-    async def check_key(self, credential: Credential) -> KeyCheck:
-        """Ask the API, by one request that costs nothing, whether it takes a key. Never raises."""
+    async def check_key(self, credential: Credential, *, model: str | None = None) -> KeyCheck:
+        """Ask the API, by one request, whether it takes a credential. Never raises.
+
+        Args:
+            credential: what is shown to it.
+            model: send this model a short message, which costs tokens; None = a request that costs nothing.
+        """
 
 
 class CredentialStore(Protocol):

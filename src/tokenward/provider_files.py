@@ -65,6 +65,7 @@ class _Login(_File):
     api_key_endpoint: str | None = None
     api_key_scope: str | None = None
     key_check_path: str | None = None
+    message_path: str | None = None
 
 
 class _Federation(_File):
@@ -262,6 +263,7 @@ def _login(registration: ProviderRegistration, said: ProviderSettings, known: _P
         api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
         api_key_scope=rules.api_key_scope,
         key_check_endpoint=said.key_check_endpoint or known_check,
+        message_endpoint=f"{base}{rules.message_path}" if rules.message_path else None,
         state_in_exchange=rules.state_in_exchange,
     )
 

@@ -20,12 +20,12 @@ def said(kind: str, message: str) -> bytes:
         (401, said("authentication_error", "invalid x-api-key"), KeyCheck("refused", "invalid x-api-key")),
         (401, b"<html>", KeyCheck("refused", "HTTP 401")),
         (403, said("authentication_error", "no such key"), KeyCheck("refused", "no such key")),
-        (403, said("permission_error", "not this model"), KeyCheck("unknown", "HTTP 403")),
+        (403, said("permission_error", "not this model"), KeyCheck("unknown", "HTTP 403: not this model")),
         (403, b"<html>blocked</html>", KeyCheck("unknown", "HTTP 403")),
         (302, b"", KeyCheck("unknown", "HTTP 302")),
-        (404, said("not_found_error", "no"), KeyCheck("unknown", "HTTP 404")),
-        (429, said("rate_limit_error", "slow"), KeyCheck("unknown", "HTTP 429")),
-        (529, said("overloaded_error", "busy"), KeyCheck("unknown", "HTTP 529")),
+        (404, said("not_found_error", "no"), KeyCheck("unknown", "HTTP 404: no")),
+        (429, said("rate_limit_error", "slow"), KeyCheck("unknown", "HTTP 429: slow")),
+        (529, said("overloaded_error", "busy"), KeyCheck("unknown", "HTTP 529: busy")),
     ],
 )
 def test_only_a_word_about_authentication_condemns_a_key(status: int, body: bytes, check: KeyCheck) -> None:

@@ -26,6 +26,7 @@ class Api:
     def __init__(self) -> None:
         self.answer: KeyCheck | ConfigurationFault = KeyCheck("taken")
         self.shown: list[tuple[str, Kind, str]] = []
+        self.models: list[str | None] = []
 
     def server(self, provider: str) -> LoginServer:
         """The one of a provider."""
@@ -34,7 +35,8 @@ class Api:
         api, answer = self, self.answer
 
         class _Server:
-            async def check_key(self, credential: Credential) -> KeyCheck:
+            async def check_key(self, credential: Credential, *, model: str | None = None) -> KeyCheck:
+                api.models.append(model)
                 api.shown.append((provider, credential.kind, credential.access.reveal()))
                 return answer
 

@@ -100,8 +100,9 @@ class Scene:
         """Done."""
         return None
 
-    async def check_key(self, credential: Credential) -> KeyCheck:
+    async def check_key(self, credential: Credential, *, model: str | None = None) -> KeyCheck:
         """Refused."""
+        assert model is None, "a key is checked by what costs nothing"
         return KeyCheck("refused", "by name")
 
     async def keep(self, profile: str, credential: Credential) -> ProfileResult:

@@ -14,6 +14,9 @@ from e2e.command import finished
 from e2e.daemon_process import DaemonProcess
 from tokenward.sandbox import Fault, Sandbox
 
+NO_SUCH_MODEL = (
+    '{"type":"error","error":{"type":"not_found_error","message":"model: claude-none"},"request_id":"r"}'
+)
 KEY = "anthropic:work"
 SECRET = "sk-ant-api03-" + "K" * 95
 KEYRING_CONFIG = '[store]\nkey = "keyring"\n'
@@ -139,3 +142,29 @@ def test_a_probe_is_one_real_request(own_home: Path, sandbox: Sandbox) -> None:
         assert daemon.terminate() == 0
         status, findings = found(daemon, "--probe", "--profile", KEY)
         assert of(findings, "probe")[0]["level"] == "ok"
+
+
+@pytest.mark.covers("A21")
+def test_a_probe_of_a_model_is_the_message_of_a_gateways_manual(own_home: Path, sandbox: Sandbox) -> None:
+    """A Bearer key, the API's version, 128 tokens at most and one word; a refused key is told by the same message."""
+    key = "sk-gateway-" + "G" * 40
+    sandbox.register_api_key(key)
+    config = f'[providers.anthropic]\napi_url = "{sandbox.base_url}"\nauth_token = "{key}"\n'
+    with DaemonProcess(own_home, config=config) as daemon:
+        status, findings = found(daemon, "--probe", "--model", "claude-sonnet-4-20250514")
+        assert status == 0
+        assert of(findings, "probe")[0]["level"] == "ok"
+        asked = sandbox.requests[-1]
+        assert (asked.method, asked.path, asked.status) == ("POST", "/v1/messages", 200)
+        assert asked.headers["authorization"].startswith("Bearer ")
+        assert "x-api-key" not in asked.headers
+        assert asked.headers["anthropic-version"] == "2023-06-01"
+        assert asked.fields["max_tokens"] == "128"
+        sandbox.faults.next("messages", Fault(status=404, body=NO_SUCH_MODEL))
+        status, findings = found(daemon, "--probe", "--model", "claude-none")
+        assert of(findings, "probe")[0]["cause"].endswith("HTTP 404: model: claude-none")
+
+
+def test_a_model_alone_is_no_probe(own_home: Path) -> None:
+    """What costs tokens must be asked for."""
+    assert finished(DaemonProcess(own_home), "doctor", "--model", "opus").status == 2

@@ -7,7 +7,7 @@ Rules:
 - What is fine comes first, a line each; warnings and failures follow, the worst last, next to the prompt.
 - On a terminal, sentences are wrapped and the home directory is ``~``. A command is never broken: it will be
   copied.
-- Without ``--probe`` nothing is sent anywhere.
+- Without ``--probe`` nothing is sent anywhere, and without ``--model`` nothing that costs.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--profile", metavar="ID", help="with --probe: whose credential, instead of the one that would be served"
     )
+    parser.add_argument(
+        "--model", metavar="ID", help="with --probe: send this model a short message instead, which costs tokens"
+    )
     add_json(parser, "findings: a list of check, level (ok, warn, fail), cause, consequence, hint")
 
 
@@ -68,10 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run every check."""
     from tokenward.daemon.app import run_checks
 
-    if arguments.profile is not None and not arguments.probe:
-        output.complain("--profile says whose credential is shown to its API", "add --probe")
+    if not arguments.probe and (arguments.profile is not None or arguments.model is not None):
+        output.complain("--profile and --model say what is shown to an API", "add --probe")
         return output.USAGE
-    probed = _probed(arguments.profile) if arguments.probe else None
+    probed = _probed(arguments.profile, arguments.model) if arguments.probe else None
     findings = run_checks(config=arguments.config, profiles=_kept(), probed=probed, project=_project())
     if arguments.json:
         output.as_json({"findings": [_as_object(each) for each in findings]})
@@ -141,12 +144,12 @@ def _kept() -> list[Profile] | None:
         return None
 
 
-def _probed(profile: str | None) -> Mapping[str, Any]:
+def _probed(profile: str | None, model: str | None) -> Mapping[str, Any]:
     """What one small request showed; why it could not be made is an answer too."""
     found: list[Mapping[str, Any]] = []
 
     def ask(call: Call) -> int:
-        found.append(call("doctor.probe", {"profile": profile}))
+        found.append(call("doctor.probe", {"profile": profile, "model": model}))
         return output.OK
 
     try:

@@ -70,7 +70,17 @@ def read_key_check(status: int, body: bytes) -> KeyCheck:
     refusal = parse_refusal(status, body)
     if status == 401 or (status == 403 and refusal.error == _AUTHENTICATION):
         return KeyCheck("refused", refusal.description or refusal.error)
-    return KeyCheck("unknown", f"HTTP {status}")
+    said = refusal.description if refusal.error else ""
+    return KeyCheck("unknown", f"HTTP {status}{': ' if said else ''}{said}")
+
+
+def probe_message(model: str) -> dict[str, object]:
+    """The smallest message that shows a model answering, as gateways' manuals have it.
+
+    Args:
+        model: its id.
+    """
+    return {"model": model, "max_tokens": 128, "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def answer_facts(status: int, headers: Mapping[str, str], body: bytes) -> AnswerFacts:

@@ -65,6 +65,7 @@ class LoginRules:
         api_key_endpoint: where a login is exchanged for an API key; None = nowhere.
         api_key_scope: what is asked for then.
         key_check_endpoint: what is read to see whether the API takes a key; None = nothing is known.
+        message_endpoint: where a model is sent a message; None = nothing is known.
         state_in_exchange: whether the token endpoint wants the ``state`` beside the code.
     """
 
@@ -75,6 +76,7 @@ class LoginRules:
     api_key_endpoint: str | None = None
     api_key_scope: str | None = None
     key_check_endpoint: str | None = None
+    message_endpoint: str | None = None
     state_in_exchange: bool = False
 
 

@@ -5,7 +5,8 @@ refreshed if it must be, without anybody being shown it.
 
 Rules:
 - The checks run in a thread that nobody else waits for, one run at a time.
-- A probe sends one GET that costs nothing, with the very token that a caller would get, and nothing else.
+- A probe sends one request with the very token that a caller would get, and nothing else: a GET that costs nothing,
+  or, where a model is named, a message of one word to it.
 - What kept a credential from being had is the probe's answer, and no error.
 """
 
@@ -50,7 +51,9 @@ class Doctor:
         """Run every check, with a probe if that is wished."""
         probed = None
         if params.probe:
-            probed = await self.probe(DoctorProbeParams(profile=params.profile, agent=params.agent))
+            probed = await self.probe(
+                DoctorProbeParams(profile=params.profile, agent=params.agent, model=params.model)
+            )
         kept = [each.model_dump(mode="json") for each in self.profiles(ProfileListParams())]
         found = await to_thread.run_sync(
             self.household.examine,
@@ -76,7 +79,7 @@ class Doctor:
             return _unasked(wanted, error)
         credential = Credential(Kind(token.kind), Secret(token.token))
         try:
-            found = await self.household.login_server(token.provider).check_key(credential)
+            found = await self.household.login_server(token.provider).check_key(credential, model=params.model)
         except TokenwardError as error:
             return _unasked(token.provider, error)
         answer = found.answer

@@ -14,6 +14,12 @@ class DoctorProbeParams(Params):
 
     profile: ProfileId | None = Field(default=None, description="Absent = the one that `token.get` would serve.")
     agent: AgentName = "main"
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Send this model one short message, which costs tokens; absent = nothing that costs.",
+    )
 
 
 class DoctorRunParams(DoctorProbeParams):

@@ -11,13 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from tokenward import http
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
 from tokenward.core.headers import HeaderRules, advice
-from tokenward.core.key_check import KeyCheck, answer_facts, read_key_check
+from tokenward.core.key_check import KeyCheck, answer_facts, probe_message, read_key_check
 from tokenward.core.login import (
     Expectation,
     LoginMethod,
@@ -38,6 +39,8 @@ from tokenward.oauth.token_endpoint import REFRESH_TIMEOUT_SECONDS
 from tokenward.ports import Clock, Entropy
 
 KEY_CHECK_SECONDS = 10.0
+MESSAGE_SECONDS = 45.0
+"""A model under load takes its time to answer one word; a caller of ours waits no longer than a little more."""
 """A person waits for it, and can do without."""
 _NO_CLIENT = Refused(
     "no client_id",
@@ -171,8 +174,10 @@ class HttpAuthorizationServer:
         await self.revoke(login)
         return made
 
-    async def check_key(self, credential: Credential) -> KeyCheck:
-        """Ask the API whether it takes a key; see ``ports.LoginServer``."""
+    async def check_key(self, credential: Credential, *, model: str | None = None) -> KeyCheck:
+        """Ask the API whether it takes a credential; see ``ports.LoginServer``."""
+        if model is not None:
+            return await self._send_message(credential, model)
         url = self._rules.key_check_endpoint
         if url is None:
             return KeyCheck(
@@ -181,11 +186,20 @@ class HttpAuthorizationServer:
                 "name one there: an address that wants the credential, and where a GET costs nothing",
             )
         headers = {**advice(credential, self._headers), "Accept": "application/json"}
-        match await self._http.get(url, headers=headers, deadline=KEY_CHECK_SECONDS):
-            case http.Answer(status, said, content):
-                return replace(read_key_check(status, content), answer=answer_facts(status, said, content))
-            case http.NotSent(reason) | http.NoAnswer(reason):
-                return KeyCheck("unknown", reason)
+        return _read(await self._http.get(url, headers=headers, deadline=KEY_CHECK_SECONDS))
+
+    async def _send_message(self, credential: Credential, model: str) -> KeyCheck:
+        url = self._rules.message_endpoint
+        if url is None:
+            reason = f"no place for messages is known of {self._registration.name}"
+            return KeyCheck("unknown", reason, "leave the model out")
+        headers = {
+            **advice(credential, self._headers),
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        body = json.dumps(probe_message(model)).encode()
+        return _read(await self._http.post(url, headers=headers, body=body, deadline=MESSAGE_SECONDS))
 
     async def revoke(self, credential: Credential) -> Refused | Unavailable | None:
         """End a login at the server (RFC 7009); see ``ports.LoginServer``."""
@@ -195,3 +209,11 @@ class HttpAuthorizationServer:
         if completed.revocation_endpoint is None:
             return Refused("no revocation_endpoint", "this server has no way to revoke a login (RFC 7009)")
         return await revocation.revoke(completed, credential, self._http)
+
+
+def _read(result: http.HttpResult) -> KeyCheck:
+    match result:
+        case http.Answer(status, said, content):
+            return replace(read_key_check(status, content), answer=answer_facts(status, said, content))
+        case http.NotSent(reason) | http.NoAnswer(reason):
+            return KeyCheck("unknown", reason)
