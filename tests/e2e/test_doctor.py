@@ -146,7 +146,7 @@ def test_a_probe_is_one_real_request(own_home: Path, sandbox: Sandbox) -> None:
 
 @pytest.mark.covers("A21")
 def test_a_probe_of_a_model_is_the_message_of_a_gateways_manual(own_home: Path, sandbox: Sandbox) -> None:
-    """A Bearer key, the API's version, 128 tokens at most and one word; a refused key is told by the same message."""
+    """A Bearer key, the API's version, 128 tokens at most and one word; a model that is not there is told."""
     key = "sk-gateway-" + "G" * 40
     sandbox.register_api_key(key)
     config = f'[providers.anthropic]\napi_url = "{sandbox.base_url}"\nauth_token = "{key}"\n'
