@@ -28,14 +28,18 @@ from tokenward.core.credential import (
 from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.serving import Resting
 from tokenward.core.subscription_tier import tier_of
-from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins, usage_reports
+from tokenward.daemon import answers, nothing_served, store_care, twins, usage_reports
 from tokenward.daemon.broker import Broker
+from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
+from tokenward.daemon.health_shown import with_health
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.models import Models
+from tokenward.daemon.reports import Reports
 from tokenward.daemon.resting import let_rest
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -56,6 +60,7 @@ from tokenward.daemon.service import (
     TokenParams,
     TokenResult,
 )
+from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
     SourceImportParams,
@@ -77,7 +82,9 @@ class Ward:
     def __init__(self, household: Household) -> None:
         self.household = household
         self.keepers: dict[str, Keeper] = {}
-        self.broker = Broker(household, self.keepers)
+        self.line = LineUp(household, self.keepers)
+        self.sessions = SessionPins(household)
+        self.broker = Broker(household, self.keepers, self.line, self.sessions)
         self._made_of: dict[str, tuple[object, ...]] = {}
         self.logins = Logins(
             Needs(
@@ -92,6 +99,8 @@ class Ward:
         self._intake = Intake(self, household.doorway)
         self.models = Models(household, tier=self._tier_now)
         self.doctor = Doctor(household, self.token, self.profiles, CapacityLimiter(1))
+        self.decisions = Decisions(self)
+        self._reports = Reports(self.broker, self.line, self.models)
 
     # Keepers
 
@@ -111,6 +120,8 @@ class Ward:
         for keeper in self.keepers.values():
             keeper.encoded.clear()  # its provider may have changed
         self._let_rest()
+        self.line.arrange()
+        self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
@@ -122,6 +133,8 @@ class Ward:
         if kept.profile.key in self.household.routing.disabled:
             keeper.rest(Resting.DISABLED)
         self.keepers[kept.profile.key] = keeper
+        keeper.changed = self.line.keeper_changed
+        self.line.take(keeper)
         self._made_of[kept.profile.key] = kept.made_of
         self.household.watch(kept.place.description)
         await keeper.reconcile()
@@ -138,6 +151,7 @@ class Ward:
             await keeper.settle()  # and it serves meanwhile
             keeper.dismiss()
             self.keepers.pop(name, None)
+            self.line.drop(name)
 
     def generation_at(self, profile: str, place: str) -> str | None:
         """The generation that a profile holds, if it lives at this place."""
@@ -159,6 +173,7 @@ class Ward:
 
     async def look_everywhere(self) -> None:
         """The beat, or a clock that stepped: look at every place and every due time anew."""
+        self.line.now()
         for keeper in list(self.keepers.values()):
             await keeper.reconcile()
             keeper.on_alarm()
@@ -170,6 +185,8 @@ class Ward:
         """The lane's answer; see ``Service``."""
         if params.model is not None or params.betas:
             return None
+        if params.session is not None and self.sessions.is_chosen(params.session):
+            return None
         return self.broker.token_nowait(params)
 
     async def token(self, params: TokenParams) -> TokenResult:
@@ -178,8 +195,18 @@ class Ward:
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
-        params, model = self.models.wanted(params)
-        return self.models.dressed(await self.broker.token(params), params, model)
+        params, model = self.models.wanted(self._as_chosen(params))
+        result = await self.broker.token(params, None if model is None else model.model)
+        return self.models.dressed(result, params, model)
+
+    def _as_chosen(self, params: TokenParams) -> TokenParams:
+        """The request with the model that a person chose for its session, if it says nothing of its own."""
+        pin = self.sessions.get(params.session) if params.session is not None else None
+        if pin is None or pin.model is None or params.model is not None or params.profile is not None:
+            return params
+        if params.provider is not None and choose(params.provider).provider != pin.provider:
+            return params
+        return params.model_copy(update={"model": f"{pin.provider}/{pin.model}"})
 
     def provider(self, keeper: Keeper) -> Provider:
         """The provider of a keeper's profile."""
@@ -190,7 +217,7 @@ class Ward:
         keeper = self._keeper(params.profile, params.agent)
         if params.headers:
             usage_reports.take(self.household, keeper.profile, params.headers, status=params.status)
-        return await failure_reports.take(keeper, params)
+        return await self._reports.take(keeper, params)
 
     # Usage
 
@@ -231,7 +258,7 @@ class Ward:
         ]
 
     def _shown(self, keeper: Keeper, shared: str | None = None) -> ProfileResult:
-        shown = answers.profile_result(keeper, self.provider(keeper))
+        shown = with_health(answers.profile_result(keeper, self.provider(keeper)), keeper, self.line)
         if shared is None:
             return shown
         return shown.model_copy(update={"note": f"{shared}; {shown.note}" if shown.note else shared})
@@ -290,6 +317,8 @@ class Ward:
         if known is None:
             known = await self._engage(self.household.keep_stored(name))
         await known.accept(credential)
+        self.line.health.forgive(name)  # the person who gave it may have given the same again
+        known.reopen()
         return known
 
     async def forget(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
@@ -319,6 +348,7 @@ class Ward:
         await keeper.forget()
         keeper.dismiss()
         self.keepers.pop(key, None)
+        self.line.drop(key)
         self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
 
