@@ -119,6 +119,9 @@ PROFILE = ProfileResult(
     billing=None,
     tier=None,
     insufficient_access=None,
+    cooling=[],
+    last_report=None,
+    last_used_at_ms=None,
 )
 
 _NO_ALLOWANCE = AllowanceResult(limit=None, remaining=None, resets_at_ms=None)
