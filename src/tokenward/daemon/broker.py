@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import TypedDict
 
 from tokenward.core import selection
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Secret
@@ -39,6 +39,14 @@ from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
 MOST_LOOKED_AT = 16
 """Profiles in windows whose places are looked at where nobody else serves; the watcher tells of the others."""
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
+
+
+class _Orders(TypedDict):
+    """The members of a ``Selector`` that people decide."""
+
+    inherits: bool
+    order: tuple[str, ...]
+    inherited_order: tuple[str, ...]
 
 
 class Broker:
@@ -174,16 +182,18 @@ class Broker:
         ):
             if more is not None:
                 kinds = more if kinds is None else kinds & more
-        asked = Selector(choice.provider, params.agent, params.profile, kinds, params.tier, model=model)
-        return self._ordered(asked)
+        orders = self._orders(choice.provider, params.agent)
+        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier, model=model, **orders)
 
-    def _ordered(self, selector: Selector) -> Selector:
-        """With what people decided about the agent's profiles."""
-        household, agent, provider = self.household, selector.agent, selector.provider
-        inherits = household.inherit_agents
-        order = order_of(household, agent, provider)
+    def _orders(self, provider: str, agent: str) -> _Orders:
+        """What people decided about the agent's profiles."""
+        household, inherits = self.household, self.household.inherit_agents
         inherited = order_of(household, MAIN_AGENT, provider) if inherits and agent != MAIN_AGENT else ()
-        return replace(selector, inherits=inherits, order=order, inherited_order=inherited)
+        return {
+            "inherits": inherits,
+            "order": order_of(household, agent, provider),
+            "inherited_order": inherited,
+        }
 
     def others(self, keeper: Keeper, model: str | None) -> tuple[bool, Unusable | None]:
         """Whether another profile of the same provider would serve now; and if none is, who recovers first.
@@ -193,7 +203,8 @@ class Broker:
             model: the model it would be for; None = any.
         """
         profile = keeper.profile
-        selector = self._ordered(Selector(profile.provider, profile.agent, model=model))
+        orders = self._orders(profile.provider, profile.agent)
+        selector = Selector(profile.provider, profile.agent, model=model, **orders)
         shortlist = self._line.shortlist(selector)
         able = (
             key != profile.key and not isinstance(self._keepers[key].decide(Wish(min_valid=0.0)), Refusal)
@@ -227,7 +238,7 @@ class Broker:
 
     def would_serve(self, provider: str, agent: str) -> str | None:
         """The id of the profile that would be served now, None if none can (E31)."""
-        for key in self._line.shortlist(self._ordered(Selector(provider, agent))).usable:
+        for key in self._line.shortlist(Selector(provider, agent, **self._orders(provider, agent))).usable:
             keeper = self._keepers[key]
             if not isinstance(keeper.decide(Wish(min_valid=0.0)), Refusal):
                 return keeper.profile.id

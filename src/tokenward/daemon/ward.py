@@ -113,20 +113,21 @@ class Ward:
         names = {kept.profile.key for kept in wanted}
         for name in [name for name in self.keepers if name not in names]:
             await self._dismiss(name)
+        engaged = []
         for kept in wanted:
             if self._made_of.get(kept.profile.key) != kept.made_of or kept.profile.key not in self.keepers:
                 await self._dismiss(kept.profile.key)
-                await self._engage(kept)
+                engaged.append(await self._engage(kept))
         for keeper in self.keepers.values():
             keeper.encoded.clear()  # its provider may have changed
-        self._let_rest()
         self.line.arrange()
+        await self._begin(engaged)
         self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
         await self._dismiss(kept.profile.key)
-        await self._engage(kept)
+        await self._begin([await self._engage(kept)])
 
     async def _engage(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
@@ -138,12 +139,16 @@ class Ward:
         self._made_of[kept.profile.key] = kept.made_of
         self.household.watch(kept.place.description)
         await keeper.reconcile()
-        self._let_rest()
-        if keeper.resting is None and await to_thread.run_sync(
-            keeper.predecessor_left_work, limiter=self.household.writing
-        ):
-            keeper.resume()
         return keeper
+
+    async def _begin(self, engaged: Sequence[Keeper]) -> None:
+        """Find out who rests, now that these are kept too, and let the others take up what was left to them."""
+        self._let_rest()
+        for keeper in engaged:
+            if keeper.resting is None and await to_thread.run_sync(
+                keeper.predecessor_left_work, limiter=self.household.writing
+            ):
+                keeper.resume()
 
     async def _dismiss(self, name: str) -> None:
         keeper = self.keepers.get(name)
@@ -316,6 +321,7 @@ class Ward:
             ) from None
         if known is None:
             known = await self._engage(self.household.keep_stored(name))
+            await self._begin([known])
         await known.accept(credential)
         self.line.health.forgive(name)  # the person who gave it may have given the same again
         known.reopen()
