@@ -294,7 +294,10 @@ class HealthSettings(_Table):
     @classmethod
     def _is_a_ladder(cls, steps: list[float] | None) -> list[float] | None:
         if steps is not None:
-            Ladders(cooldown=tuple(steps))
+            try:
+                Ladders(cooldown=tuple(steps))
+            except ValueError as error:
+                raise ValueError(str(error).removeprefix("cooldown: ")) from None
         return steps
 
     def ladders(self) -> Ladders:

@@ -13,22 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 
 from anyio import CapacityLimiter, to_thread
 
 from tokenward.core.credential import (
     MAIN_AGENT,
     Credential,
-    Kind,
-    Secret,
-    from_unix_milliseconds,
     profile_key,
 )
-from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.serving import Resting
 from tokenward.core.subscription_tier import tier_of
-from tokenward.daemon import answers, nothing_served, store_care, twins, usage_reports
+from tokenward.daemon import answers, given_credential, nothing_served, store_care, twins, usage_reports
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
@@ -68,8 +63,8 @@ from tokenward.daemon.source_models import (
     SourceListResult,
 )
 from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
-from tokenward.errors import InvalidParams, ProfileUnavailable, StoreUnavailable
-from tokenward.provider_files import Provider, choose, goes_to_gateway, is_built_in
+from tokenward.errors import ProfileUnavailable, StoreUnavailable
+from tokenward.provider_files import Provider, choose
 
 
 class Ward:
@@ -276,8 +271,8 @@ class Ward:
     async def add(self, params: ProfileAddParams) -> ProfileResult:
         """Keep a credential in our own store, durably; see ``Service``."""
         profile = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
-        credential = _credential(params, self.household)
-        _refuse_misplaced(credential, self.household.provider(profile.partition(":")[0]))
+        credential = given_credential.read(params, now=self.household.around.clock.wall())
+        given_credential.refuse_misplaced(credential, self.household.provider(profile.partition(":")[0]))
         return await self._store(profile_key(profile, params.agent), credential)
 
     def _is_ours(self, name: str) -> bool:
@@ -456,42 +451,3 @@ class Ward:
     def stop(self) -> None:
         """End after the refreshes under way; see ``Service``."""
         self.household.stop()
-
-
-def _refuse_misplaced(credential: Credential, provider: Provider) -> None:
-    """A gateway's key of no known gateway would be sent to Anthropic (A3, N16)."""
-    if credential.kind not in {Kind.API_KEY, Kind.AUTH_TOKEN}:
-        return
-    registration = provider.registration
-    wrong = misplaced(
-        recognise(credential.access.reveal()),
-        credential.kind,
-        anthropic=is_built_in(registration.name),
-        gateway=goes_to_gateway(registration.base_url),
-    )
-    if wrong is not None:
-        raise InvalidParams(wrong.cause, hint=wrong.hint)
-
-
-def _credential(params: ProfileAddParams, household: Household) -> Credential:
-    """The credential that a caller gave, with its end on our clock."""
-    given = params.credential
-    now = household.around.clock.wall()
-    expires_at = from_unix_milliseconds(given.expires_at_ms) if given.expires_at_ms is not None else None
-    if given.expires_in is not None:
-        try:
-            expires_at = now + timedelta(seconds=given.expires_in)
-        except (OverflowError, ValueError):
-            raise InvalidParams(
-                "no calendar holds that expires_in", hint="leave it out if it is unknown"
-            ) from None
-    refresh = given.refresh_token.get_secret_value() if given.refresh_token is not None else ""
-    return Credential(
-        kind=Kind(params.kind),
-        access=Secret(given.access_token.get_secret_value()),
-        refresh=Secret(refresh) if refresh else None,
-        expires_at=expires_at,
-        granted_life=given.expires_in if given.expires_in is not None and given.expires_in > 0 else None,
-        scopes=tuple((given.scope or "").split()),
-        token_type=given.token_type,
-    )
