@@ -254,6 +254,21 @@ async def test_what_was_refused_for_good_waits_for_a_person(home: Callers) -> No
     assert home.ward.profile(A).cooling == []
 
 
+async def test_material_that_lies_in_its_place_ends_the_rest_at_the_next_request(tmp_path: Path) -> None:
+    """Nobody told us of the change: whoever would be refused has the place looked at first."""
+    async with anyio.create_task_group() as group:
+        home = Callers(tmp_path, group)
+        place = home.log_in(A)
+        await home.fill()
+        for asked in ({}, {"profile": A}):
+            await home.report(A, 402)
+            with pytest.raises((AllUnavailable, ProfileUnavailable)):
+                await home.get(**asked)
+            place.overwrite(home.credential(len(asked) + 7))
+            assert await home.get(**asked) == A
+        group.cancel_scope.cancel()
+
+
 async def test_a_key_that_was_refused_serves_again_when_a_person_says_so(home: Callers) -> None:
     """A 401 condemns it; ``profile.clear`` and the same key given again reopen it."""
     for again in (

@@ -238,6 +238,9 @@ async def test_a_model_alone_can_be_pinned(home: Callers) -> None:
     await pin(home, "opus-4.5")
     served = [await home.served(session="s") for _ in range(2)]
     assert {(each.profile, each.model) for each in served} == {(A, "claude-opus-4-5")}
+    assert lane(home, session="s") is None
+    await home.restart()
+    assert (shown(home).model, shown(home).profile, shown(home).hard) == ("claude-opus-4-5", A, False)
     assert (await home.served(session="s", model="claude-haiku-4-5")).model == "claude-haiku-4-5"
 
 

@@ -21,7 +21,7 @@ from datetime import datetime
 from functools import partial
 from logging import getLogger
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio import to_thread
@@ -73,7 +73,19 @@ _EVENT_TYPES: Mapping[Effect, str] = MappingProxyType(
 )
 
 
-def _unheard(_keeper: Keeper, *, by_refresh: bool) -> None:
+class Heard(Protocol):
+    """Told of every change of what a keeper holds or of whether it rests; must not block."""
+
+    def __call__(self, keeper: Keeper, /, *, by_refresh: bool) -> None:
+        """Take note.
+
+        Args:
+            keeper: whose.
+            by_refresh: whether a flight of ours brought the value.
+        """
+
+
+def _unheard(_keeper: Keeper, /, *, by_refresh: bool) -> None:
     pass
 
 
@@ -110,9 +122,7 @@ class Keeper:
         self.last_refresh: datetime | None = None
         self.next_attempt: datetime | None = None
         self._around = around
-        self.changed: Callable[..., None] = _unheard
-        """Called with this keeper whenever what it holds or whether it rests changed; must not block. Its
-        ``by_refresh`` says whether a flight of ours brought the value."""
+        self.changed: Heard = _unheard
         self.encoded: dict[str | None, EncodedAnswer] = {}
         """Answers made of the value held, by why they are degraded; they go with it."""
         self._pending: SaveFailed | None = None
