@@ -10,6 +10,7 @@ import pytest
 from tokenward.config import MAX_CONFIG_BYTES, LoadedConfig, load
 from tokenward.core.credential import Kind, Secret
 from tokenward.core.headers import advice
+from tokenward.core.ladders import PRESETS
 from tokenward.errors import ConfigurationFault
 from tokenward.provider_files import Provider, choose, claude_code_registration, provider_named
 from tokenward.settings import TABLES, Settings
@@ -564,3 +565,38 @@ def test_every_table_is_closed_and_described() -> None:
         assert model.model_config["extra"] == "forbid"
         assert model.model_config["hide_input_in_errors"]
     assert sys.modules[Settings.__module__].TABLES[()] is Settings
+
+
+def test_the_steps_of_the_ladders(home: Path, write: Write) -> None:
+    """A preset, and steps of one's own before it; without either ours."""
+    write("")
+    assert loaded(home).settings.health.ladders() == PRESETS["tokenward"]
+    write("[health]\npreset = 'openclaw'\ncooldown = [5, 50.5]\n")
+    ladders = loaded(home).settings.health.ladders()
+    assert (ladders.cooldown, ladders.billing) == ((5, 50.5), PRESETS["openclaw"].billing)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cooldown = []",
+        "cooldown = [60, 30]",
+        "billing = [0]",
+        "billing = [1e9]",
+        "preset = 'x'",
+        "cooldown = [inf]",
+    ],
+)
+def test_steps_that_are_no_ladder_are_refused(home: Path, write: Write, line: str) -> None:
+    """Empty, going down, nothing, longer than a week, unknown: with the line."""
+    write(f"[health]\n{line}\n")
+    assert "config.toml:2: health." in refused(home).cause
+
+
+@pytest.mark.covers("E24")
+def test_fallbacks_are_models_by_any_name(home: Path, write: Write) -> None:
+    """Each as ``provider/model``; one that is nobody's stops the start."""
+    write("[default]\nfallbacks = ['opus-4.5', 'acme:m']\n[providers.acme]\napi_key = 'k'\n")
+    assert loaded(home).settings.default.fallbacks == ["anthropic/claude-opus-4-5", "acme/m"]
+    write("[default]\nfallbacks = ['gibberish']\n")
+    assert "default.fallbacks" in refused(home).cause

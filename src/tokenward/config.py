@@ -169,20 +169,22 @@ def _prepared(
             raise source.fault(("default", "provider"), "is not a provider's name", NAME_HINT)
         ready["default"] = {**default, "provider": name}
     if isinstance(default.get("model"), str):
-        ready["default"] = {**_table(ready["default"]), "model": _prepared_model(source, ready)}
+        ready["default"] = {**_table(ready["default"]), "model": _whole(source, ready, "model", default["model"])}
+    if isinstance(names := default.get("fallbacks"), list):
+        whole = [_whole(source, ready, "fallbacks", name) if isinstance(name, str) else name for name in names]
+        ready["default"] = {**_table(ready["default"]), "fallbacks": whole}
     for location in _unexpanded(ready):
         warn(source.said(location, "${…} is not expanded here; it stays as it is written"))
     return ready
 
 
-def _prepared_model(source: ConfigSource, document: Mapping[str, Any]) -> str:
-    """The default model as ``provider/model``, its id put right; an id alone is the default provider's."""
-    default = document["default"]
+def _whole(source: ConfigSource, document: Mapping[str, Any], key: str, name: str) -> str:
+    """A model as ``provider/model``, its id put right; an id alone is the default provider's."""
     naming = model_naming(_table(document.get("providers")))
     try:
-        meant = model_catalog().resolve(default["model"], naming, provider=default.get("provider"))
+        meant = model_catalog().resolve(name, naming, provider=_table(document.get("default")).get("provider"))
     except UnknownModel as unknown:
-        raise source.fault(("default", "model"), "is not a model that is known", unknown.hint) from None
+        raise source.fault(("default", key), "is not a model that is known", unknown.hint) from None
     return f"{meant.provider}/{meant.model}"
 
 

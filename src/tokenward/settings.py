@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ from pydantic import (
 
 from tokenward import config_values, paths
 from tokenward.core.federation import RESERVED_PARAMETERS
+from tokenward.core.ladders import PRESETS, Ladders
 from tokenward.core.model_reference import MODEL_TEXT
 
 LARGEST_MARGIN_SECONDS = 3600.0
@@ -96,6 +98,9 @@ class DefaultSettings(_Table):
     provider: str = Field(default="anthropic", description="Served if a call names none.")
     model: ModelText | None = Field(
         default=None, description="Goes out with a token where the caller names none; `provider/model` or an id."
+    )
+    fallbacks: list[ModelText] = Field(
+        default=[], max_length=16, description="The models that `fallback.next` names after one that failed."
     )
     resolution: Literal["profiles-first", "config-first", "oauth-first"] = Field(
         default="profiles-first", description="Which credential of a provider goes first, if several could serve."
@@ -272,6 +277,39 @@ class StoreSettings(_Table):
     )
 
 
+class HealthSettings(_Table):
+    """``[health]``: how long a profile rests after callers reported failures."""
+
+    preset: Literal["tokenward", "equabot", "openclaw"] = Field(
+        default="tokenward", description="Whose steps; those that are set below go before them."
+    )
+    cooldown: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
+        default=None, description="Seconds after the first, second, … failure in a row; None = the preset's."
+    )
+    billing: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
+        default=None, description="As cooldown, where there is no money."
+    )
+
+    @field_validator("cooldown", "billing")
+    @classmethod
+    def _is_a_ladder(cls, steps: list[float] | None) -> list[float] | None:
+        if steps is not None:
+            try:
+                Ladders(cooldown=tuple(steps))
+            except ValueError as error:
+                raise ValueError(str(error).removeprefix("cooldown: ")) from None
+        return steps
+
+    def ladders(self) -> Ladders:
+        """The steps in force."""
+        preset = PRESETS[self.preset]
+        return replace(
+            preset,
+            cooldown=preset.cooldown if self.cooldown is None else tuple(self.cooldown),
+            billing=preset.billing if self.billing is None else tuple(self.billing),
+        )
+
+
 class Settings(_Table):
     """Everything the configuration decides."""
 
@@ -279,6 +317,7 @@ class Settings(_Table):
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     sources: SourceSettings = SourceSettings()
     store: StoreSettings = StoreSettings()
+    health: HealthSettings = HealthSettings()
 
 
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
@@ -291,6 +330,7 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "command", "*"): CommandSettings,
     ("sources", "anthropic-profile"): AnthropicProfileSettings,
     ("store",): StoreSettings,
+    ("health",): HealthSettings,
     ("providers", "*"): ProviderSettings,
     ("providers", "*", "federation"): FederationSettings,
 }

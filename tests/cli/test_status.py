@@ -29,6 +29,8 @@ LOGIN = profile(
 )
 FAILURE = {"failure": "unavailable", "reason": "HTTP 503", "at_ms": 1, "failures": 2}
 
+LIMIT = {"kind": "cooldown", "reason": "rate_limit", "until_ms": 1_120_000, "model": None, "errors": 1}
+
 
 def serve(daemon: FakeDaemon, *profiles: Json, **members: Any) -> None:
     """Have the daemon answer this status."""
@@ -64,10 +66,13 @@ def test_json_is_the_daemons_own_answer(daemon: FakeDaemon, capsys: pytest.Captu
         ({"degraded": "short"}, "degraded: short"),
         ({"degraded": "refresh_failing", "last_failure": FAILURE}, "degraded: refresh_failing (HTTP 503)"),
         ({"last_failure": FAILURE}, "ok"),
+        ({"degraded": "cooling", "cooling": [LIMIT]}, "cooling: rate_limit, for 2m"),
+        ({"cooling": [{**LIMIT, "model": "opus", "until_ms": None}]}, "ok: rate_limit of opus, for good"),
     ],
 )
-def test_health_says_why(members: dict[str, Any], words: str) -> None:
+def test_health_says_why(members: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Disabled before unusable before degraded, each with its reason; a failure of the past is no illness."""
+    monkeypatch.setattr(time, "time", lambda: 1_000.0)
     assert ": ".join(filter(None, command.health(cast("Profile", profile(**members))))) == words
 
 

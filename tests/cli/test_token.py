@@ -22,7 +22,7 @@ def test_every_option_is_a_wish(daemon: FakeDaemon) -> None:
     """What the command line says is what the daemon is asked."""
     arguments = ["token", "anthropic:work", "--provider", "anthropic", "--agent", "bot", "--kind", "oauth"]
     arguments += ["--kind", "api_key", "--min-valid", "120", "--newer-than", GENERATION, "--timeout", "5"]
-    arguments += ["--model", "opus", "--beta", "x-1", "--beta", "x-2"]
+    arguments += ["--session", "s", "--model", "opus", "--beta", "x-1", "--beta", "x-2"]
     assert main(arguments) == 0
     assert daemon.params("token.get") == {
         "profile": "anthropic:work",
@@ -32,6 +32,7 @@ def test_every_option_is_a_wish(daemon: FakeDaemon) -> None:
         "min_valid": 120.0,
         "newer_than": GENERATION,
         "timeout": 5.0,
+        "session": "s",
         "model": "opus",
         "betas": ["x-1", "x-2"],
     }

@@ -61,6 +61,9 @@ def profile(name: str = "anthropic:work", **members: Any) -> Json:
         "billing": "api",
         "tier": None,
         "insufficient_access": None,
+        "cooling": [],
+        "last_report": None,
+        "last_used_at_ms": None,
         **members,
     }
 

@@ -12,6 +12,7 @@ from tokenward.core.health import (
     Health,
     Until,
     after_failure,
+    after_refresh,
     after_success,
     availability,
     cleared,
@@ -424,3 +425,12 @@ def test_rebasing_a_right_clock_changes_nothing() -> None:
     health = bad()
     assert rebased(health, now=NOW) is health
     assert rebased(health, now=NOW + YEAR) is health
+
+
+@pytest.mark.parametrize("failure", list(FailureClass))
+def test_our_own_refresh_forgives_only_that_the_old_token_was_not_accepted(failure: FailureClass) -> None:
+    """The account is the same, with its limits, its money and its scopes."""
+    health = after_failure(Health(), failure, now=NOW, ladders=PRESETS["tokenward"], model="m")
+    after = after_refresh(health)
+    assert after.cooldown == (Health().cooldown if failure is FailureClass.AUTH else health.cooldown)
+    assert (after.billing, after.refused, after.models) == (health.billing, health.refused, health.models)

@@ -12,6 +12,7 @@ from tokenward.core.pins import (
     Word,
     parse_command,
     parse_reference,
+    split_profile,
 )
 from tokenward.core.selection import Selector
 from tokenward.errors import InvalidParams, PinnedProfileUnavailable
@@ -219,3 +220,18 @@ def test_a_request_that_counts_no_compactions_does_not_undo_the_count() -> None:
     sessions.note("s", ANY, "anthropic:a", 2)
     sessions.note("s", ANY, "anthropic:a")
     assert sessions.selector("s", ANY, 2).preferred == "anthropic:a"
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "profile"),
+    [
+        ("opus", "opus", None),
+        ("anthropic/opus@Anthropic:me@work.com", "anthropic/opus", "anthropic:me@work.com"),
+        ("acme/m@2024@acme:me", "acme/m@2024", "acme:me"),
+        ("@anthropic:me", "@anthropic:me", None),
+        ("acme/m@v1", "acme/m@v1", None),
+    ],
+)
+def test_the_profile_behind_a_reference_is_cut_off(text: str, model: str, profile: str | None) -> None:
+    """And nothing else: ids and e-mail addresses have an ``@`` of their own."""
+    assert split_profile(text) == (model, profile)

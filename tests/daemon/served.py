@@ -28,6 +28,16 @@ from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
+from tokenward.daemon.routing_models import (
+    FallbackParams,
+    FallbackResult,
+    OrderParams,
+    OrderResult,
+    OrderSetParams,
+    SessionParams,
+    SessionPinParams,
+    SessionResult,
+)
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -109,6 +119,9 @@ PROFILE = ProfileResult(
     billing=None,
     tier=None,
     insufficient_access=None,
+    cooling=[],
+    last_report=None,
+    last_used_at_ms=None,
 )
 
 _NO_ALLOWANCE = AllowanceResult(limit=None, remaining=None, resets_at_ms=None)
@@ -222,6 +235,42 @@ class ScriptedDoctor:
         return PROBED
 
 
+class ScriptedDecisions:
+    """Decisions that show what was understood."""
+
+    def order(self, params: OrderParams) -> OrderResult:
+        """Nothing is decided."""
+        return OrderResult(provider=params.provider, agent=params.agent, profiles=[], missing=[])
+
+    async def set_order(self, params: OrderSetParams) -> OrderResult:
+        """What was asked for."""
+        return OrderResult(provider=params.provider, agent=params.agent, profiles=params.profiles, missing=[])
+
+    async def clear_order(self, params: OrderParams) -> OrderResult:
+        """Nothing is decided."""
+        return self.order(params)
+
+    def session(self, params: SessionParams) -> SessionResult:
+        """Nothing is settled."""
+        return SessionResult(session=params.session, provider=None, model=None, profile=None, hard=False)
+
+    async def pin(self, params: SessionPinParams) -> SessionResult:
+        """The text is the model."""
+        return SessionResult(session=params.session, provider="acme", model=params.model, profile=None, hard=False)
+
+    async def reset(self, params: SessionParams) -> SessionResult:
+        """Nothing is settled."""
+        return self.session(params)
+
+    def fallback(self, params: FallbackParams) -> FallbackResult:
+        """None is left, and the cause says how many failed."""
+        return FallbackResult(model=None, chain=[], cause=str(len(params.failed)), stopped=False)
+
+    async def clear(self, profile: str, agent: str) -> ProfileResult:
+        """The one profile there is."""
+        return PROFILE
+
+
 class ScriptedService:
     """A service whose behaviour hangs on the name of the profile.
 
@@ -240,6 +289,7 @@ class ScriptedService:
         self.added: list[ProfileAddParams] = []
         self.logins: Any = ScriptedLogins()
         self.doctor: Any = ScriptedDoctor()
+        self.decisions: Any = ScriptedDecisions()
         self.models = Models(NoProviders(), tier=lambda _provider, _agent: None)
         self.is_stopping = False
         self.lane_served = 0

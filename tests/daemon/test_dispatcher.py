@@ -173,6 +173,8 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "user_code": None,
         "expires_at_ms": 1_700_000_000_000,
     }
+    order = {"provider": "acme", "agent": "main", "profiles": [], "missing": []}
+    session = {"session": "s", "provider": None, "model": None, "profile": None, "hard": False}
     calls: dict[str, tuple[Any, Any]] = {
         "token.get": ({}, TOKEN.model_dump(mode="json") | {"valid_for": 60.0, "source": "main"}),
         "token.report": (
@@ -237,6 +239,20 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "usage.report": ({**one, "headers": {"retry-after": "3"}}, USAGE.model_dump(mode="json")),
         "doctor.run": ({}, {"findings": [FINDING.model_dump(mode="json")]}),
         "doctor.probe": (one, PROBED.model_dump(mode="json")),
+        "profile.clear": (one, profile),
+        "order.get": ({"provider": "acme"}, order),
+        "order.set": ({"provider": "acme", "profiles": ["acme:me"]}, order | {"profiles": ["acme:me"]}),
+        "order.clear": ({"provider": "acme"}, order),
+        "session.pin": (
+            {"session": "s", "model": "acme/m@acme:me@work.com"},
+            session | {"provider": "acme", "model": "acme/m@acme:me@work.com"},
+        ),
+        "session.get": ({"session": "s"}, session),
+        "session.reset": ({"session": "s"}, session),
+        "fallback.next": (
+            {"failed": [{"model": "acme/m"}]},
+            {"model": None, "chain": [], "cause": "1", "stopped": False},
+        ),
         "daemon.reload": ({}, {"reloaded": True, "error": None}),
         "daemon.stop": ({}, {"stopping": True}),
         "events.subscribe": ({}, {"subscribed": True}),

@@ -15,7 +15,7 @@ from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon import failure_reports
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ReportParams, ReportResult
+from tokenward.daemon.service import ReportResult
 
 
 @pytest.fixture
@@ -25,13 +25,12 @@ async def home(tmp_path: Path) -> AsyncIterator[Keeping]:
         yield household
 
 
-async def report(keeper: Keeper, generation: str | None = None, *, status: int | None = 401) -> ReportResult:
-    """A report about the value held, if no other generation is named."""
+async def report(keeper: Keeper, generation: str | None = None) -> ReportResult:
+    """A caller was refused with the value held, if no other generation is named."""
     if generation is None:
         assert keeper.credential is not None
         generation = keeper.credential.generation
-    params = ReportParams(profile=keeper.profile.id, generation=generation, status=status)
-    return await failure_reports.take(keeper, params)
+    return await failure_reports.renew(keeper, generation)
 
 
 @pytest.mark.covers("P22")
@@ -91,14 +90,6 @@ async def test_many_reports_of_one_generation_make_one_request(home: Keeping) ->
         home.endpoint.release()
     assert told == ["retry"] * 30
     assert len(home.endpoint.sent) == 1
-
-
-@pytest.mark.parametrize("status", [None, 200, 400, 403, 429, 500, 529])
-async def test_what_is_no_401_changes_nothing(status: int | None, home: Keeping) -> None:
-    """Only a refused credential is this part's affair."""
-    keeper = await home.directly(home.credential())
-    assert await report(keeper, status=status) == ReportResult(failure=None, action="none")
-    assert home.endpoint.sent == []
 
 
 async def test_a_server_in_trouble_means_waiting(home: Keeping) -> None:

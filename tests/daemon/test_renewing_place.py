@@ -9,9 +9,8 @@ import pytest
 from daemon.keeping import Keeping
 from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.reading import Found, Reading
-from tokenward.daemon.failure_reports import take
+from tokenward.daemon.failure_reports import renew
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ReportParams
 from tokenward.errors import AskDifferently, RetryLater
 from tokenward.ports import RenewingPlace
 from tokenward.sources.fixed import ReadOnlyPlace
@@ -65,11 +64,11 @@ async def test_many_refusals_of_one_value_ask_once(tmp_path: Path) -> None:
         for _ in range(3):
             held, degraded = await keeper.obtain(60, newer_than=first, patience=PATIENCE)
             assert (held.credential.access, degraded) == (Secret("key-2"), None)
-        await take(keeper, ReportParams(profile="acme:vault", generation=first, status=401))
+        await renew(keeper, first)
         assert vault.rejected == [first]
         assert keeper.credential is not None
         second = keeper.credential.generation
-        result = await take(keeper, ReportParams(profile="acme:vault", generation=second, status=401))
+        result = await renew(keeper, second)
         assert (result.action, vault.rejected) == ("retry", [first, second])
 
 
@@ -80,7 +79,7 @@ async def test_a_value_that_comes_again_is_refused(tmp_path: Path) -> None:
         keeper, first = await kept(Keeping(tmp_path, group), vault)
         with pytest.raises(AskDifferently, match="no other token"):
             await keeper.obtain(60, newer_than=first, patience=PATIENCE)
-        result = await take(keeper, ReportParams(profile="acme:vault", generation=first, status=401))
+        result = await renew(keeper, first)
         assert (result.action, vault.rejected) == ("login", [first])
 
 
@@ -95,6 +94,5 @@ async def test_refusals_draw_from_the_bucket(tmp_path: Path) -> None:
         with pytest.raises(RetryLater) as refused:
             await keeper.obtain(60, newer_than=generation, patience=PATIENCE)
         assert refused.value.details["retry_after"] > 0
-        report = ReportParams(profile="acme:vault", generation=generation, status=401)
-        assert (await take(keeper, report)).action == "wait"
+        assert (await renew(keeper, generation)).action == "wait"
         assert len(vault.rejected) == 3

@@ -171,7 +171,8 @@ def test_a_forgotten_profile_leaves_nothing(path: Path) -> None:
     state.write()
     profiles = {section.value: {"acme:other": 2} for section in OF_PROFILES}
     both = {KEY: 1, "acme:other": 2}
-    assert on_disk(path) == {"version": 1, "disabled": [], **profiles, "orders": both, "pins": both}
+    decided = {"orders": both, "pins": both, "choices": both}
+    assert on_disk(path) == {"version": 1, "disabled": [], **profiles, **decided}
 
 
 def test_a_section_is_bounded_and_what_was_put_longest_ago_goes(path: Path) -> None:

@@ -42,7 +42,8 @@ def seen(home: Warding, **params: Any) -> list[UsageResult]:
 
 async def told(home: Warding, **members: Any) -> ReportResult:
     """A caller reports what became of a token."""
-    generation = (await home.served()).generation
+    generation = home.ward.profile(KEY).generation
+    assert generation is not None
     return await home.ward.report(ReportParams(profile=KEY, generation=generation, **members))
 
 

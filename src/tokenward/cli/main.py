@@ -30,6 +30,8 @@ _MODULES = {
     "claude-code": "claude_code",
     "auth": "auth",
     "models": "models",
+    "order": "order",
+    "pin": "pin",
     "store": "store",
     "usage": "usage",
     "events": "events",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from tokenward.cli import output
+from tokenward.cli import models_status, output
 from tokenward.cli.arguments import add_agent, add_command, add_json
 from tokenward.core.subscription_tier import TIERS
 
@@ -42,6 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_json(info, "the result of `model.info`")
     _add_for_tier(actions)
     _add_check(actions)
+    models_status.add_action(actions)
 
 
 def _add_filters(parser: Parser) -> None:

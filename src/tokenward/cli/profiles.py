@@ -28,6 +28,13 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_list(actions)
     _add_decision(actions, "enable", "let a profile serve again", done="serves again")
     _add_decision(actions, "disable", "neither serve nor refresh a profile", done="rests until it is enabled")
+    _add_decision(
+        actions,
+        "clear",
+        "forget what programs reported of a profile",
+        done="serves again, as if nothing had failed",
+        about="It ends every rest; a key that was refused is tried again.",
+    )
     refresh = add_command(
         subparsers,
         "refresh",
@@ -56,14 +63,21 @@ def _add_list(actions: Subparsers) -> Parser:
     return parser
 
 
-def _add_decision(actions: Subparsers, verb: str, summary: str, *, done: str) -> None:
+def _add_decision(
+    actions: Subparsers,
+    verb: str,
+    summary: str,
+    *,
+    done: str,
+    about: str = "It holds until the opposite is said, also after a restart.",
+) -> None:
     parser = add_command(
         actions,
         verb,
         summary,
         run=_decide,
         example=f"tokenward profiles {verb} anthropic:work",
-        about="It holds until the opposite is said, also after a restart.",
+        about=about,
     )
     parser.add_argument("profile", metavar="PROFILE", help="which one, as provider:name")
     add_agent(parser)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tokenward.cli import output
 from tokenward.cli.arguments import add_command, add_json
-from tokenward.client import Client, Profile, Status
+from tokenward.client import Client, Health, Profile, Status
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
@@ -20,6 +20,7 @@ _TICK = 1.0
 OK = "ok"
 """The health of a profile that needs no attention."""
 _DISABLED = "disabled"
+_COOLING = "cooling"
 _HEADINGS = ("PROFILE", "KIND", "VALID", "NEXT", "SOURCE", "HEALTH")
 
 
@@ -59,9 +60,19 @@ def health(profile: Profile) -> tuple[str, str]:
         return "unusable", profile["unusable"]
     if profile["insufficient_access"]:
         return "insufficient API access", ""  # the note says why
+    if profile["degraded"] == _COOLING:
+        return _COOLING, "; ".join(map(window, profile["cooling"]))
     if profile["degraded"]:
         return "degraded", profile["degraded"] + (f" ({failure['reason']})" if failure else "")
-    return OK, ""
+    return OK, "; ".join(map(window, profile["cooling"]))
+
+
+def window(health: Health) -> str:
+    """Why and how long a profile, or a model of it, rests, in words."""
+    whose = "" if health["model"] is None else f" of {health['model']}"
+    until = health["until_ms"]
+    left = "for good" if until is None else f"for {output.duration(until / 1000 - time.time())}"
+    return f"{health['reason']}{whose}, {left}"
 
 
 def name(profile: Profile) -> str:

@@ -35,6 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--provider", metavar="NAME", help="any profile of this provider")
     parser.add_argument("--agent", metavar="NAME", help='the namespace of profiles ("main")')
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind; may be given again")
+    parser.add_argument("--session", metavar="NAME", help="stay with one profile, and obey `tokenward pin`")
     parser.add_argument("--model", metavar="MODEL", help="what it is for; its provider serves if none is named")
     parser.add_argument(
         "--beta", action="append", metavar="NAME", help="an anthropic-beta among the headers; may be given again"
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             min_valid=_min_valid(arguments),
             newer_than=arguments.newer_than,
             timeout=arguments.timeout,
+            session=arguments.session,
             model=arguments.model,
             betas=arguments.beta,
         )

@@ -47,6 +47,7 @@ from tokenward.client._events import EventStream
 from tokenward.client._shapes import (
     Degraded,
     Event,
+    Health,
     Hello,
     Kind,
     LastFailure,
@@ -64,6 +65,7 @@ __all__ = [
     "Degraded",
     "Event",
     "EventStream",
+    "Health",
     "Hello",
     "Kind",
     "LastFailure",
@@ -129,6 +131,7 @@ class Client:
         provider: str | None = None,
         profile: str | None = None,
         agent: str | None = None,
+        session: str | None = None,
         kinds: Sequence[Kind] | None = None,
         auth_method: Literal["api_key", "oauth"] | None = None,
         tier: str | None = None,
@@ -145,6 +148,7 @@ class Client:
             provider: any profile of this provider.
             profile: exactly this profile.
             agent: the namespace of profiles; "main" if None.
+            session: names a conversation, which stays with one profile and obeys its pin.
             kinds: only these kinds of credential.
             auth_method: only keys, or only OAuth.
             tier: only profiles of this rate-limit tier.
@@ -166,6 +170,7 @@ class Client:
             provider=provider,
             profile=profile,
             agent=agent,
+            session=session,
             kinds=kinds,
             auth_method=auth_method,
             tier=tier,

@@ -21,15 +21,18 @@ CHANGES_NOTHING = frozenset(
         "daemon.hello",
         "daemon.status",
         "events.subscribe",
+        "fallback.next",
         "model.for_tier",
         "model.info",
         "model.list",
         "model.resolve",
         "model.validate_access",
+        "order.get",
         "profile.get",
         "profile.list",
         "provider.get",
         "provider.list",
+        "session.get",
         "token.get",
     }
 )

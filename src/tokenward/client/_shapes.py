@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 from tokenward.errors import TokenwardError
 
 Kind = Literal["api_key", "auth_token", "setup_token", "oauth", "federated"]
-Degraded = Literal["short", "refresh_failing", "unsaved"]
+Degraded = Literal["short", "refresh_failing", "unsaved", "cooling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,16 @@ class LastFailure(TypedDict):
     failures: int
 
 
+class Health(TypedDict):
+    """What keeps a profile from serving, as callers reported it."""
+
+    kind: Literal["cooldown", "disabled"]
+    reason: str
+    until_ms: int | None
+    model: str | None
+    errors: int
+
+
 class Profile(TypedDict):
     """A profile as ``status`` shows it."""
 
@@ -146,6 +156,9 @@ class Profile(TypedDict):
     billing: Literal["api", "subscription"] | None
     tier: str | None
     insufficient_access: str | None
+    cooling: list[Health]
+    last_report: str | None
+    last_used_at_ms: int | None
 
 
 class Status(TypedDict):

@@ -148,6 +148,20 @@ def after_success(health: Health, *, model: str | None = None) -> Health:
     return Health(models=tuple(pair for pair in health.models if pair[0] != model))
 
 
+def after_refresh(health: Health) -> Health:
+    """The health once our own refresh replaced the token: only that the old one was not accepted is over.
+
+    The login is the same, so its limits, its money and its scopes are what they were.
+
+    Args:
+        health: that before it.
+    """
+    window = health.cooldown.window
+    if window is None or window.reason is not FailureClass.AUTH:
+        return health
+    return replace(health, cooldown=Streak())
+
+
 def after_failure(
     health: Health,
     failure: FailureClass,

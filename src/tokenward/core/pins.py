@@ -67,16 +67,25 @@ def parse_reference(text: str) -> ModelReference:
     wanted = text.strip()
     if len(wanted) > LONGEST_REFERENCE or _PRINTABLE.fullmatch(wanted) is None:
         raise InvalidParams("that is no model's name", hint=_GRAMMAR)
-    profile = None
-    if match := _WITH_PROFILE.fullmatch(wanted):
-        wanted = match["model"]
-        owner, _, name = match["profile"].partition(":")
-        profile = f"{owner.lower()}:{name}"
+    wanted, profile = split_profile(wanted)
     if match := _WITH_PROVIDER.fullmatch(wanted):
         return ModelReference(match["model"], match["provider"].lower(), profile)
     if wanted.startswith(("/", ":", "@")) or wanted.endswith(("/", ":")):
         raise InvalidParams("a model's reference has nothing before or after its separator", hint=_GRAMMAR)
     return ModelReference(wanted, None, profile)
+
+
+def split_profile(text: str) -> tuple[str, str | None]:
+    """Cut a reference into the model and the id of the profile behind it, if one stands there.
+
+    Args:
+        text: a reference.
+    """
+    match = _WITH_PROFILE.fullmatch(text)
+    if match is None:
+        return text, None
+    owner, _, name = match["profile"].partition(":")
+    return match["model"], f"{owner.lower()}:{name}"
 
 
 class Word(Enum):

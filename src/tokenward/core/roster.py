@@ -110,7 +110,9 @@ class Roster:
         if known is None:
             return None
         self._latest = max(now, self._latest + _TICK)
-        self.put(replace(known, last_used=self._latest))
+        self._take_out(known)
+        used = self._candidates[key] = replace(known, last_used=self._latest)
+        self._put_in(used)
         return self._latest
 
     def first(self, selector: Selector, now: datetime) -> str | None:

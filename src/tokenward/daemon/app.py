@@ -208,6 +208,8 @@ class Daemon:
         household.providers = self._composition.providers
         household.resolution = Resolution(self._loaded.settings.default.resolution)
         household.inherit_agents = self._loaded.settings.default.inherit_agents
+        household.ladders = self._loaded.settings.health.ladders()
+        household.fallbacks = self._loaded.settings.default.fallbacks
         household.looked_at = self._composition.looked_at
         await self.ward.keep(self._composition.all_kept())
 

@@ -7,29 +7,46 @@ Rules:
 - Who may answer and who first is decided by ``core.selection``; what each has to give, by its keeper. Here is
   only the asking, one after the other.
 - The lane is answered by the first choice or not at all; whoever needs more than one look waits his turn.
+- Whoever is in a window is not asked, but for one that was named and only cools (``Shortlist.turns``). Before
+  that is said of all, their places are looked at: new material ends a window.
+- Each answer is a use: the next one is another's, unless a session or an order says whose.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypedDict
 
 from tokenward.core import selection
-from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.selection import Candidate, Selector
+from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Secret
+from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
-from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon import answers, nothing_served, store_care
 from tokenward.daemon.answers import EncodedAnswer
+from tokenward.daemon.health_book import NEVER
 from tokenward.daemon.household import Household
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.nothing_served import Asked, Refused
+from tokenward.daemon.orders import order_of
 from tokenward.daemon.resting import refused_at_rest
 from tokenward.daemon.service import TokenParams, TokenResult
-from tokenward.errors import AskDifferently, PersonNeeded, RetryLater
+from tokenward.daemon.sessions import SessionPins
+from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, TokenwardError
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
 
+MOST_LOOKED_AT = 16
+"""Profiles in windows whose places are looked at where nobody else serves; the watcher tells of the others."""
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
+
+
+class _Orders(TypedDict):
+    """The members of a ``Selector`` that people decide."""
+
+    inherits: bool
+    order: tuple[str, ...]
+    inherited_order: tuple[str, ...]
 
 
 class Broker:
@@ -38,18 +55,25 @@ class Broker:
     Args:
         household: what they share.
         keepers: everybody, by key; the ward's own table.
+        line: the order in which they are asked.
+        sessions: whom sessions stay with.
     """
 
-    def __init__(self, household: Household, keepers: Mapping[str, Keeper]) -> None:
+    def __init__(
+        self, household: Household, keepers: Mapping[str, Keeper], line: LineUp, sessions: SessionPins
+    ) -> None:
         self.household = household
         self._keepers = keepers
+        self._line = line
+        self._sessions = sessions
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The encoded answer of the first choice, if one stat is all it needs; else None."""
         if params.credential is not None:
             return None
-        order = self._order(self._selector(params))
-        keeper = self._keepers.get(order[0]) if order else None
+        selector = self._for_session(params, self._selector(params))
+        key = self._line.first(selector)
+        keeper = self._keepers.get(key) if key is not None else None
         credential = keeper.credential if keeper is not None else None
         if keeper is None or credential is None or keeper.needs_attention():
             return None
@@ -57,7 +81,9 @@ class Broker:
         decision = keeper.decide(Wish(min_valid=params.min_valid, excludes_held=excludes))
         if not isinstance(decision, Serve):
             return None
-        return self._answer(keeper, credential, decision.degraded)
+        answer = self._answer(keeper, credential, decision.degraded)
+        self._served(params, selector, keeper)
+        return answer
 
     def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:
         encoded = keeper.encoded.get(degraded)
@@ -68,40 +94,86 @@ class Broker:
         left = keeper.left()
         return encoded.with_life(left if left is not None else math.inf)
 
-    async def token(self, params: TokenParams) -> TokenResult:
+    async def token(self, params: TokenParams, model: str | None = None) -> TokenResult:
         """A token that is valid now.
+
+        Args:
+            params: what is asked for.
+            model: the id of the model that it is for; None = not said.
 
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
         if params.credential is not None:
             return self._inline(params)
+        asked = self._selector(params, model)
+        selector = self._for_session(params, asked)
         refusals: list[Refused] = []
-        selector, clock = self._selector(params), self.household.around.clock
-        deadline = clock.monotonic() + params.timeout
-        for name in self._order(selector):
-            keeper = self._keepers.get(name)
+        deadline = self.household.around.clock.monotonic() + params.timeout
+        shortlist = await self._shortlist(selector)
+        for turn in shortlist.turns(selector):
+            keeper = self._keepers.get(turn.key)
             if keeper is None:
                 continue  # forgotten while another was asked
-            patience = max(0.0, deadline - clock.monotonic())
+            patience = max(0.0, deadline - self.household.around.clock.monotonic())
             try:
                 _, degraded = await keeper.obtain(
                     params.min_valid, newer_than=params.newer_than, patience=patience
                 )
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
-                if params.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
+                if selector.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
                     locked = store_care.locked(self.household.custody, keeper)
                     refusals.append(Refused(keeper.profile, locked or refusal))
             else:
                 # Its place may hold another kind now than when it was chosen.
-                if selector.admits(self._candidate(keeper, selector)):
-                    return answers.token_result(keeper, self.household.provider(keeper.profile.provider), degraded)
-        raise nothing_served.error_for(
-            self._asked(params), refusals or refused_at_rest(self._keepers, selector, self._candidate)
-        )
+                if turn.key in self._line and selector.admits(self._line[turn.key]):
+                    provider = self.household.provider(keeper.profile.provider)
+                    result = answers.token_result(keeper, provider, degraded or turn.degraded)
+                    self._served(params, selector, keeper)
+                    return result
+        raise self._nobody(params, selector, refusals, shortlist.unusable)
 
-    def _selector(self, params: TokenParams) -> Selector:
+    async def _shortlist(self, selector: Selector) -> Shortlist:
+        """Who may answer; if nobody, after a look at whether those in windows have got new material."""
+        shortlist = self._line.shortlist(selector)
+        if shortlist.usable:
+            return shortlist
+        for each in shortlist.unusable[:MOST_LOOKED_AT]:
+            keeper = self._keepers.get(each.key)
+            if keeper is not None:
+                await keeper.reconcile()
+        return self._line.shortlist(selector) if shortlist.unusable else shortlist
+
+    def _nobody(
+        self, params: TokenParams, selector: Selector, refusals: list[Refused], unusable: tuple[Unusable, ...]
+    ) -> TokenwardError:
+        now = self._line.now()
+        cooling = [
+            nothing_served.in_window(self._keepers[each.key].profile, each, now)
+            for each in unusable
+            if each.key in self._keepers and (selector.profile is None or each.kind == selection.DISABLED)
+        ]
+        error = nothing_served.error_for(
+            self._asked(params, selector),
+            refusals or ([] if cooling else refused_at_rest(self._keepers, selector, self._line.candidate)),
+            cooling,
+        )
+        if params.session is None or selector.profile is None or params.profile is not None:
+            return error
+        return nothing_served.pinned(selector.profile, error)
+
+    def _served(self, params: TokenParams, selector: Selector, keeper: Keeper) -> None:
+        self._line.served(keeper.profile.key)
+        if params.session is not None:
+            self._sessions.served(params.session, selector, keeper.profile.id, params.compactions)
+
+    def _for_session(self, params: TokenParams, selector: Selector) -> Selector:
+        if params.session is None:
+            return selector
+        return self._sessions.selector(params.session, selector, params.compactions)
+
+    def _selector(self, params: TokenParams, model: str | None = None) -> Selector:
         choice = choose(params.provider or self.household.default_provider)
         kinds = choice.kinds
         for more in (
@@ -110,20 +182,37 @@ class Broker:
         ):
             if more is not None:
                 kinds = more if kinds is None else kinds & more
-        inherits = self.household.inherit_agents
-        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier, inherits)
+        orders = self._orders(choice.provider, params.agent)
+        return Selector(choice.provider, params.agent, params.profile, kinds, params.tier, model=model, **orders)
 
-    def _order(self, selector: Selector) -> list[str]:
-        candidates = (self._candidate(keeper, selector) for keeper in self._keepers.values())
-        return selection.in_order(candidates, selector, self.household.resolution)
+    def _orders(self, provider: str, agent: str) -> _Orders:
+        """What people decided about the agent's profiles."""
+        household, inherits = self.household, self.household.inherit_agents
+        inherited = order_of(household, MAIN_AGENT, provider) if inherits and agent != MAIN_AGENT else ()
+        return {
+            "inherits": inherits,
+            "order": order_of(household, agent, provider),
+            "inherited_order": inherited,
+        }
 
-    def _candidate(self, keeper: Keeper, selector: Selector) -> Candidate:
-        credential = keeper.credential
-        if credential is None:
-            return Candidate(keeper.profile, None)
-        asked = selector.tier is not None  # else nobody looks, and the lane has no time for it
-        tier = (self.household.provider(keeper.profile.provider).tier or tier_of(credential)) if asked else None
-        return Candidate(keeper.profile, credential.kind, tier)
+    def others(self, keeper: Keeper, model: str | None) -> tuple[bool, Unusable | None]:
+        """Whether another profile of the same provider would serve now; and if none is, who recovers first.
+
+        Args:
+            keeper: the one that is asked about.
+            model: the model it would be for; None = any.
+        """
+        profile = keeper.profile
+        orders = self._orders(profile.provider, profile.agent)
+        selector = Selector(profile.provider, profile.agent, model=model, **orders)
+        shortlist = self._line.shortlist(selector)
+        able = (
+            key != profile.key and not isinstance(self._keepers[key].decide(Wish(min_valid=0.0)), Refusal)
+            for key in shortlist.usable
+        )
+        if any(able):
+            return True, None
+        return False, next((each for each in shortlist.unusable if each.until != NEVER), None)
 
     def _inline(self, params: TokenParams) -> TokenResult:
         inline = params.credential
@@ -132,8 +221,8 @@ class Broker:
         credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
         return answers.inline_result(credential, name, self.household.provider(name))
 
-    def _asked(self, params: TokenParams) -> Asked:
-        provider = choose(params.provider or self.household.default_provider).provider
+    def _asked(self, params: TokenParams, selector: Selector) -> Asked:
+        provider = selector.provider
         if provider == CLAUDE_CODE_PROVIDER:
             looked_at = self.household.looked_at()
         else:
@@ -142,14 +231,14 @@ class Broker:
         return Asked(
             provider=provider,
             agent=params.agent,
-            profile=params.profile,
+            profile=selector.profile,
             looked_at=looked_at,
             store=self.household.store_location,
         )
 
     def would_serve(self, provider: str, agent: str) -> str | None:
         """The id of the profile that would be served now, None if none can (E31)."""
-        for key in self._order(Selector(provider, agent, inherits=self.household.inherit_agents)):
+        for key in self._line.shortlist(Selector(provider, agent, **self._orders(provider, agent))).usable:
             keeper = self._keepers[key]
             if not isinstance(keeper.decide(Wish(min_valid=0.0)), Refusal):
                 return keeper.profile.id

@@ -1,4 +1,4 @@
-"""What a caller's report of a failure means, and what it is told to do next.
+"""What follows when a caller's token was not accepted: another one, if there can be one.
 
 The problem: a caller knows that its request was refused, and we know whether the token it used is still the
 one we hold. Only both together say whether to refresh: so a report names the generation it speaks of, and one
@@ -12,35 +12,36 @@ from __future__ import annotations
 
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ReportParams, ReportResult
+from tokenward.daemon.service import ReportResult
 from tokenward.errors import RefreshFailed
 
 UNAUTHORIZED = 401
 AUTH = "auth"
 
 
-async def take(keeper: Keeper, params: ReportParams) -> ReportResult:
-    """Act on one report.
+async def renew(keeper: Keeper, generation: str) -> ReportResult:
+    """Get another value than the one that was refused.
 
     Args:
         keeper: whose token was used.
-        params: the report.
+        generation: the value that was refused.
+
+    Returns:
+        ``retry`` with another value, ``wait`` or ``login`` without one.
     """
-    if params.status != UNAUTHORIZED:
-        return ReportResult(failure=None, action="none")
     if keeper.credential is None:
         return ReportResult(failure=AUTH, action="login")
-    if not keeper.credential.refreshable and keeper.credential.generation == params.generation:
+    if not keeper.credential.refreshable and keeper.credential.generation == generation:
         try:
-            keeper.distrust(params.generation)
+            keeper.distrust(generation)
         except RefreshFailed as bucket:
             return ReportResult(failure=AUTH, action="wait", retry_after=bucket.details.get("retry_after"))
         await keeper.reconcile()
-        renewed = keeper.credential is not None and keeper.credential.generation != params.generation
-        keeper.refused(params.generation)
+        renewed = keeper.credential is not None and keeper.credential.generation != generation
+        keeper.refused(generation)
         return ReportResult(failure=AUTH, action="retry" if renewed else "login")
     try:
-        renewed = await keeper.reject(params.generation)
+        renewed = await keeper.reject(generation)
     except RefreshFailed as bucket:
         return ReportResult(failure=AUTH, action="wait", retry_after=bucket.details.get("retry_after"))
     if renewed:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from anyio import CapacityLimiter
 
 from tokenward.core.credential import Profile
+from tokenward.core.ladders import DEFAULT_PRESET, PRESETS, Ladders
 from tokenward.core.selection import Resolution
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.intake import Doorway
@@ -98,6 +99,8 @@ class Household:
         store_location: where our own store lies, for people.
         resolution: which of several credentials goes first.
         inherit_agents: whether main's profiles serve other agents too.
+        ladders: how long profiles rest after failures.
+        fallbacks: the models that are tried after one that failed.
         login_server: the authorization server of a provider, for logins.
         examine: the doctor's findings, from the profiles and what a probe showed; blocks for seconds.
     """
@@ -123,6 +126,8 @@ class Household:
     resolution: Resolution = Resolution.PROFILES_FIRST
     inherit_agents: bool = False
     examine: Examine = lambda _profiles, _probed: ()
+    ladders: Ladders = PRESETS[DEFAULT_PRESET]
+    fallbacks: Sequence[str] = ()
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""

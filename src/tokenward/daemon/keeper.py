@@ -21,7 +21,7 @@ from datetime import datetime
 from functools import partial
 from logging import getLogger
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio import to_thread
@@ -73,6 +73,22 @@ _EVENT_TYPES: Mapping[Effect, str] = MappingProxyType(
 )
 
 
+class Heard(Protocol):
+    """Told of every change of what a keeper holds or of whether it rests; must not block."""
+
+    def __call__(self, keeper: Keeper, /, *, by_refresh: bool) -> None:
+        """Take note.
+
+        Args:
+            keeper: whose.
+            by_refresh: whether a flight of ours brought the value.
+        """
+
+
+def _unheard(_keeper: Keeper, /, *, by_refresh: bool) -> None:
+    pass
+
+
 class Keeper:
     """One profile's credential.
 
@@ -106,6 +122,7 @@ class Keeper:
         self.last_refresh: datetime | None = None
         self.next_attempt: datetime | None = None
         self._around = around
+        self.changed: Heard = _unheard
         self.encoded: dict[str | None, EncodedAnswer] = {}
         """Answers made of the value held, by why they are degraded; they go with it."""
         self._pending: SaveFailed | None = None
@@ -247,6 +264,12 @@ class Keeper:
             self.attempts.failed("auth", "the API refused it with 401", retry_after=None, closed_for=0.0)
             self._apply(Event.REJECTED)
 
+    def reopen(self) -> None:
+        """A person says that a static credential which was refused is good: it serves until it is refused anew."""
+        if self.phase is Phase.LOGIN_REQUIRED and self.credential is not None and not self.credential.refreshable:
+            self.attempts.succeeded()
+            self._apply(Event.LOADED)
+
     async def accept(self, credential: Credential) -> None:
         """A person put this value into the place: it is news whatever we held or saw replaced before."""
         if not self._holds(credential):
@@ -358,6 +381,7 @@ class Keeper:
         if why is not None and self.phase is not Phase.UNSAVED:
             self.next_attempt = None
             self._around.alarm.cancel(self.profile.key)
+        self.changed(self, by_refresh=False)
         self.on_alarm()
 
     # Flights
@@ -423,13 +447,13 @@ class Keeper:
         if isinstance(result, SaveFailed):
             self._pending = result
             if not saving:
-                self._hold(result.credential)
+                self._hold(result.credential, by_refresh=True)
                 self.last_refresh = self._around.clock.wall()
         self._land_failure(landed.cause, landed.reason, landed.retry_after, landed.event)
 
     def _land_value(self, credential: Credential, event: Event) -> None:
         futile = event is Event.REFRESHED and not self._lengthens_life(credential)
-        self._hold(credential)
+        self._hold(credential, by_refresh=True)
         self._pending = None
         self.last_refresh = self._around.clock.wall()
         if futile:
@@ -452,7 +476,7 @@ class Keeper:
         self.attempts.failed(cause, reason, retry_after=retry_after, closed_for=closed)
         self._apply(event)
 
-    def _hold(self, credential: Credential) -> None:
+    def _hold(self, credential: Credential, *, by_refresh: bool = False) -> None:
         """Hold a value; what we know of the life it was granted, its place may not know."""
         known = self.credential
         if known is not None and known.generation != credential.generation:
@@ -463,6 +487,7 @@ class Keeper:
             credential = credential.aged(granted_life=known.granted_life)
         clock = self._around.clock
         self.held = freshness.hold(credential, now=clock.wall(), boot_now=clock.boottime())
+        self.changed(self, by_refresh=by_refresh)
 
     # Effects
 
@@ -489,6 +514,7 @@ class Keeper:
                 self.held, self._pending, self._flown, self.lookout.absent_since = None, None, None, None
                 self.encoded.clear()
                 self._published = False
+                self.changed(self, by_refresh=False)
             case Effect.PUBLISH if not self._published:
                 self._published = True
                 self._announce(effect, as_type="appeared")

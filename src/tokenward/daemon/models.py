@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from tokenward.core import catalog, headers
 from tokenward.core.catalog import Catalog, Model, ModelTable, ResolvedModel
 from tokenward.core.model_reference import Naming
+from tokenward.core.pins import split_profile
 from tokenward.daemon.default_model import retirement
 from tokenward.daemon.model_shapes import (
     ModelAccessParams,
@@ -72,8 +73,10 @@ class Models:
         """
         if params.model is None:
             return params, None
+        params = _without_profile(params)
         named = params.provider if params.profile is None else params.profile.partition(":")[0]
         given = choose(named).provider if named is not None else None
+        assert params.model is not None  # noqa: S101 - as above
         model = self._resolved(params.model, provider=given)
         if given is None:
             return params.model_copy(update={"provider": model.written or model.provider}), model
@@ -83,6 +86,18 @@ class Models:
                 hint="leave the provider out of one of them",
             )
         return params, model
+
+    def meant(self, text: str, *, provider: str | None = None) -> ResolvedModel:
+        """What a name means where no profile stands behind it.
+
+        Args:
+            text: a reference, an id or an alias.
+            provider: whose it is if the text does not say.
+
+        Raises:
+            UnknownModel: if nobody can tell whose model it is.
+        """
+        return self._resolved(text, provider=provider)
 
     def dressed(self, result: TokenResult, params: TokenParams, model: ResolvedModel | None) -> TokenResult:
         """The answer with the model to use, and with the caller's betas among its headers.
@@ -229,6 +244,23 @@ class Models:
                 "note": model.note,
             }
         )
+
+
+def _without_profile(params: TokenParams) -> TokenParams:
+    """The same request, with the profile that stands behind its model taken out of it.
+
+    Raises:
+        InvalidParams: if the request names another profile.
+    """
+    assert params.model is not None  # noqa: S101 - the caller has checked it
+    model, profile = split_profile(params.model)
+    if profile is None:
+        return params
+    if params.profile not in {None, profile}:
+        raise InvalidParams(
+            f"the model names {profile}, and the request {params.profile}", hint="leave one of them out"
+        )
+    return params.model_copy(update={"model": model, "profile": profile})
 
 
 def _source(table: ModelTable) -> dict[str, str]:

@@ -10,21 +10,28 @@ is said first is that this profile was asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from tokenward.core.credential import MAIN_AGENT, Profile
+from tokenward.core.credential import MAIN_AGENT, Profile, to_unix_milliseconds
+from tokenward.core.selection import COOLDOWN, DISABLED, Unusable
 from tokenward.core.serving import Resting
+from tokenward.daemon.health_book import NEVER
 from tokenward.errors import (
     AllUnavailable,
     AskDifferently,
     NoCredentials,
     PersonNeeded,
+    PinnedProfileUnavailable,
     ProfileUnavailable,
     RetryLater,
     TokenwardError,
 )
 
+_STATE = {COOLDOWN: "cooling", DISABLED: "out of use"}
 _UNLESS_INHERITED = "agents have no credentials but their own, unless inherit_agents = true under [default]"
 
 
@@ -87,15 +94,61 @@ def no_such_profile(profile: str, agent: str = MAIN_AGENT) -> ProfileUnavailable
     )
 
 
-def error_for(asked: Asked, refused: Sequence[Refused]) -> TokenwardError:
+def in_window(profile: Profile, why: Unusable, now: datetime) -> Refused:
+    """A profile that is not asked, because a window holds.
+
+    Args:
+        profile: whose.
+        why: the window.
+        now: aware UTC.
+    """
+    clear = f"tokenward profiles clear {profile.id}{_of_agent(profile.agent)}"
+    if why.until == NEVER:
+        until_ms, wait, when = None, None, "until there is a new credential"
+    else:
+        until_ms, when = to_unix_milliseconds(why.until), f"until {why.until:%Y-%m-%d %H:%M:%S} UTC"
+        wait = math.ceil((why.until - now).total_seconds())
+    return Refused(
+        profile,
+        ProfileUnavailable(
+            f"{profile.id} is {_STATE[why.kind]} ({why.reason}), {when}",
+            hint=f"if that is over, say so: {clear}",
+            reason=why.reason,
+            kind=why.kind,
+            until_ms=until_ms,
+            retry_after=wait,
+        ),
+    )
+
+
+def pinned(profile: str, error: TokenwardError) -> PinnedProfileUnavailable:
+    """A person pinned the session to a profile, and it cannot serve.
+
+    Args:
+        profile: its id.
+        error: why.
+    """
+    return PinnedProfileUnavailable(
+        f"the session is pinned to {profile}, which cannot serve: {error.cause}",
+        hint=f"{error.hint}; or reset the pin, or ask fallback.next for another model",
+        error_class=error.error_class,
+        **error.details,
+    )
+
+
+def error_for(asked: Asked, refused: Sequence[Refused], cooling: Sequence[Refused] = ()) -> TokenwardError:
     """The one error for a request that nobody answered.
 
     Args:
         asked: what it asked for.
         refused: who was asked, the first choice first.
+        cooling: who was not asked, because a window holds; the soonest recovery first.
     """
     if asked.profile is not None:
+        refused = [*refused, *cooling]
         return _named(asked.profile, refused[0].error) if refused else no_such_profile(asked.profile, asked.agent)
+    if cooling:
+        return _all_unavailable(asked.provider, [*refused, *cooling])
     if not refused:
         return _not_set(asked)
     if len(refused) == 1:
@@ -131,14 +184,22 @@ def _not_set(asked: Asked) -> NoCredentials:
 def _all_unavailable(provider: str, refused: Sequence[Refused]) -> AllUnavailable:
     waits = [wait for each in refused if (wait := each.error.details.get("retry_after")) is not None]
     soonest = min(waits) if waits else None
+    ends = [end for each in refused if (end := each.error.details.get("until_ms")) is not None]
     when = f"the first is tried again in {soonest:g} s" if soonest is not None else "none recovers by itself"
     reasons = "; ".join(f"{each.profile.id}: {each.error.cause}" for each in refused)
     return AllUnavailable(
         f"No available auth profile for {provider} (all in cooldown or unavailable).",
         hint=f"{when}, or add another with: tokenward add; {reasons}",
         retry_after=soonest,
-        profiles=[{"profile": each.profile.id, "reason": each.error.cause} for each in refused],
+        until_ms=min(ends) if ends else None,
+        profiles=[_told(each) for each in refused],
     )
+
+
+def _told(refused: Refused) -> dict[str, Any]:
+    details = refused.error.details
+    window: dict[str, Any] = {name: details[name] for name in ("kind", "until_ms") if name in details}
+    return {"profile": refused.profile.id, "reason": refused.error.cause, **window}
 
 
 def _whose(agent: str) -> str:

@@ -40,7 +40,7 @@ def let_rest(keepers: Mapping[str, Keeper], disabled: Collection[str], resolutio
 
 
 def refused_at_rest(
-    keepers: Mapping[str, Keeper], selector: Selector, candidate: Callable[[Keeper, Selector], Candidate]
+    keepers: Mapping[str, Keeper], selector: Selector, candidate: Callable[[Keeper], Candidate]
 ) -> list[Refused]:
     """Who would have been asked, did it not rest."""
     refused = []
@@ -48,6 +48,6 @@ def refused_at_rest(
         if keeper.resting is None or keeper.credential is None:
             continue
         awake = replace(keeper.profile, enabled=True)
-        if selector.admits(replace(candidate(keeper, selector), profile=awake)):
+        if selector.admits(replace(candidate(keeper), profile=awake)):
             refused.append(nothing_served.resting(keeper.profile, keeper.resting))
     return refused

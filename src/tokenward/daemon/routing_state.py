@@ -62,7 +62,9 @@ class Section(StrEnum):
     ORDERS = "orders"
     """By ``agent/provider``: a person's decision."""
     PINS = "pins"
-    """By session."""
+    """By session: the profile that it got by itself."""
+    CHOICES = "choices"
+    """By session: a person's decision, which no number of sessions without one may push out."""
 
 
 OF_PROFILES = (Section.HEALTH, Section.LAST_USED, Section.USAGE)

@@ -23,6 +23,7 @@ from tokenward.core import protocol
 from tokenward.core.model_reference import MODEL_TEXT, may_be_model
 
 if TYPE_CHECKING:
+    from tokenward.daemon.decisions import Decisions
     from tokenward.daemon.doctor import Doctor
     from tokenward.daemon.logins import Logins
     from tokenward.daemon.models import Models
@@ -52,8 +53,11 @@ ProfileKey = Annotated[
 ]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="A namespace of profiles.")]
 KindName = Literal["api_key", "auth_token", "setup_token", "oauth", "federated"]
+SessionName = Annotated[
+    str, Field(min_length=1, max_length=128, description="Any text by which the caller knows a conversation.")
+]
 Generation = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="Names one value of a credential.")]
-Degraded = Literal["short", "refresh_failing", "unsaved"]
+Degraded = Literal["short", "refresh_failing", "unsaved", "cooling"]
 
 
 def _model_name(text: str) -> str:
@@ -119,6 +123,12 @@ class TokenParams(Params):
     provider: str | None = Field(default=None, max_length=64, description="Any profile of this provider.")
     profile: ProfileId | None = Field(default=None, description="Exactly this profile.")
     agent: AgentName = "main"
+    session: SessionName | None = Field(
+        default=None, description="Stays with one profile while that is usable, and obeys the session's pin."
+    )
+    compactions: int = Field(
+        default=0, ge=0, le=1_000_000, description="How often the session was compacted: then it may change."
+    )
     kinds: list[KindName] | None = Field(default=None, description="Only these kinds of credential.")
     auth_method: Literal["api_key", "oauth"] | None = Field(default=None, description="Only keys, or only OAuth.")
     tier: str | None = Field(default=None, max_length=32, description="Only profiles of this tier.")
@@ -229,6 +239,16 @@ class LastFailure(Result):
     failures: int = Field(description="How many in a row.")
 
 
+class HealthResult(Result):
+    """What keeps a profile from serving, as callers reported it."""
+
+    kind: Literal["cooldown", "disabled"] = Field(description="Whether it only slows down, or a person must act.")
+    reason: str = Field(description="The class of the failure.")
+    until_ms: int | None = Field(description="When it serves again; null = with new material or `profile.clear`.")
+    model: str | None = Field(description="The only model it concerns; null = all.")
+    errors: int = Field(description="How many failures counted, in a row.")
+
+
 class ProfileResult(Result):
     """A profile as `status` shows it."""
 
@@ -256,6 +276,11 @@ class ProfileResult(Result):
     insufficient_access: str | None = Field(
         description="Why a valid login opens no API, as a free account's; null if it does, as far as is known."
     )
+    cooling: list[HealthResult] = Field(default=[], description="Every window that is open, the widest first.")
+    last_report: str | None = Field(
+        default=None, description="The class of the last failure that callers reported; null = none, or over."
+    )
+    last_used_at_ms: int | None = Field(default=None, description="When its token was last handed out.")
 
 
 class ProfileListResult(Result):
@@ -312,7 +337,7 @@ class Event(Result):
 
     type: Literal[
         "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
-        "forgotten", "usage_warning", "clock_stepped", "reloaded", "stopping", "lost",
+        "forgotten", "usage_warning", "cooling", "recovered", "clock_stepped", "reloaded", "stopping", "lost",
     ]  # fmt: skip
     profile: str | None = Field(
         description="Whose, null = the daemon's; of another agent than main, `agent/provider:name`."
@@ -430,6 +455,10 @@ class Service(Protocol):
     @property
     def models(self) -> Models:
         """What is known of models."""
+
+    @property
+    def decisions(self) -> Decisions:
+        """What people decide about routing."""
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The lane: the encoded ``TokenResult`` if it can be had without I/O beyond one stat, else None."""

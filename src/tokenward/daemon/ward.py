@@ -13,29 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 
 from anyio import CapacityLimiter, to_thread
 
 from tokenward.core.credential import (
     MAIN_AGENT,
     Credential,
-    Kind,
-    Secret,
-    from_unix_milliseconds,
     profile_key,
 )
-from tokenward.core.recognise import misplaced, recognise
 from tokenward.core.serving import Resting
 from tokenward.core.subscription_tier import tier_of
-from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins, usage_reports
+from tokenward.daemon import answers, given_credential, nothing_served, store_care, twins, usage_reports
 from tokenward.daemon.broker import Broker
+from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
+from tokenward.daemon.health_shown import with_health
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.models import Models
+from tokenward.daemon.reports import Reports
 from tokenward.daemon.resting import let_rest
 from tokenward.daemon.service import (
     DaemonStatusResult,
@@ -56,6 +55,7 @@ from tokenward.daemon.service import (
     TokenParams,
     TokenResult,
 )
+from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
     SourceImportParams,
@@ -63,8 +63,8 @@ from tokenward.daemon.source_models import (
     SourceListResult,
 )
 from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
-from tokenward.errors import InvalidParams, ProfileUnavailable, StoreUnavailable
-from tokenward.provider_files import Provider, choose, goes_to_gateway, is_built_in
+from tokenward.errors import ProfileUnavailable, StoreUnavailable
+from tokenward.provider_files import Provider, choose
 
 
 class Ward:
@@ -77,7 +77,9 @@ class Ward:
     def __init__(self, household: Household) -> None:
         self.household = household
         self.keepers: dict[str, Keeper] = {}
-        self.broker = Broker(household, self.keepers)
+        self.line = LineUp(household, self.keepers)
+        self.sessions = SessionPins(household)
+        self.broker = Broker(household, self.keepers, self.line, self.sessions)
         self._made_of: dict[str, tuple[object, ...]] = {}
         self.logins = Logins(
             Needs(
@@ -92,6 +94,8 @@ class Ward:
         self._intake = Intake(self, household.doorway)
         self.models = Models(household, tier=self._tier_now)
         self.doctor = Doctor(household, self.token, self.profiles, CapacityLimiter(1))
+        self.decisions = Decisions(self)
+        self._reports = Reports(self.broker, self.line, self.models)
 
     # Keepers
 
@@ -104,33 +108,42 @@ class Ward:
         names = {kept.profile.key for kept in wanted}
         for name in [name for name in self.keepers if name not in names]:
             await self._dismiss(name)
+        engaged = []
         for kept in wanted:
             if self._made_of.get(kept.profile.key) != kept.made_of or kept.profile.key not in self.keepers:
                 await self._dismiss(kept.profile.key)
-                await self._engage(kept)
+                engaged.append(await self._engage(kept))
         for keeper in self.keepers.values():
             keeper.encoded.clear()  # its provider may have changed
-        self._let_rest()
+        self.line.arrange()
+        await self._begin(engaged)
+        self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
         await self._dismiss(kept.profile.key)
-        await self._engage(kept)
+        await self._begin([await self._engage(kept)])
 
     async def _engage(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
         if kept.profile.key in self.household.routing.disabled:
             keeper.rest(Resting.DISABLED)
         self.keepers[kept.profile.key] = keeper
+        keeper.changed = self.line.keeper_changed
+        self.line.take(keeper)
         self._made_of[kept.profile.key] = kept.made_of
         self.household.watch(kept.place.description)
         await keeper.reconcile()
-        self._let_rest()
-        if keeper.resting is None and await to_thread.run_sync(
-            keeper.predecessor_left_work, limiter=self.household.writing
-        ):
-            keeper.resume()
         return keeper
+
+    async def _begin(self, engaged: Sequence[Keeper]) -> None:
+        """Find out who rests, now that these are kept too, and let the others take up what was left to them."""
+        self._let_rest()
+        for keeper in engaged:
+            if keeper.resting is None and await to_thread.run_sync(
+                keeper.predecessor_left_work, limiter=self.household.writing
+            ):
+                keeper.resume()
 
     async def _dismiss(self, name: str) -> None:
         keeper = self.keepers.get(name)
@@ -138,6 +151,7 @@ class Ward:
             await keeper.settle()  # and it serves meanwhile
             keeper.dismiss()
             self.keepers.pop(name, None)
+            self.line.drop(name)
 
     def generation_at(self, profile: str, place: str) -> str | None:
         """The generation that a profile holds, if it lives at this place."""
@@ -159,6 +173,7 @@ class Ward:
 
     async def look_everywhere(self) -> None:
         """The beat, or a clock that stepped: look at every place and every due time anew."""
+        self.line.now()
         for keeper in list(self.keepers.values()):
             await keeper.reconcile()
             keeper.on_alarm()
@@ -170,6 +185,8 @@ class Ward:
         """The lane's answer; see ``Service``."""
         if params.model is not None or params.betas:
             return None
+        if params.session is not None and self.sessions.is_chosen(params.session):
+            return None
         return self.broker.token_nowait(params)
 
     async def token(self, params: TokenParams) -> TokenResult:
@@ -178,8 +195,18 @@ class Ward:
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
-        params, model = self.models.wanted(params)
-        return self.models.dressed(await self.broker.token(params), params, model)
+        params, model = self.models.wanted(self._as_chosen(params))
+        result = await self.broker.token(params, None if model is None else model.model)
+        return self.models.dressed(result, params, model)
+
+    def _as_chosen(self, params: TokenParams) -> TokenParams:
+        """The request with the model that a person chose for its session, if it says nothing of its own."""
+        pin = self.sessions.get(params.session) if params.session is not None else None
+        if pin is None or pin.model is None or params.model is not None or params.profile is not None:
+            return params
+        if params.provider is not None and choose(params.provider).provider != pin.provider:
+            return params
+        return params.model_copy(update={"model": f"{pin.provider}/{pin.model}"})
 
     def provider(self, keeper: Keeper) -> Provider:
         """The provider of a keeper's profile."""
@@ -190,7 +217,7 @@ class Ward:
         keeper = self._keeper(params.profile, params.agent)
         if params.headers:
             usage_reports.take(self.household, keeper.profile, params.headers, status=params.status)
-        return await failure_reports.take(keeper, params)
+        return await self._reports.take(keeper, params)
 
     # Usage
 
@@ -231,7 +258,7 @@ class Ward:
         ]
 
     def _shown(self, keeper: Keeper, shared: str | None = None) -> ProfileResult:
-        shown = answers.profile_result(keeper, self.provider(keeper))
+        shown = with_health(answers.profile_result(keeper, self.provider(keeper)), keeper, self.line)
         if shared is None:
             return shown
         return shown.model_copy(update={"note": f"{shared}; {shown.note}" if shown.note else shared})
@@ -244,8 +271,8 @@ class Ward:
     async def add(self, params: ProfileAddParams) -> ProfileResult:
         """Keep a credential in our own store, durably; see ``Service``."""
         profile = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
-        credential = _credential(params, self.household)
-        _refuse_misplaced(credential, self.household.provider(profile.partition(":")[0]))
+        credential = given_credential.read(params, now=self.household.around.clock.wall())
+        given_credential.refuse_misplaced(credential, self.household.provider(profile.partition(":")[0]))
         return await self._store(profile_key(profile, params.agent), credential)
 
     def _is_ours(self, name: str) -> bool:
@@ -289,7 +316,10 @@ class Ward:
             ) from None
         if known is None:
             known = await self._engage(self.household.keep_stored(name))
+            await self._begin([known])
         await known.accept(credential)
+        self.line.health.forgive(name)  # the person who gave it may have given the same again
+        known.reopen()
         return known
 
     async def forget(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
@@ -319,6 +349,7 @@ class Ward:
         await keeper.forget()
         keeper.dismiss()
         self.keepers.pop(key, None)
+        self.line.drop(key)
         self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
 
@@ -420,42 +451,3 @@ class Ward:
     def stop(self) -> None:
         """End after the refreshes under way; see ``Service``."""
         self.household.stop()
-
-
-def _refuse_misplaced(credential: Credential, provider: Provider) -> None:
-    """A gateway's key of no known gateway would be sent to Anthropic (A3, N16)."""
-    if credential.kind not in {Kind.API_KEY, Kind.AUTH_TOKEN}:
-        return
-    registration = provider.registration
-    wrong = misplaced(
-        recognise(credential.access.reveal()),
-        credential.kind,
-        anthropic=is_built_in(registration.name),
-        gateway=goes_to_gateway(registration.base_url),
-    )
-    if wrong is not None:
-        raise InvalidParams(wrong.cause, hint=wrong.hint)
-
-
-def _credential(params: ProfileAddParams, household: Household) -> Credential:
-    """The credential that a caller gave, with its end on our clock."""
-    given = params.credential
-    now = household.around.clock.wall()
-    expires_at = from_unix_milliseconds(given.expires_at_ms) if given.expires_at_ms is not None else None
-    if given.expires_in is not None:
-        try:
-            expires_at = now + timedelta(seconds=given.expires_in)
-        except (OverflowError, ValueError):
-            raise InvalidParams(
-                "no calendar holds that expires_in", hint="leave it out if it is unknown"
-            ) from None
-    refresh = given.refresh_token.get_secret_value() if given.refresh_token is not None else ""
-    return Credential(
-        kind=Kind(params.kind),
-        access=Secret(given.access_token.get_secret_value()),
-        refresh=Secret(refresh) if refresh else None,
-        expires_at=expires_at,
-        granted_life=given.expires_in if given.expires_in is not None and given.expires_in > 0 else None,
-        scopes=tuple((given.scope or "").split()),
-        token_type=given.token_type,
-    )

@@ -44,6 +44,10 @@ async def _disable(call: Call, params: ProfileParams) -> ProfileResult:
     return await call.service.disable(params.profile, params.agent)
 
 
+async def _clear(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.decisions.clear(params.profile, params.agent)
+
+
 METHODS = (
     Method(
         name="profile.list",
@@ -103,6 +107,14 @@ METHODS = (
         result=ProfileResult,
         handler=_disable,
         summary="Neither serve nor refresh a profile until it is enabled, also after a restart.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
+    ),
+    Method(
+        name="profile.clear",
+        params=ProfileParams,
+        result=ProfileResult,
+        handler=_clear,
+        summary="Forget what callers reported of a profile, so that it serves again at once.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
 )

@@ -14,8 +14,10 @@ from tokenward.daemon.methods import (
     events,
     login,
     model,
+    order,
     profile,
     provider,
+    session,
     source,
     store,
     token,
@@ -37,6 +39,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             *store.METHODS,
             *usage.METHODS,
             *doctor.METHODS,
+            *order.METHODS,
+            *session.METHODS,
             *events.METHODS,
         )
     }

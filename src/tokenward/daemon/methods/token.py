@@ -29,6 +29,7 @@ METHODS = (
             errors.NoCredentials,
             errors.AllUnavailable,
             errors.ProfileUnavailable,
+            errors.PinnedProfileUnavailable,
             errors.RefreshFailed,
             errors.LoginRequired,
             errors.StoreUnavailable,

@@ -1,0 +1,142 @@
+"""Everybody who could answer, in the order in which they are asked, kept in step with what happens to them.
+
+The problem: a request must not look at ten thousand profiles to find the one that goes first, and what decides
+about the order (a credential, a person's decision, a failure, a use) changes in many places.
+
+Rules:
+- Keepers tell of every change (``Keeper.changed``), the health book of every window; each costs one place in the
+  ``Roster``. Only another ``resolution`` orders them anew.
+- A use is noted when the answer is made, and written later. Its loss costs a turn.
+- A clock that was set back is found out at the next request, since windows would last too long until then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tokenward.core.roster import Roster
+from tokenward.core.selection import Candidate, Selector, Shortlist
+from tokenward.core.subscription_tier import tier_of
+from tokenward.daemon.health_book import HealthBook
+from tokenward.daemon.routing_state import Section
+
+if TYPE_CHECKING:
+    from tokenward.daemon.household import Household
+    from tokenward.daemon.keeper import Keeper
+
+
+class LineUp:
+    """Who goes first, and who does not go now.
+
+    Args:
+        household: the order in force, and the state.
+        keepers: everybody, by key; the ward's own table.
+    """
+
+    def __init__(self, household: Household, keepers: Mapping[str, Keeper]) -> None:
+        self._household = household
+        self._keepers = keepers
+        self.health = HealthBook(household, self._health_changed)
+        self._roster = Roster(household.resolution)
+        self._resolution = household.resolution
+        self._latest = household.around.clock.wall()
+
+    def __getitem__(self, key: str) -> Candidate:
+        return self._roster[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._roster
+
+    # What happens
+
+    def take(self, keeper: Keeper) -> None:
+        """Keep one more, or note what became of one.
+
+        Args:
+            keeper: one that stands in the ward's table.
+        """
+        self._roster.put(self.candidate(keeper))
+
+    def keeper_changed(self, keeper: Keeper, *, by_refresh: bool) -> None:
+        """What a keeper holds changed, or whether it rests; see ``Keeper.changed``."""
+        key = keeper.profile.key
+        if self._keepers.get(key) is not keeper:
+            return
+        if keeper.credential is not None:
+            self.health.holds(key, keeper.credential.generation, by_refresh=by_refresh)
+        self.take(keeper)
+
+    def drop(self, key: str) -> None:
+        """A profile is kept no longer."""
+        self._roster.drop(key)
+        self.health.release(key)
+
+    def arrange(self) -> None:
+        """The configuration may have changed: the order, or the tier of a provider."""
+        self._resolution = self._household.resolution
+        self._roster = Roster(self._resolution, map(self.candidate, self._keepers.values()))
+
+    def served(self, key: str) -> None:
+        """A profile's token was handed out."""
+        moment = self._roster.touch(key, self.now())
+        if moment is not None:
+            self._household.routing.put(Section.LAST_USED, key, moment.timestamp())
+
+    # Who goes first
+
+    def now(self) -> datetime:
+        """The wall clock, aware UTC; windows are put right first if it was set back."""
+        now = self._household.around.clock.wall()
+        if now < self._latest:
+            self._latest = now
+            self.health.rebase()
+        self._latest = now
+        return now
+
+    def first(self, selector: Selector) -> str | None:
+        """The key of the first choice among those in no window; its cost does not grow with the others."""
+        now = self.now()
+        self._follow()
+        return self._roster.first(selector, now)
+
+    def shortlist(self, selector: Selector) -> Shortlist:
+        """Everybody who may answer now."""
+        now = self.now()
+        self._follow()
+        return self._roster.shortlist(selector, now)
+
+    def last_used(self, key: str) -> datetime | None:
+        """When a profile was last served; None = never."""
+        return self._roster[key].last_used if key in self._roster else self._noted_use(key)
+
+    # What it is made of
+
+    def _follow(self) -> None:
+        if self._household.resolution is not self._resolution:
+            self.arrange()
+
+    def _health_changed(self, key: str) -> None:
+        keeper = self._keepers.get(key)
+        if keeper is not None:
+            self.take(keeper)
+
+    def candidate(self, keeper: Keeper) -> Candidate:
+        """A keeper as selection sees it now."""
+        key, credential = keeper.profile.key, keeper.credential
+        used = self._roster[key].last_used if key in self._roster else self._noted_use(key)
+        windows = self.health.windows(key)
+        if credential is None:
+            return Candidate(keeper.profile, None, last_used=used, windows=windows)
+        tier = self._household.provider(keeper.profile.provider).tier or tier_of(credential)
+        return Candidate(keeper.profile, credential.kind, tier, used, windows)
+
+    def _noted_use(self, key: str) -> datetime | None:
+        noted = self._household.routing.section(Section.LAST_USED).get(key)
+        if isinstance(noted, bool) or not isinstance(noted, int | float) or not math.isfinite(noted):
+            return None
+        now = self._household.around.clock.wall()
+        # What lies ahead was noted before the clock was set back, or written by hand.
+        return datetime.fromtimestamp(max(0.0, min(float(noted), now.timestamp())), UTC)
