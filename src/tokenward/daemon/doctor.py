@@ -5,8 +5,8 @@ refreshed if it must be, without anybody being shown it.
 
 Rules:
 - The checks run in a thread that nobody else waits for, one run at a time.
-- A probe sends one request with the very token that a caller would get, and nothing else: a GET that costs nothing,
-  or, where a model is named, a message of one word to it.
+- A probe sends one request with the very token that a caller would get, and nothing else: a GET that costs
+  nothing, or, where a model is named, a message of one word to it.
 - What kept a credential from being had is the probe's answer, and no error.
 """
 
