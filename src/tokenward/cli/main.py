@@ -29,6 +29,7 @@ _MODULES = {
     "models": "models",
     "store": "store",
     "usage": "usage",
+    "sinks": "sinks",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",

@@ -19,6 +19,7 @@ from tokenward.daemon.intake import Doorway
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.routing_state import RoutingState
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
 from tokenward.provider_files import Provider, provider_named
@@ -71,6 +72,8 @@ class Household:
         resolution: which of several credentials goes first.
         inherit_agents: whether main's profiles serve other agents too.
         login_server: the authorization server of a provider, for logins.
+        profiles_changed: told when profiles may have come, gone, or begun or ended a rest.
+        sinks: the published files.
     """
 
     around: Surroundings
@@ -93,6 +96,8 @@ class Household:
     store_location: str = ""
     resolution: Resolution = Resolution.PROFILES_FIRST
     inherit_agents: bool = False
+    profiles_changed: Callable[[], None] = lambda: None
+    sinks: Callable[[], Sequence[SinkResult]] = tuple
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tokenward.daemon.methods import daemon, events, login, model, profile, provider, source, store, token, usage
+from tokenward.daemon.methods import (
+    daemon,
+    events,
+    login,
+    model,
+    profile,
+    provider,
+    sink,
+    source,
+    store,
+    token,
+    usage,
+)
 from tokenward.daemon.methods.method import Method
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -22,6 +34,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             *model.METHODS,
             *login.METHODS,
             *source.METHODS,
+            *sink.METHODS,
             *store.METHODS,
             *usage.METHODS,
             *events.METHODS,
