@@ -48,7 +48,7 @@ def is_published(daemon: DaemonProcess) -> Callable[[], bool]:
     def holds() -> bool:
         sink = daemon.call("sink.list")["sinks"][0]
         profile = daemon.call("profile.get", profile=CLAUDE_PROFILE)
-        return sink["state"] == "published" and sink["generation"] == profile["generation"]
+        return bool(sink["state"] == "published" and sink["generation"] == profile["generation"])
 
     return holds
 
