@@ -28,7 +28,7 @@ class FakeSink:
     """A file in memory (`ports.Sink`)."""
 
     held: Published | None = None
-    error: OSError | None = None
+    error: Exception | None = None
     seen: list[str | None] = field(default_factory=list)
     paths: Sequence[Path] = (Path("/published/token"),)
 
@@ -264,6 +264,18 @@ async def test_a_failed_write_is_tried_again_and_told_once(tmp_path: Path) -> No
         assert at.sink.held is not None
         assert at.sink.held.generation == keeper.credential.generation
         assert at.publishing.troubles() == []
+
+
+async def test_a_defect_of_one_sink_ends_nothing(tmp_path: Path) -> None:
+    """What nobody foresaw is a failure like others; its text, which could hold a secret, is shown nowhere."""
+    async with publisher(tmp_path) as at:
+        at.sink.error = UnicodeEncodeError("utf-8", "sk-secret", 0, 1, "surrogates not allowed")
+        await at.keep()
+        assert at.shown().reason == "a defect of tokenward (UnicodeEncodeError)"
+        at.sink.error = None
+        at.keeping.alarm.advance(400)
+        await at.rest()
+        assert at.is_there()
 
 
 async def test_between_two_tries_nothing_is_written(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tokenward.errors import ConfigurationFault
 from tokenward.ports import Sink
 from tokenward.settings import SinkSettings
 from tokenward.sinks.env_file import EnvFileSink, rendered, usual_variable
-from tokenward.sinks.publication_record import PublicationRecord
+from tokenward.sinks.publication_record import LARGEST_PUBLISHED, PublicationRecord
 from tokenward.sinks.published_file import PublishedFile
 from tokenward.sinks.template_file import TemplateFileSink
 from tokenward.sinks.token_file import TokenFileSink
@@ -198,6 +198,18 @@ class TestRecord:
         assert not file.withdraw()
         assert record.remove_leftovers([]) == []
         assert path.read_bytes() == b"edited"
+
+    def test_a_huge_file_is_nobody_of_ours(self, path: Path, record: PublicationRecord) -> None:
+        """It is not read whole to find that out, and what would become one is refused."""
+        file = PublishedFile(path, record)
+        file.publish(b"one")
+        path.write_bytes(bytes(LARGEST_PUBLISHED + 1))
+        with pytest.raises(ConfigurationFault, match="did not write"):
+            file.publish(b"two")
+        assert not file.withdraw()
+        path.unlink()
+        with pytest.raises(ConfigurationFault, match="larger than"):
+            file.publish(bytes(LARGEST_PUBLISHED + 1))
 
     def test_leftovers_are_removed_and_kept_files_stay(self, path: Path, record: PublicationRecord) -> None:
         """A sink that left the configuration leaves no token behind."""

@@ -128,6 +128,7 @@ class Publishing:
         self._remove_leftovers = remove_leftovers
         self._standings: dict[str, _Standing] = {}
         self._writing = anyio.CapacityLimiter(WRITING_THREADS)
+        self._changing = anyio.Lock()
 
     async def have(self, wanted: Sequence[Outlet]) -> None:
         """Publish exactly these; what another sink published is withdrawn, and its path free for a new one.
@@ -135,6 +136,10 @@ class Publishing:
         Args:
             wanted: the sinks of the configuration in force.
         """
+        async with self._changing:  # else an old sink's withdrawal could remove what its successor published
+            await self._have(wanted)
+
+    async def _have(self, wanted: Sequence[Outlet]) -> None:
         known = {outlet.name: outlet.made_of for outlet in wanted}
         for name, standing in list(self._standings.items()):
             if name not in known or known[name] != standing.outlet.made_of:
@@ -228,6 +233,9 @@ class Publishing:
                 changed = await to_thread.run_sync(outlet.sink.publish, wanted, limiter=self._writing)
         except (OSError, ConfigurationFault) as error:
             self._failed(standing, wanted, *_why(error))
+            return
+        except Exception as error:  # noqa: BLE001 - one sink's defect must not end the daemon; its text could hold a secret
+            self._failed(standing, wanted, f"a defect of tokenward ({type(error).__name__})", None)
             return
         if standing.failures:
             log.info("the sink %s is right again", outlet.name)

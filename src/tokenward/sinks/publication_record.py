@@ -17,7 +17,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from tokenward.disk.atomic_file import read_regular, replace_file
+from tokenward.disk.atomic_file import FileTooLarge, read_regular, replace_file
 
 FILE_NAME = "published.json"
 LARGEST_PUBLISHED = 256 * 1024
@@ -65,10 +65,13 @@ class PublicationRecord:
         """Whether the file holds what we published; blocks.
 
         Raises:
-            OSError: if it is there and cannot be read.
+            OSError: if it cannot be read.
         """
         known = self._files.get(str(path))
-        return known is not None and _digest(read_regular(path, LARGEST_PUBLISHED).data) in known
+        try:
+            return known is not None and _digest(read_regular(path, LARGEST_PUBLISHED).data) in known
+        except FileTooLarge:
+            return False
 
     def remove_leftovers(self, kept: Collection[Path]) -> list[Path]:
         """Remove what was published by sinks that are no longer configured.

@@ -22,7 +22,7 @@ from tokenward.disk.atomic_file import read_regular, remove_stale_temporaries
 from tokenward.disk.durability import sync_directory, sync_file, write_at
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import ConfigurationFault
-from tokenward.sinks.publication_record import PublicationRecord
+from tokenward.sinks.publication_record import LARGEST_PUBLISHED, PublicationRecord
 
 PRIVATE = 0o600
 _RANDOM_BYTES = 8
@@ -49,6 +49,10 @@ class PublishedFile:
 
     def publish(self, data: bytes) -> bool:
         """Have the file hold this; see ``ports.Sink``."""
+        if len(data) > LARGEST_PUBLISHED:
+            raise ConfigurationFault(
+                f"{self.path} would be larger than {LARGEST_PUBLISHED} bytes", hint="shorten its template"
+            )
         self._require_directory()
         if self._holds(data):
             self._record.note(self.path, data)
