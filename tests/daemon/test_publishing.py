@@ -321,6 +321,18 @@ async def test_the_command_hears_of_each_change_and_of_no_token(tmp_path: Path) 
         assert len(at.commands) == 2, "nothing changed"
 
 
+async def test_a_file_that_is_right_at_the_start_wakes_no_command(tmp_path: Path) -> None:
+    """After a restart it says what it shall say already, and its reader need not be told."""
+    async with publisher(tmp_path) as at:
+        await at.keep()
+        again = Publisher(at.keeping)
+        again.sink, again.keepers = at.sink, at.keepers
+        again.publishing._keepers = at.keepers
+        await again.publishing.have([again.outlet()])
+        await again.rest()
+        assert (again.shown().state, again.commands) == ("published", [])
+
+
 async def test_a_reload_withdraws_what_left_and_moves_what_changed(tmp_path: Path) -> None:
     """A sink that stays goes on undisturbed; one that leaves takes its file along."""
     async with publisher(tmp_path) as at:
