@@ -266,6 +266,23 @@ async def test_a_failed_write_is_tried_again_and_told_once(tmp_path: Path) -> No
         assert at.publishing.troubles() == []
 
 
+async def test_what_need_not_be_written_any_more_is_no_failure(tmp_path: Path) -> None:
+    """The profile was disabled before its first file could be written: there is nothing left to complain of."""
+    async with publisher(tmp_path) as at:
+        await at.publishing.have([at.outlet()])
+        await at.rest()
+        at.keepers[PROFILE.key] = keeper = await at.keeping.directly(at.keeping.credential())
+        at.sink.error = OSError(28, "No space left on device")
+        at.publishing.look()
+        await at.rest()
+        assert at.shown().state == "failing"
+        at.sink.error = None
+        keeper.rest(Resting.DISABLED)
+        at.publishing.look()
+        await at.rest()
+        assert (at.shown().state, at.publishing.troubles()) == ("withdrawn", [])
+
+
 async def test_a_defect_of_one_sink_ends_nothing(tmp_path: Path) -> None:
     """What nobody foresaw is a failure like others; its text, which could hold a secret, is shown nowhere."""
     async with publisher(tmp_path) as at:

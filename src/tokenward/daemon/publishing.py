@@ -205,8 +205,8 @@ class Publishing:
         )
 
     def _is_due(self, standing: _Standing, wanted: Published | None) -> bool:
-        if standing.failures and not standing.retry and wanted == standing.failed_on:
-            return False
+        if standing.failures:
+            return standing.retry or wanted != standing.failed_on
         return not standing.settled or wanted != standing.held
 
     async def _bring(self, standing: _Standing) -> None:
@@ -241,7 +241,7 @@ class Publishing:
             log.info("the sink %s is right again", outlet.name)
         standing.failures, standing.failed_on, standing.reason, standing.hint = 0, None, None, None
         standing.settled, standing.held = True, wanted
-        standing.written_at = self._around.clock.wall() if changed or wanted is None else standing.written_at
+        standing.written_at = self._around.clock.wall() if changed else standing.written_at
         self._around.alarm.cancel(_alarms(outlet)[1])
         if changed and outlet.on_change:
             self._tell(standing, wanted)
