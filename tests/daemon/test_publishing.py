@@ -283,6 +283,27 @@ async def test_what_need_not_be_written_any_more_is_no_failure(tmp_path: Path) -
         assert (at.shown().state, at.publishing.troubles()) == ("withdrawn", [])
 
 
+async def test_a_place_that_cannot_be_read_at_the_start_leaves_the_file(tmp_path: Path) -> None:
+    """A locked store is no news (design I5): the file goes or is written when it can be read."""
+    async with publisher(tmp_path) as at:
+        at.keeping.place.tear("locked")
+        at.keepers[PROFILE.key] = keeper = at.keeping.keeper(at.keeping.direct())
+        await keeper.reconcile()
+        await at.publishing.have([at.outlet()])
+        await at.rest()
+        assert (at.sink.seen, at.shown().state) == ([], "waiting")
+        assert "locked" in (at.shown().reason or "")
+        at.keeping.place.overwrite(at.keeping.credential())
+        await keeper.reconcile()
+        await at.rest()
+        assert at.is_there()
+        at.keeping.place.tear("locked")
+        keeper.rest(Resting.DISABLED)
+        at.publishing.look()
+        await at.rest()
+        assert not at.is_there()
+
+
 async def test_a_defect_of_one_sink_ends_nothing(tmp_path: Path) -> None:
     """What nobody foresaw is a failure like others; its text, which could hold a secret, is shown nowhere."""
     async with publisher(tmp_path) as at:

@@ -10,7 +10,8 @@ Rules:
   known end. A login that is dead is published to the end of its last access token, as it is served.
 - A write that fails leaves what was there, is tried again, and stops nothing else; it is told once.
 - At a stop valid files stay, so that a restart breaks no reader; at a start each is written anew or withdrawn,
-  and so are the files of sinks that left the configuration meanwhile.
+  and so are the files of sinks that left the configuration meanwhile. A place that cannot be read at the start,
+  as a locked store, is no news (design I5): the file stays until it can.
 - Nothing here is a task but a write under way and a command under way, of which each sink has one at most.
 """
 
@@ -207,7 +208,16 @@ class Publishing:
     def _is_due(self, standing: _Standing, wanted: Published | None) -> bool:
         if standing.failures:
             return standing.retry or wanted != standing.failed_on
+        if wanted is None and not standing.settled and self._unread(standing.outlet) is not None:
+            return False
         return not standing.settled or wanted != standing.held
+
+    def _unread(self, outlet: Outlet) -> str | None:
+        """Why it is not known whether the profile has a token; None if it is known."""
+        keeper = self._keepers.get(outlet.profile)
+        if keeper is None or keeper.resting is not None or keeper.phase is not Phase.EMPTY:
+            return None
+        return keeper.lookout.trouble
 
     async def _bring(self, standing: _Standing) -> None:
         busy = standing.busy
@@ -320,12 +330,17 @@ class Publishing:
             generation=None if held is None else held.generation,
             expires_at_ms=_milliseconds(None if held is None else held.expires_at),
             written_at_ms=_milliseconds(standing.written_at),
-            reason=standing.reason or (self._absence(outlet) if standing.settled and held is None else None),
+            reason=standing.reason or self._absence(standing),
             hint=standing.hint,
             command_failure=standing.command_failure,
         )
 
-    def _absence(self, outlet: Outlet) -> str:
+    def _absence(self, standing: _Standing) -> str | None:
+        outlet = standing.outlet
+        if standing.held is not None:
+            return None
+        if not standing.settled:
+            return self._unread(outlet)
         keeper = self._keepers.get(outlet.profile)
         if keeper is None or keeper.is_vacant():
             return f"there is no profile {outlet.profile}"
