@@ -39,10 +39,11 @@ from tokenward.provider_files import (
 )
 from tokenward.settings import FederationSettings, ProviderSettings, Settings, SinkSettings
 
-__all__ = ["MAX_CONFIG_BYTES", "LoadedConfig", "Settings", "load"]
+__all__ = ["MAX_CONFIG_BYTES", "READABLE_KEY", "LoadedConfig", "Settings", "load"]
 
 MAX_CONFIG_BYTES = 256 * 1024
 """A configuration is written by hand; anything larger is another file."""
+READABLE_KEY = "it holds a key and others may read it"
 OVERFLOW_UID = 65534
 """How root's files appear in a user namespace (design section 9), among them those of read-only system stores."""
 
@@ -93,7 +94,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, uid: int, platform: s
     settings = _validated(source, _prepared(source, document, environ, warnings.append), environ)
     holds_key = _holds_key(document)
     if holds_key and readable_by_others:
-        warnings.append(f"{place}: it holds a key and others may read it; run: chmod go-r {place}")
+        warnings.append(f"{place}: {READABLE_KEY}; run: chmod go-r {place}")
     return LoadedConfig(settings, place, tuple(warnings), holds_key=holds_key)
 
 

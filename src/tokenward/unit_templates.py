@@ -16,13 +16,14 @@ from __future__ import annotations
 import plistlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from xml.parsers.expat import ExpatError
 
 from tokenward.errors import ConfigurationFault
 
+LAUNCHD_LABEL = "dev.tokenward.daemon"
 _MARKER = "Written by `tokenward service install`"
 _MARKER_LINES = 8
 """How far down the marker may stand: below an XML declaration and a document type."""
@@ -32,6 +33,24 @@ _SYSTEM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin")
 _NOT_IN_A_PROGRAM = "$\\\"'"
 """systemd expands the first in argv[0], by which Python finds its environment, and refuses the others."""
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
+
+
+def service_unit(environ: Mapping[str, str], *, platform: str) -> Path | None:
+    """Where the file that starts the daemon is, or would be; None where no service manager is known.
+
+    Args:
+        environ: the environment; ``HOME`` must be in it.
+        platform: ``sys.platform``.
+    """
+    if platform == "darwin":
+        return Path(environ["HOME"], "Library/LaunchAgents", f"{LAUNCHD_LABEL}.plist")
+    return systemd_directory(environ) / "tokenward.service" if platform.startswith("linux") else None
+
+
+def systemd_directory(environ: Mapping[str, str]) -> Path:
+    """Where a user's own units lie; ``HOME`` must be in the environment."""
+    config = Path(environ.get("XDG_CONFIG_HOME", ""))
+    return (config if config.is_absolute() else Path(environ["HOME"], ".config")) / "systemd/user"
 
 
 def read_unit_template(name: str) -> str:

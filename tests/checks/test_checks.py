@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -224,7 +225,7 @@ class TestLocks:
         patient.write(record, json.dumps({"pid": gone.pid, "procStart": "1"}))
         finding = only(locks.check(patient.context()))
         assert (finding.level, f"process {gone.pid}, which is gone" in finding.cause) == ("warn", True)
-        assert "in 50 s" in finding.hint
+        assert "in 50 s" in finding.consequence
         patient.write(record, json.dumps({"pid": os.getpid()}))
         assert f"held by process {os.getpid()}" in only(locks.check(patient.context())).cause
 
@@ -326,16 +327,109 @@ class TestEnvironment:
 
     def test_the_preferred_one_is_named(self, patient: Patient) -> None:
         """As Claude Code documents it: the auth token before everything, the login after everything."""
-        hint = only(environment.check(self.place(patient, *self.PLACES))).hint
-        assert "prefers ANTHROPIC_AUTH_TOKEN" in hint
-        assert "prefers apiKeyHelper" in only(environment.check(self.place(patient, "apiKeyHelper"))).hint
+        told = only(environment.check(self.place(patient, *self.PLACES))).consequence
+        assert "prefers ANTHROPIC_AUTH_TOKEN" in told
+
+    # claude_code.md 1.2: what is configured, then what goes out as Authorization and as x-api-key
+    TABLE: ClassVar = [
+        (("apiKeyHelper",), ("apiKeyHelper", "apiKeyHelper")),
+        (("apiKeyHelper", "ANTHROPIC_API_KEY"), ("apiKeyHelper", "ANTHROPIC_API_KEY")),
+        (("apiKeyHelper", "ANTHROPIC_AUTH_TOKEN"), ("ANTHROPIC_AUTH_TOKEN", "apiKeyHelper")),
+        (("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"), ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")),
+        (
+            ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "apiKeyHelper"),
+            ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"),
+        ),
+        (("ANTHROPIC_AUTH_TOKEN",), ("ANTHROPIC_AUTH_TOKEN", None)),
+        (("ANTHROPIC_API_KEY",), (None, "ANTHROPIC_API_KEY")),
+        (("CLAUDE_CODE_OAUTH_TOKEN",), ("CLAUDE_CODE_OAUTH_TOKEN", None)),
+        (("/login",), ("/login", None)),
+        (("apiKeyHelper", "CLAUDE_CODE_OAUTH_TOKEN", "/login"), ("apiKeyHelper", "apiKeyHelper")),
+        (("/login", "CLAUDE_CODE_OAUTH_TOKEN"), ("CLAUDE_CODE_OAUTH_TOKEN", None)),
+        (("/login", "ANTHROPIC_API_KEY"), (None, "ANTHROPIC_API_KEY")),
+        (("ANTHROPIC_PROFILE",), ("ANTHROPIC_PROFILE", None)),
+        (("/login", "primaryApiKey"), ("/login", None)),
+        (("primaryApiKey",), (None, "primaryApiKey")),
+    ]
+
+    @pytest.mark.parametrize(("configured", "expected"), TABLE)
+    def test_what_goes_out_is_what_was_measured(
+        self, configured: tuple[str, ...], expected: tuple[str | None, str | None]
+    ) -> None:
+        """The two headers are filled independently, whatever the documented order."""
+        assert environment.sent(configured) == environment.Sent(*expected)
+
+    @pytest.mark.parametrize(
+        ("pair", "told"),
+        [
+            (
+                ("apiKeyHelper", "ANTHROPIC_API_KEY"),
+                "two are sent at once: apiKeyHelper as Authorization, ANTHROPIC_API_KEY as x-api-key",
+            ),
+            (("apiKeyHelper", "/login"), "apiKeyHelper is sent, in both headers; /login is ignored"),
+            (("/login", "ANTHROPIC_API_KEY"), "ANTHROPIC_API_KEY is sent; /login is ignored"),
+        ],
+    )
+    def test_what_is_sent_and_what_is_ignored_is_told(
+        self, patient: Patient, pair: tuple[str, str], told: str
+    ) -> None:
+        """A person who knows which of two goes out knows which to take away."""
+        assert told in only(environment.check(self.place(patient, *pair))).consequence
+
+    def test_the_way_out_spares_the_login(self, patient: Patient) -> None:
+        """A forgotten variable is unset, a setting is edited, and nobody is logged out."""
+        assert only(environment.check(self.place(patient, *self.PLACES))).hint == "run: unset ANTHROPIC_API_KEY"
+        told = only(environment.check(self.place(patient, "apiKeyHelper", "/login"))).hint
+        assert told == f"take apiKeyHelper out: ${{EDITOR:-vi}} {patient.claude / 'settings.json'}"
+
+    @pytest.mark.parametrize("scope", ["managed", "local", "project", "user"])
+    @pytest.mark.parametrize("setting", ["apiKeyHelper", "env"])
+    def test_every_scope_of_the_settings_counts(self, patient: Patient, scope: str, setting: str) -> None:
+        """A helper or a variable in any of the four files competes with the shell's."""
+        project = patient.home / "project"
+        path = {
+            "managed": patient.home / "managed.json",
+            "local": project / ".claude" / "settings.local.json",
+            "project": project / ".claude" / "settings.json",
+            "user": patient.claude / "settings.json",
+        }[scope]
+        value: object = SECRET if setting == "apiKeyHelper" else {"ANTHROPIC_AUTH_TOKEN": SECRET}
+        patient.write(path, json.dumps({setting: value}))
+        environ = {"CLAUDE_CODE_OAUTH_TOKEN": SECRET}
+        context = patient.context(environ=environ, project=project, managed_settings=patient.home / "managed.json")
+        assert f"(in {path})" in only(environment.check(context)).cause
+
+    def test_the_nearer_settings_win(self, patient: Patient) -> None:
+        """Managed over local over project over user; an empty value there hides the shell's."""
+        project = patient.home / "project"
+        patient.write(patient.claude / "settings.json", json.dumps({"env": {"ANTHROPIC_API_KEY": SECRET}}))
+        local = patient.write(
+            project / ".claude" / "settings.local.json", json.dumps({"env": {"ANTHROPIC_API_KEY": SECRET}})
+        )
+        assert f"(in {local})" in only(environment.check(patient.context(project=project))).cause
+        patient.write(local, json.dumps({"env": {"ANTHROPIC_API_KEY": ""}}))
+        environ = {"ANTHROPIC_API_KEY": SECRET}
+        assert "no credential" in only(environment.check(patient.context(project=project, environ=environ))).cause
+
+    def test_a_key_that_claude_code_made_at_the_console(self, patient: Patient) -> None:
+        """It stands in the state file beside the home, or in the directory that a variable names."""
+        environ = {"ANTHROPIC_API_KEY": SECRET}
+        beside = patient.write(patient.home / ".claude.json", json.dumps({"primaryApiKey": SECRET}))
+        finding = only(environment.check(patient.context(environ=environ, home=patient.home)))
+        assert f"primaryApiKey (in {beside})" in finding.cause
+        assert "primaryApiKey is ignored" in finding.consequence
+        beside.unlink()
+        moved = patient.write(patient.claude / ".claude.json", json.dumps({"primaryApiKey": SECRET}))
+        environ["CLAUDE_CONFIG_DIR"] = str(patient.claude)
+        finding = only(environment.check(patient.context(environ=environ, home=patient.home)))
+        assert f"primaryApiKey (in {moved})" in finding.cause
 
     def test_variables_of_the_settings_file(self, patient: Patient) -> None:
         """They beat the shell's, and compete like them."""
         settings = {"env": {"ANTHROPIC_API_KEY": SECRET}}
         path = patient.write(patient.claude / "settings.json", json.dumps(settings))
         finding = only(environment.check(patient.context(environ={"CLAUDE_CODE_OAUTH_TOKEN": SECRET})))
-        assert f"ANTHROPIC_API_KEY (env in {path})" in finding.cause
+        assert f"ANTHROPIC_API_KEY (in {path})" in finding.cause
 
     def test_blank_and_ended_ones_do_not_count(self, patient: Patient) -> None:
         """An empty variable, an empty helper and a login that ended are no credentials."""
@@ -376,6 +470,8 @@ def test_all_together_write_nothing_and_show_no_secret(patient: Patient, listeni
     assert _tree(patient.home) == before
     assert SECRET not in repr(findings)
     assert {finding.check for finding in findings} == {
+        "config",
+        "symlinks",
         "socket",
         "file modes",
         "clocks",
@@ -385,7 +481,8 @@ def test_all_together_write_nothing_and_show_no_secret(patient: Patient, listeni
         "environment",
         "keys",
     }
-    assert all("\n" not in finding.cause + finding.hint for finding in findings)
+    assert all("\n" not in finding.cause + finding.consequence + finding.hint for finding in findings)
+    assert all(finding.consequence for finding in findings if finding.level != "ok")
     assert all(finding.hint for finding in findings if finding.level != "ok")
 
 

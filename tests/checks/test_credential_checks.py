@@ -146,7 +146,20 @@ def test_a_gateway_that_is_set_up(patient: Patient) -> None:
 def test_a_gateway_that_is_not_set_up(patient: Patient, changed: dict[str, str], words: str) -> None:
     """What is missing in the environment that starts Claude Code, or wrong in it, is a failure with its name."""
     failed = [each for each in gateway.check(patient.context(environ=GATEWAY | changed)) if each.level == "fail"]
-    assert [words in each.cause for each in failed] == [True]
+    assert [words in f"{each.cause}; {each.consequence}" for each in failed] == [True]
+    assert "run: " in failed[0].hint
+
+
+@pytest.mark.covers("A25")
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/messages"])
+def test_a_doubled_path_is_named_with_its_symptom_and_the_address_that_is_right(
+    patient: Patient, path: str
+) -> None:
+    """/v1/v1/messages is what people see in a gateway's log; the command sets the root, without the password."""
+    changed = {"ANTHROPIC_BASE_URL": f"https://me:secret@gateway.example/anthropic{path}"}
+    finding = gateway.check(patient.context(environ=GATEWAY | changed))[0]
+    assert (finding.level, "/v1/v1/messages" in finding.consequence) == ("fail", True)
+    assert finding.hint == "run: export ANTHROPIC_BASE_URL=https://gateway.example/anthropic"
 
 
 def test_settings_of_claude_code_count_as_its_environment(patient: Patient) -> None:
@@ -155,9 +168,90 @@ def test_settings_of_claude_code_count_as_its_environment(patient: Patient) -> N
     assert {each.level for each in gateway.check(patient.context(environ={}))} == {"ok"}
 
 
+def test_a_helper_is_a_key_for_a_gateway(patient: Patient) -> None:
+    """What it prints goes into both headers, so that no variable is missing."""
+    patient.write(patient.claude / "settings.json", json.dumps({"apiKeyHelper": "tokenward-helper"}))
+    environ = {"ANTHROPIC_BASE_URL": "https://gateway.example", "ANTHROPIC_MODEL": "m"}
+    assert {each.level for each in gateway.check(patient.context(environ=environ))} == {"ok"}
+
+
 def test_without_a_gateway_nothing_is_said_of_it(patient: Patient) -> None:
     """Most people have none."""
     assert gateway.check(patient.context(environ={})) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "level", "words"),
+    [(24 * 30, "ok", "ends in 30 d 0 h"), (73, "ok", "ends in 3 d 1 h"), (71, "warn", "ends in 2 d 23 h"),
+     (5, "warn", "ends in 5 h"), (0.5, "warn", "within the hour"), (-1, "fail", "has ended")],
+)  # fmt: skip
+def test_the_end_of_claude_codes_login_comes_near(patient: Patient, hours: float, level: str, words: str) -> None:
+    """Three days before, a person is told: no refresh moves that end."""
+    ends = (patient.clock.now.timestamp() + hours * 3600) * 1000
+    login = {"accessToken": SETUP, "refreshToken": SETUP, "refreshTokenExpiresAt": ends}
+    patient.write(patient.context().claude_credentials, json.dumps({"claudeAiOauth": login}))
+    (finding,) = claude_code_login.check(patient.context())
+    assert (finding.level, words in finding.cause) == (level, True)
+    assert finding.hint == ("" if level == "ok" else "run: claude auth login")
+
+
+@pytest.mark.parametrize("dead", [{"refreshToken": ""}, {"refreshToken": "x", "loginEnded": "time_limit"}])
+def test_a_login_that_claude_code_has_given_up(patient: Patient, dead: dict[str, str]) -> None:
+    """Both of its marks are a failure; a null is a login that somebody else refreshes."""
+    path = patient.context().claude_credentials
+    patient.write(path, json.dumps({"claudeAiOauth": {"accessToken": "", **dead}}))
+    assert [each.level for each in claude_code_login.check(patient.context())] == ["fail"]
+    patient.write(path, json.dumps({"claudeAiOauth": {"accessToken": "a", "refreshToken": None}}))
+    assert [each.level for each in claude_code_login.check(patient.context())] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("days", "members", "warned"),
+    [
+        (2, {}, True),
+        (4, {}, False),
+        (2, {"source": "claude-code"}, False),
+        (2, {"phase": "login_required"}, False),
+    ],
+)
+def test_the_end_of_a_kept_login_comes_near(
+    patient: Patient, days: int, members: dict[str, str], *, warned: bool
+) -> None:
+    """One that has ended is said already, and Claude Code's own login has a check of its own."""
+    ends = int((patient.clock.now.timestamp() + days * 86_400) * 1000)
+    held = profile("acme:me", kind="oauth", login_ends_at_ms=ends, **members)
+    told = [each for each in kept(patient, held) if "its login ends" in each.cause]
+    assert [each.hint for each in told] == (["run: tokenward add acme:me --oauth"] if warned else [])
+
+
+@pytest.mark.parametrize("place", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Bearer {}", 'begins with "Bearer "'),
+        ("bearer  {}", 'begins with "Bearer "'),
+        ('"{}"', "quotation marks"),
+        ("{} {}", "blanks"),
+    ],
+)
+def test_what_was_pasted_with_the_key_is_named(patient: Patient, place: str, text: str, words: str) -> None:
+    """In the shell and in the settings, for a gateway too, and the key is not shown."""
+    pasted = text.format(KEY, KEY)
+    environ = {place: pasted, "ANTHROPIC_BASE_URL": "https://gateway.example"}
+    (finding,) = keys.check(patient.context(environ=environ))
+    assert (finding.level, words in finding.cause, place in finding.hint) == ("fail", True, True)
+    patient.write(patient.claude / "settings.json", json.dumps({"env": {place: pasted}}))
+    (finding,) = keys.check(patient.context(environ={"ANTHROPIC_BASE_URL": "https://gateway.example"}))
+    assert (finding.level, str(patient.claude / "settings.json") in finding.cause) == ("fail", True)
+    assert KEY[-20:] not in repr(finding)
+
+
+def test_a_configured_key_with_its_scheme_in_front(patient: Patient) -> None:
+    """It is said once: not also that its beginning is wrong."""
+    (finding,) = keys.check(patient.context(environ={}, configured_key=Secret(f"Bearer {KEY}")))
+    assert (
+        finding.cause == 'api_key of providers.anthropic begins with "Bearer ", which is not part of a credential'
+    )
 
 
 @pytest.mark.covers("E27")

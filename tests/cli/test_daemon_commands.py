@@ -1,6 +1,7 @@
 """``tokenward daemon`` and ``tokenward doctor``: what they ask of the daemon's composition root."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli.fake_app import put_in_place
-from client.fake_daemon import FakeDaemon, profile
+from client.fake_daemon import FakeDaemon, Refusal, profile
 from tokenward.cli.main import main
 from tokenward.errors import AlreadyServed
 
@@ -21,10 +22,11 @@ class FakeFinding:
     level: str
     cause: str
     hint: str = ""
+    consequence: str = ""
 
 
 FINE = FakeFinding("clocks", "ok", "they agree")
-ODD = FakeFinding("environment", "warn", "two logins are set", "unset one")
+ODD = FakeFinding("environment", "warn", "two logins are set", "run: unset ONE", "one is ignored")
 WRONG = FakeFinding("socket", "fail", "nobody\x1b answers", "start the daemon")
 
 
@@ -76,7 +78,7 @@ class TestDoctor:
         daemon.answers["profile.list"] = lambda _: {"profiles": [profile()]}
         asked: list[Any] = []
 
-        def run_checks(*, config: Path | None, profiles: Any) -> list[FakeFinding]:
+        def run_checks(*, profiles: Any, **_: Any) -> list[FakeFinding]:
             asked.append(profiles)
             return [FINE]
 
@@ -89,16 +91,86 @@ class TestDoctor:
     def test_each_finding_is_a_line_and_a_hint(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Hints only where something is to be done; a failure is exit 1."""
-        put_in_place(monkeypatch, run_checks=lambda **_: [FINE, ODD, WRONG])
+        """The worst last, with what comes of it and what mends it; a failure is exit 1."""
+        put_in_place(monkeypatch, run_checks=lambda **_: [WRONG, ODD, FINE])
         assert main(["doctor"]) == 1
         assert capsys.readouterr().out == (
             "ok    clocks       they agree\n"
             "warn  environment  two logins are set\n"
-            "                   hint: unset one\n"
+            "                   so: one is ignored\n"
+            "                   run: unset ONE\n"
             "fail  socket       nobody  answers\n"
             "                   hint: start the daemon\n"
+            "1 fine, 1 to watch, 1 wrong\n"
         )
+
+    def test_a_terminal_gets_lines_that_fit_and_commands_that_are_whole(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """On 80 columns sentences are wrapped and the home is ~; what is to be copied is never broken."""
+        home = os.environ["HOME"]
+        command = f"run: chmod 600 {home}/{'long' * 20}"
+        long = FakeFinding(
+            "file modes", "fail", f"others may open {home}/.x " + "and so on " * 9, command, "so " * 40
+        )
+        put_in_place(monkeypatch, run_checks=lambda **_: [long])
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "80")
+        assert main(["doctor"]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        (copied,) = [line for line in lines if "run: " in line]
+        assert copied.strip() == f"run: chmod 600 ~/{'long' * 20}"
+        assert lines[0].startswith("fail  file modes  others may open ~/.x and")
+        assert all(len(line) <= 80 for line in lines if line != copied)
+        assert len(lines) > 5
+
+    def test_a_probe_is_made_where_it_is_wished(self, monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon) -> None:
+        """The daemon makes it, with the profile that was named, and the checks hear of it."""
+        shown = {"profile": "acme:me", "provider": "acme", "verdict": "taken"}
+        asked: list[Any] = []
+        heard: list[Any] = []
+        daemon.answers["profile.list"] = lambda _: {"profiles": []}
+
+        def probe(params: Any) -> dict[str, Any]:
+            asked.append(params.get("profile"))
+            return shown
+
+        daemon.answers["doctor.probe"] = probe
+
+        def run_checks(*, probed: Any, **_: Any) -> list[FakeFinding]:
+            heard.append(probed)
+            return [FINE]
+
+        put_in_place(monkeypatch, run_checks=run_checks)
+        assert main(["doctor"]) == 0
+        assert (asked, heard) == ([], [None])
+        assert main(["doctor", "--probe", "--profile", "acme:me"]) == 0
+        assert (asked, heard) == (["acme:me"], [None, shown])
+
+    def test_a_probe_that_cannot_be_made_is_a_finding_and_no_error(
+        self, monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon
+    ) -> None:
+        """The other checks are wanted most where the daemon is ill."""
+        heard: list[Any] = []
+        daemon.answers["profile.list"] = lambda _: {"profiles": []}
+
+        def probe(_: Any) -> dict[str, Any]:
+            raise Refusal("StoreUnavailable", "locked", code=-32009)
+
+        daemon.answers["doctor.probe"] = probe
+
+        def run_checks(*, probed: Any, **_: Any) -> list[FakeFinding]:
+            heard.append(probed)
+            return [FINE]
+
+        put_in_place(monkeypatch, run_checks=run_checks)
+        assert main(["doctor", "--probe"]) == 0
+        assert (heard[0]["profile"], heard[0]["reason"], heard[0]["hint"]) == (None, "locked", "do this")
+
+    def test_a_profile_without_a_probe_is_a_mistake(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Nobody is led to believe that something was tried."""
+        assert main(["doctor", "--profile", "acme:me"]) == 2
+        assert "add --probe" in capsys.readouterr().err
 
     def test_a_warning_is_no_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a failed check the exit status is 0."""
@@ -109,8 +181,8 @@ class TestDoctor:
         """`--json` is an object with the list of findings, and the same exit status."""
         asked: list[Path | None] = []
 
-        def run_checks(*, config: Path | None, profiles: Any) -> list[FakeFinding]:
-            assert profiles is None
+        def run_checks(*, config: Path | None, profiles: Any, project: Path, **_: Any) -> list[FakeFinding]:
+            assert (profiles, project) == (None, Path.cwd())
             asked.append(config)
             return [WRONG]
 
@@ -118,7 +190,13 @@ class TestDoctor:
         assert main(["doctor", "--json", "--config", "c.toml"]) == 1
         assert json.loads(capsys.readouterr().out) == {
             "findings": [
-                {"check": "socket", "level": "fail", "cause": "nobody\x1b answers", "hint": "start the daemon"}
+                {
+                    "check": "socket",
+                    "level": "fail",
+                    "cause": "nobody\x1b answers",
+                    "consequence": "",
+                    "hint": "start the daemon",
+                }
             ]
         }
         assert asked == [Path("c.toml")]

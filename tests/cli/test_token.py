@@ -8,6 +8,7 @@ import pytest
 
 from client.fake_daemon import GENERATION, TOKEN, FakeDaemon
 from tokenward.cli.main import main
+from tokenward.cli.token import FORMATS
 
 
 def test_the_token_and_a_newline(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +72,7 @@ def test_env_lines_are_for_a_shell(
     assert ran.stdout.splitlines() == list(lines.values())
 
 
-@pytest.mark.parametrize("shape", ["raw", "header", "env"])
+@pytest.mark.parametrize("shape", [each for each in FORMATS if each != "json"])
 def test_a_token_with_control_characters_is_not_printed(
     daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], shape: str
 ) -> None:
@@ -81,7 +82,35 @@ def test_a_token_with_control_characters_is_not_printed(
     assert main(["token", "--format", shape]) == 1
     said = capsys.readouterr()
     assert said.out == ""
+    assert "control character" in said.err
     assert "evil" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "sent"),
+    [
+        ("raw", [], None),
+        ("exec-credential", [], 300.0),
+        ("aws-credential-process", [], 900.0),
+        ("exec-credential", ["--min-valid", "5"], 5.0),
+    ],
+)
+def test_a_format_asks_for_the_life_that_its_takers_want(
+    daemon: FakeDaemon, shape: str, asked: list[str], sent: float | None
+) -> None:
+    """Unless somebody says otherwise."""
+    daemon.answers["token.get"] = lambda _: {
+        **TOKEN,
+        "token": '{"AccessKeyId":"A","SecretAccessKey":"B"}',
+    }
+    assert main(["token", "--format", shape, *asked]) == 0
+    assert daemon.params("token.get").get("min_valid") == sent
+
+
+def test_a_netrc_line_for_another_host(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--host` and `--username` stand in it."""
+    assert main(["token", "--format", "netrc", "--host", "git.example", "--username", "me"]) == 0
+    assert capsys.readouterr().out == "machine git.example login me password sk-ant-api03-fake\n"
 
 
 def test_what_is_wrong_with_the_model_is_said_to_a_person(

@@ -17,6 +17,13 @@ from tokenward import errors
 from tokenward.core.credential import Credential
 from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoginTerms
+from tokenward.daemon.doctor_models import (
+    DoctorProbeParams,
+    DoctorProbeResult,
+    DoctorRunParams,
+    DoctorRunResult,
+    FindingResult,
+)
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
@@ -205,6 +212,31 @@ class ScriptedLogins:
         return PROFILE
 
 
+FINDING = FindingResult(check="clocks", level="ok", cause="the clocks agree", consequence="", hint="")
+PROBED = DoctorProbeResult(
+    profile="acme:me",
+    provider="acme",
+    verdict="taken",
+    reason="",
+    hint="",
+    status=200,
+    from_api=True,
+    ahead=0.5,
+)
+
+
+class ScriptedDoctor:
+    """Who finds nothing wrong."""
+
+    async def run(self, params: DoctorRunParams) -> DoctorRunResult:
+        """One finding."""
+        return DoctorRunResult(findings=[FINDING])
+
+    async def probe(self, params: DoctorProbeParams) -> DoctorProbeResult:
+        """Taken."""
+        return PROBED
+
+
 class ScriptedService:
     """A service whose behaviour hangs on the name of the profile.
 
@@ -222,6 +254,7 @@ class ScriptedService:
         self.reported = anyio.Event()
         self.added: list[ProfileAddParams] = []
         self.logins: Any = ScriptedLogins()
+        self.doctor: Any = ScriptedDoctor()
         self.models = Models(NoProviders(), tier=lambda _provider, _agent: None)
         self.is_stopping = False
         self.lane_served = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.served import PROFILE, SECRET, SINK, TOKEN, USAGE, ScriptedService, serving
+from daemon.served import FINDING, PROBED, PROFILE, SECRET, SINK, TOKEN, USAGE, ScriptedService, serving
 from tokenward import errors
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer
@@ -236,6 +236,8 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "store.restore": ({"file": "/x.age", "identity_file": "/key"}, {"profiles": []}),
         "usage.get": ({}, {"profiles": [USAGE.model_dump(mode="json")]}),
         "usage.report": ({**one, "headers": {"retry-after": "3"}}, USAGE.model_dump(mode="json")),
+        "doctor.run": ({}, {"findings": [FINDING.model_dump(mode="json")]}),
+        "doctor.probe": (one, PROBED.model_dump(mode="json")),
         "daemon.reload": ({}, {"reloaded": True, "error": None}),
         "daemon.stop": ({}, {"stopping": True}),
         "events.subscribe": ({}, {"subscribed": True}),

@@ -16,7 +16,7 @@ import pytest
 from contracts.place import oauth_credential
 from fakes.security import FakeSecurity
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.daemon import app
+from tokenward.daemon import app, examination
 from tokenward.daemon.composition import CLAUDE_PROFILE, Equipment
 from tokenward.daemon.options import Options
 from tokenward.daemon.service import TokenParams
@@ -146,6 +146,6 @@ def test_the_doctor_asks_for_it_where_the_daemon_does(
     path.write_text(config)
     path.chmod(0o600)
     options = Options(dict(os.environ), config_file=path)
-    words = app._claude_keychain(options, options.load(), platform=platform)
+    words = examination._claude_keychain(options, options.load(), platform=platform)
     expected = ("/usr/bin/security", "find-generic-password", "-a", "me", "-s", "Claude Code-credentials")
     assert words == (expected if asked else None)

@@ -211,6 +211,12 @@ class TestLocked:
         machine.keyring.locked = True
         assert "keyring is locked" in (machine.custody().look().locked or "")
 
+    def test_a_doctor_sees_before_the_first_start_that_no_key_could_be_made(self, machine: Machine) -> None:
+        """A keyring that does not answer is said while there is no key yet, and nothing is made."""
+        machine.keyring.locked = True
+        assert "keyring is locked" in (machine.custody("keyring").look().locked or "")
+        assert machine.keys() == 0
+
 
 class TestRekey:
     """Another key."""

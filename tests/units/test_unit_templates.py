@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tokenward import unit_templates
+from tokenward.cli.supervisors import supervisor_of
 from tokenward.errors import ConfigurationFault
 
 PYTHON = Path("/opt/venv/bin/python")
@@ -143,3 +144,23 @@ class TestReadingBack:
     def test_a_spoilt_file_has_no_program(self, text: str) -> None:
         """People edit files; ``status`` must be able to say so."""
         assert unit_templates.program_of(text, home=Path("/home/ada")) is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "expected"),
+    [
+        ("linux", {}, "/home/me/.config/systemd/user/tokenward.service"),
+        ("linux", {"XDG_CONFIG_HOME": "/cfg"}, "/cfg/systemd/user/tokenward.service"),
+        ("linux", {"XDG_CONFIG_HOME": "relative"}, "/home/me/.config/systemd/user/tokenward.service"),
+        ("darwin", {}, "/home/me/Library/LaunchAgents/dev.tokenward.daemon.plist"),
+        ("freebsd14", {}, None),
+    ],
+)
+def test_where_the_file_that_starts_the_daemon_lies(
+    platform: str, environ: dict[str, str], expected: str | None
+) -> None:
+    """It is where installing writes it, for whoever only wants to look."""
+    found = unit_templates.service_unit({"HOME": "/home/me", **environ}, platform=platform)
+    assert found == (Path(expected) if expected else None)
+    if found is not None:
+        assert supervisor_of(platform, {"HOME": "/home/me", **environ}, uid=1).files[0].path == found

@@ -1,38 +1,58 @@
 """Doctor: what can be wrong around the daemon, one module a check, each looking and never touching."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from tokenward.checks import (
+    anthropic_profiles,
     claude_code_login,
     claude_code_version,
     clocks,
+    config,
     environment,
     file_modes,
     gateway,
+    git,
     keys,
     locks,
+    probe,
     profiles,
+    service,
     socket,
+    store_key,
+    symlinks,
 )
-from tokenward.checks.finding import CheckContext, Finding, Ran
+from tokenward.checks.finding import CheckContext, Finding, Probed, Ran
 
-__all__ = ["ALL", "CheckContext", "Finding", "Ran", "examine"]
+__all__ = ["ALL", "CheckContext", "Finding", "Probed", "Ran", "examine"]
 
-ALL: Sequence[Callable[[CheckContext], list[Finding]]] = (
-    socket.check,
-    profiles.check,
-    file_modes.check,
-    clocks.check,
-    locks.check,
-    claude_code_version.check,
-    claude_code_login.check,
-    environment.check,
-    gateway.check,
-    keys.check,
+ALL: Mapping[str, Callable[[CheckContext], list[Finding]]] = MappingProxyType(
+    {
+        module.NAME: module.check
+        for module in (
+            config,
+            store_key,
+            socket,
+            service,
+            profiles,
+            file_modes,
+            symlinks,
+            clocks,
+            locks,
+            claude_code_version,
+            claude_code_login,
+            anthropic_profiles,
+            environment,
+            gateway,
+            keys,
+            git,
+            probe,
+        )
+    }
 )
-"""Every check, in the order people read them."""
+"""Every check by its name, in the order people read them; docs/doctor.md has the same."""
 
 
 def examine(context: CheckContext) -> list[Finding]:
-    """Everything that all checks find. They look at disks and run a command: call it in a thread."""
-    return [finding for check in ALL for finding in check(context)]
+    """Everything that all checks find. They look at disks and run commands: call it in a thread."""
+    return [finding for check in ALL.values() for finding in check(context)]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tokenward.checks.finding import CheckContext, Finding
+from tokenward.checks.finding import CheckContext, Finding, to_run
 
 NAME = "clocks"
+SET_CLOCK = (
+    "run: sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "run: sudo timedatectl set-ntp true"
+)
 EARLIEST_PLAUSIBLE = datetime(2025, 1, 1, tzinfo=UTC)
 """This program was written later; a machine without a clock battery starts in 1970."""
 FUTURE_SECONDS = 5.0
@@ -23,8 +27,9 @@ def check(context: CheckContext) -> list[Finding]:
     wall = context.clock.wall()
     findings = []
     if wall < EARLIEST_PLAUSIBLE:
-        hint = "set the clock; until then every token looks valid for years, and TLS fails"
-        findings.append(Finding(NAME, "fail", f"the wall clock says {wall:%Y-%m-%d}", hint))
+        consequence = "every token looks valid for years, and TLS fails"
+        cause = f"the wall clock says {wall:%Y-%m-%d}"
+        findings.append(Finding(NAME, "fail", cause, SET_CLOCK, consequence))
     findings.extend(_from_the_future(context, wall))
     findings.extend(_boot_clock(context))
     return findings or [Finding(NAME, "ok", "the clocks agree")]
@@ -35,8 +40,9 @@ def _from_the_future(context: CheckContext, wall: datetime) -> Iterator[Finding]
     for path in (place for place in places if place is not None):
         ahead = _modified(path) - wall.timestamp()
         if ahead > FUTURE_SECONDS:
-            hint = "the clock was set back, or the file came from a machine whose clock is ahead"
-            yield Finding(NAME, "warn", f"{path} was changed {ahead:.0f} s in the future", hint)
+            consequence = "the clock was set back, or is behind another machine's: what expires looks valid longer"
+            cause = f"{path} was changed {ahead:.0f} s in the future"
+            yield Finding(NAME, "warn", cause, f"if the clock is right, {to_run('touch', path)}", consequence)
 
 
 def _modified(path: Path) -> float:
@@ -46,11 +52,12 @@ def _modified(path: Path) -> float:
 
 
 def _boot_clock(context: CheckContext) -> Iterator[Finding]:
-    hint = "a suspend is noticed by the wall clock alone"
+    consequence = "a suspend is noticed by the wall clock alone"
+    hint = "restart the machine, or its virtual machine; nothing else is needed"
     try:
         monotonic, boot = context.clock.monotonic(), context.clock.boottime()
     except OSError as error:
-        yield Finding(NAME, "warn", f"the boot clock cannot be read: {error.strerror}", hint)
+        yield Finding(NAME, "warn", f"the boot clock cannot be read: {error.strerror}", hint, consequence)
         return
     if boot < monotonic - BEHIND_SECONDS:
-        yield Finding(NAME, "warn", "the boot clock is behind the monotonic clock", hint)
+        yield Finding(NAME, "warn", "the boot clock is behind the monotonic clock", hint, consequence)

@@ -6,11 +6,13 @@ import os
 import stat
 from pathlib import Path
 
-from tokenward.checks.finding import CheckContext, Finding, Level
+from tokenward.checks.finding import CheckContext, Finding, Level, to_run
 
 NAME = "file modes"
 _READ = stat.S_IRGRP | stat.S_IROTH
 _WRITE = stat.S_IWGRP | stat.S_IWOTH
+_NO_START = "the daemon does not start with it"
+_KEY_IS_OUT = "every user of this machine that it is open to can use what is in it, as you"
 
 
 def check(context: CheckContext) -> list[Finding]:
@@ -32,26 +34,28 @@ def _directory(path: Path, uid: int) -> Finding:
     if isinstance(status, str):
         return _unseen(path, status)
     if not stat.S_ISDIR(status.st_mode):
-        return Finding(NAME, "fail", f"{path} is not a directory", "move it away")
+        return Finding(NAME, "fail", f"{path} is not a directory", to_run("mv", path, f"{path}.old"), _NO_START)
     if status.st_uid != uid:
-        return Finding(
-            NAME, "fail", f"{path} belongs to another user", "set TOKENWARD_STATE_DIR to a place of yours"
-        )
+        hint = 'run: export TOKENWARD_STATE_DIR="$HOME/.local/state/tokenward-mine"'
+        return Finding(NAME, "fail", f"{path} belongs to another user", hint, _NO_START)
     if status.st_mode & 0o077:
-        return Finding(NAME, "fail", f"others may enter {path}", f"run: chmod 700 {path}")
+        return Finding(NAME, "fail", f"others may enter {path}", to_run("chmod", "700", path), _NO_START)
     return Finding(NAME, "ok", f"{path} is private")
 
 
 def _config(path: Path, context: CheckContext) -> Finding:
     status = _stat(path)
     if status is None:
-        return Finding(NAME, "warn", f"{path} is gone", "restore it; until the next start the old settings hold")
+        hint = "restore it, then run: tokenward doctor"
+        return Finding(NAME, "warn", f"{path} is gone", hint, "from the next start on the defaults hold")
     if isinstance(status, str):
         return _unseen(path, status)
     if status.st_mode & _WRITE:
-        return Finding(NAME, "fail", f"others may write {path}", f"run: chmod go-w {path}")
+        consequence = "they decide where your tokens are sent"
+        return Finding(NAME, "fail", f"others may write {path}", to_run("chmod", "go-w", path), consequence)
     if context.config_holds_key and status.st_mode & _READ:
-        return Finding(NAME, "warn", f"{path} holds a key and others may read it", f"run: chmod 600 {path}")
+        cause = f"{path} holds a key and others may read it"
+        return Finding(NAME, "warn", cause, to_run("chmod", "600", path), _KEY_IS_OUT)
     return Finding(NAME, "ok", f"{path} is yours to write")
 
 
@@ -62,9 +66,13 @@ def _secret_file(path: Path, what: str, uid: int, level: Level) -> Finding:
     if isinstance(status, str):
         return _unseen(path, status)
     if status.st_uid != uid:
-        return Finding(NAME, level, f"{what}: {path} belongs to another user", f"run: chown {uid} {path}")
+        cause = f"{what}: {path} belongs to another user"
+        return Finding(
+            NAME, level, cause, to_run("sudo", "chown", str(uid), path), "that user can read and change it"
+        )
     if status.st_mode & 0o077:
-        return Finding(NAME, level, f"{what}: others may open {path}", f"run: chmod 600 {path}")
+        cause = f"{what}: others may open {path}"
+        return Finding(NAME, level, cause, to_run("chmod", "600", path), _KEY_IS_OUT)
     return Finding(NAME, "ok", f"{what}: {path} is private")
 
 
@@ -78,4 +86,5 @@ def _stat(path: Path) -> os.stat_result | str | None:
 
 
 def _unseen(path: Path, reason: str) -> Finding:
-    return Finding(NAME, "fail", f"{path} cannot be looked at: {reason}", "check the directories above it")
+    hint = to_run("ls", "-ld", path.parent)
+    return Finding(NAME, "fail", f"{path} cannot be looked at: {reason}", hint, "nor can the daemon look at it")

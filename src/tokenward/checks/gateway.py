@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tokenward.checks.environment import variables_of_claude_code
-from tokenward.checks.finding import CheckContext, Finding
+from tokenward.checks.claude_code_settings import said_in_settings, variables_of_claude_code
+from tokenward.checks.finding import CheckContext, Finding, to_run
+from tokenward.core.redact import printable
 
 NAME = "gateway"
+HELPER = "apiKeyHelper"
 BASE_URL, TOKEN, KEY, MODEL = (
     "ANTHROPIC_BASE_URL",
     "ANTHROPIC_AUTH_TOKEN",
@@ -26,7 +28,11 @@ def check(context: CheckContext) -> list[Finding]:
     address = variables.get(BASE_URL, "").strip()
     if not address:
         return []
-    return [_address(address), _token(variables), _model(variables)]
+    return [
+        _address(address),
+        _token(variables, has_helper=said_in_settings(context, HELPER) is not None),
+        _model(variables),
+    ]
 
 
 def _address(address: str) -> Finding:
@@ -36,25 +42,36 @@ def _address(address: str) -> Finding:
     except ValueError:
         parts, sound = urlsplit(""), False
     if not sound:
-        return Finding(NAME, "fail", f"{BASE_URL} is not an http address", f"set {BASE_URL} to the gateway's root")
+        return Finding(
+            NAME,
+            "fail",
+            f"{BASE_URL} is not an http address",
+            to_run("export", f"{BASE_URL}=https://gateway.example"),
+            "Claude Code reaches nothing",
+        )
     if "/v1" in parts.path:
-        cause = f"{BASE_URL} holds /v1, so that requests go to /v1/v1/messages and get a 404"
-        return Finding(NAME, "fail", cause, f"set {BASE_URL} to the gateway's root, without /v1")
+        root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.partition('/v1')[0]}"
+        cause = f"{BASE_URL} holds /v1, to which Claude Code adds its own"
+        hint = to_run("export", f"{BASE_URL}={printable(root)}")
+        return Finding(NAME, "fail", cause, hint, "requests go to /v1/v1/messages and get a 404")
     return Finding(NAME, "ok", "base url ok")
 
 
-def _token(variables: dict[str, str]) -> Finding:
-    if variables.get(TOKEN, "").strip():
+def _token(variables: dict[str, str], *, has_helper: bool) -> Finding:
+    if has_helper or variables.get(TOKEN, "").strip():  # a helper's output goes into both headers
         return Finding(NAME, "ok", "api key configured")
     if variables.get(KEY, "").strip():
-        cause = f"{KEY} is set and {TOKEN} is not: Claude Code is in API-key mode, and a gateway wants the other"
-    else:
-        cause = f"{TOKEN} is not set in this shell: Claude Code will say that it is not authenticated"
-    return Finding(NAME, "fail", cause, f"set {TOKEN} in the shell that starts claude, or in its settings")
+        cause = f"{KEY} is set and {TOKEN} is not"
+        consequence = "Claude Code is in API-key mode, and a gateway wants the other"
+        return Finding(NAME, "fail", cause, f'run: export {TOKEN}="${KEY}"; unset {KEY}', consequence)
+    cause = f"{TOKEN} is not set in this shell"
+    hint = f"in the shell that starts claude, run: read -rs {TOKEN}; export {TOKEN}"
+    return Finding(NAME, "fail", cause, hint, "Claude Code will say that it is not authenticated")
 
 
 def _model(variables: dict[str, str]) -> Finding:
     if variables.get(MODEL, "").strip():
         return Finding(NAME, "ok", "model configured")
-    cause = f"{MODEL} is not set: the gateway must have the model that Claude Code chooses"
-    return Finding(NAME, "warn", cause, f"set {MODEL} to a model that the gateway's key may use")
+    consequence = "the gateway must have the model that Claude Code chooses, or it answers with an error"
+    hint = f"if it has not, run: export {MODEL}=a-model-of-the-gateway"
+    return Finding(NAME, "warn", f"{MODEL} is not set", hint, consequence)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenward.checks.finding import CheckContext, Finding
+from tokenward.checks.finding import CheckContext, Finding, to_run
 
 NAME = "locks"
 REFRESH_STALE_SECONDS = 60.0
@@ -56,22 +56,27 @@ def _look(lock: _Lock, now: float) -> Iterator[Finding]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        yield Finding(NAME, "fail", f"{lock.path} cannot be looked at: {error.strerror}", "check its directory")
+        cause = f"{lock.path} cannot be looked at: {error.strerror}"
+        yield Finding(NAME, "fail", cause, to_run("ls", "-ld", lock.path.parent), "no login there is refreshed")
         return
-    remove = f"if no claude is running: rmdir {lock.path}"
+    remove = f"if no claude is running, {to_run('rmdir', lock.path)}"
     age = now - status.st_mtime
     if not stat.S_ISDIR(status.st_mode):
-        yield Finding(NAME, "fail", f"{lock.path} is not a lock: it is no directory", "move it away")
+        cause = f"{lock.path} is not a lock: it is no directory"
+        yield Finding(
+            NAME, "fail", cause, to_run("rm", lock.path), "nobody can take the lock, and nothing is refreshed"
+        )
     elif age < -FUTURE_SECONDS:
-        cause = f"{lock.path} is dated {-age:.0f} s in the future, and so keeps every refresh waiting"
-        yield Finding(NAME, "fail", cause, remove)
+        cause = f"{lock.path} is dated {-age:.0f} s in the future"
+        yield Finding(NAME, "fail", cause, remove, "it is never taken over, and keeps every refresh waiting")
     elif age > lock.stale_after:
-        cause = f"{lock.path} was left behind {age:.0f} s ago; the next refresh takes it over"
-        yield Finding(NAME, "warn", cause, remove)
+        cause = f"{lock.path} was left behind {age:.0f} s ago"
+        yield Finding(NAME, "warn", cause, remove, "the next refresh waits, then takes it over")
     elif (holder := _holder(lock.owner)) is not None and not _alive(holder):
         cause = f"{lock.path} is held by process {holder}, which is gone"
         left = lock.stale_after - max(age, 0.0)
-        yield Finding(NAME, "warn", cause, f"it can be taken over in {left:.0f} s; {remove}")
+        consequence = f"refreshes wait for it; it can be taken over in {left:.0f} s"
+        yield Finding(NAME, "warn", cause, remove, consequence)
     else:
         by = f" by process {holder}" if holder is not None else ""
         yield Finding(NAME, "ok", f"{lock.path} is held{by}, and was touched {max(age, 0.0):.0f} s ago")

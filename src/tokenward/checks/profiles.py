@@ -11,11 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenward.checks.finding import CheckContext, Finding, Level
+from tokenward.checks.login_end import ENDING, NEAR_SECONDS, ends_in
 
 NAME = "profiles"
 OK, SKIPPED, AUTH, ERROR = "ok", "skipped", "auth", "error"
 _NEEDS_PERSON = frozenset({"login required", "expired", "refused"})
 _WRITTEN_DOWN = frozenset({"environment", "config"})
+_CONSEQUENCES: Mapping[Level, str] = {
+    "ok": "",
+    "warn": "what is in error serves nobody until it recovers by itself",
+    "fail": "what needs a login serves nobody until a person renews it",
+}
 
 
 def check(context: CheckContext) -> list[Finding]:
@@ -27,9 +33,11 @@ def check(context: CheckContext) -> list[Finding]:
         theirs = [each for each in context.profiles if each["provider"] == provider]
         counts = Counter(standing(each) for each in theirs)
         words = ", ".join(f"{counts[name]} {name}" for name in (OK, SKIPPED, AUTH, ERROR))
-        findings.append(Finding(NAME, _level(counts), f"{provider}: {words}", _overview(counts)))
+        consequence = _CONSEQUENCES[_level(counts)]
+        findings.append(Finding(NAME, _level(counts), f"{provider}: {words}", _overview(counts), consequence))
         findings += [_in_need(each) for each in theirs if standing(each) == AUTH]
         findings += [_without_access(each) for each in theirs if each["insufficient_access"]]
+        findings += [_ending(each, left) for each in theirs if (left := _left(each, context)) is not None]
     return findings
 
 
@@ -67,7 +75,7 @@ def _level(counts: Mapping[str, int]) -> Level:
 
 
 def _overview(counts: Mapping[str, int]) -> str:
-    return "see: tokenward status" if counts.get(AUTH) or counts.get(ERROR) else ""
+    return "run: tokenward status" if counts.get(AUTH) or counts.get(ERROR) else ""
 
 
 def _without_access(profile: Mapping[str, Any]) -> Finding:
@@ -76,10 +84,25 @@ def _without_access(profile: Mapping[str, Any]) -> Finding:
         "warn",
         f"{profile['profile']}: insufficient API access: {profile['insufficient_access']}",
         "log in with a Pro or Max account, or use an API key",
+        "it is served, and the API refuses it",
     )
+
+
+def _left(profile: Mapping[str, Any], context: CheckContext) -> float | None:
+    """Seconds until a login ends that is near its end; Claude Code's own login has a check of its own."""
+    ends = profile["login_ends_at_ms"]
+    if ends is None or profile["source"] == "claude-code" or standing(profile) == AUTH:
+        return None
+    left = float(ends) / 1000 - context.clock.wall().timestamp()
+    return left if left <= NEAR_SECONDS else None
+
+
+def _ending(profile: Mapping[str, Any], left: float) -> Finding:
+    cause = f"{profile['profile']}: its login {ends_in(left)}"
+    return Finding(NAME, "warn", cause, remedy(profile), ENDING)
 
 
 def _in_need(profile: Mapping[str, Any]) -> Finding:
     failure = profile["last_failure"]
     reason = profile["unusable"] or (failure["reason"] if failure else "refused")
-    return Finding(NAME, "fail", f"{profile['profile']}: {reason}", remedy(profile))
+    return Finding(NAME, "fail", f"{profile['profile']}: {reason}", remedy(profile), "nothing is served from it")

@@ -128,7 +128,7 @@ def _uninstall(arguments: argparse.Namespace) -> int:
 def _print(arguments: argparse.Namespace) -> int:
     from tokenward.cli.claude_code_helper import command
     from tokenward.cli.claude_code_profile import SINK
-    from tokenward.cli.token import ANTHROPIC_VARIABLES
+    from tokenward.cli.program_variables import ANTHROPIC_VARIABLES
     from tokenward.client import Client
     from tokenward.helper import OFFICIAL_HOST
 

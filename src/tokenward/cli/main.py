@@ -16,6 +16,9 @@ from tokenward.errors import TokenwardError
 _MODULES = {
     "onboard": "onboard",
     "token": "token",
+    "exec": "execute",
+    "env": "execute",
+    "git-credential": "git_credential",
     "status": "status",
     "profiles": "profiles",
     "refresh": "profiles",

@@ -41,6 +41,16 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
+def refuse_control_characters(texts: Iterable[str]) -> None:
+    """See that nothing in a token or beside it would be another line, or a command to a terminal.
+
+    Raises:
+        TokenwardError: if it would.
+    """
+    if not all(text.isprintable() for text in texts):
+        raise TokenwardError("the token holds a control character", hint="look at its source: tokenward doctor")
+
+
 def say(line: str) -> None:
     """One line of what was asked for."""
     print(clean(line))

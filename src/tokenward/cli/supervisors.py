@@ -23,7 +23,7 @@ from tokenward.errors import ConfigurationFault
 _PATIENCE = 120.0
 """Seconds: a start may take systemd's own 90, and a supervisor that hangs must not hang us."""
 _UNITS = ("tokenward.socket", "tokenward.service")
-_LABEL = "dev.tokenward.daemon"
+_LABEL = unit_templates.LAUNCHD_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,7 @@ class Systemd:
     @property
     def files(self) -> Sequence[UnitFile]:
         """The service, its socket, and the drop-in."""
-        config = Path(self.environ.get("XDG_CONFIG_HOME", ""))
-        units = (config if config.is_absolute() else Path(self.environ["HOME"], ".config")) / "systemd/user"
+        units = unit_templates.systemd_directory(self.environ)
         drop_in = "no-user-namespaces.conf"
         return [
             UnitFile("systemd/tokenward.service", units / "tokenward.service"),

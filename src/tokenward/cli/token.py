@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,22 +11,14 @@ from tokenward.cli import output
 from tokenward.cli.arguments import add_command
 from tokenward.client import Client, Token
 from tokenward.core import protocol
-from tokenward.errors import TokenwardError
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
 
 KINDS = ("api_key", "auth_token", "setup_token", "oauth", "federated")
-FORMATS = ("raw", "json", "header", "env")
-
-ANTHROPIC_VARIABLES = {
-    "api_key": "ANTHROPIC_API_KEY",
-    "auth_token": "ANTHROPIC_AUTH_TOKEN",
-    "setup_token": "CLAUDE_CODE_OAUTH_TOKEN",
-    "oauth": "CLAUDE_CODE_OAUTH_TOKEN",
-    "federated": "CLAUDE_CODE_OAUTH_TOKEN",
-}
-"""Under which name Anthropic's own programs read each kind; others read ``<PROVIDER>_API_KEY`` or ``_TOKEN``."""
+FORMATS = ("raw", "json", "header", "env", "curl", "netrc", "exec-credential", "aws-credential-process")
+_PLAIN = FORMATS[:2]
+"""What is printed without loading the module of the others: the way that most callers take."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -46,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind; may be given again")
     parser.add_argument("--model", metavar="MODEL", help="what it is for; its provider serves if none is named")
     parser.add_argument(
-        "--beta", action="append", metavar="NAME", help="an anthropic-beta for --format header; may be given again"
+        "--beta", action="append", metavar="NAME", help="an anthropic-beta among the headers; may be given again"
     )
     parser.add_argument(
         "--min-valid",
@@ -68,8 +59,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "--format",
         choices=FORMATS,
         default="raw",
-        help="raw: the token; json: all of it; header: lines for a request; env: lines for a shell (%(default)s)",
+        help="raw: the token; json: all of it; header: lines for a request; env: for a shell; curl: for curl -K; "
+        "netrc: a line of such a file; exec-credential: for kubectl; aws-credential-process: for the AWS SDKs "
+        "(%(default)s)",
     )
+    parser.add_argument("--host", metavar="NAME", help="the host in a netrc line (the API's)")
+    parser.add_argument("--username", metavar="NAME", help="the name in it (oauth2)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             provider=arguments.provider,
             agent=arguments.agent,
             kinds=arguments.kind,
-            min_valid=arguments.min_valid,
+            min_valid=_min_valid(arguments),
             newer_than=arguments.newer_than,
             timeout=arguments.timeout,
             model=arguments.model,
@@ -89,34 +84,32 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         output.as_json(dataclasses.asdict(token))
     else:
-        lines = {"raw": _raw, "header": _header, "env": _environment}[arguments.format](token)
-        if not all(line.isprintable() for line in lines):
-            raise TokenwardError(
-                "the token holds a control character", hint="look at its source: tokenward doctor"
-            )
-        print("\n".join(lines))
+        print("\n".join(_lines(token, arguments)))
     if arguments.model and token.model_note and sys.stderr.isatty():
         output.remark(token.model_note)
-    if token.degraded and sys.stderr.isatty():
+    if token.degraded and sys.stderr.isatty() and _min_valid(arguments) == arguments.min_valid:
         output.remark(f"this token is less than what was asked for ({token.degraded}); see: tokenward status")
     return output.OK
 
 
-def _raw(token: Token) -> list[str]:
-    return [token.token]
+def _min_valid(arguments: argparse.Namespace) -> float | None:
+    """The life to ask for: a person's wish, else that of the format's takers."""
+    if arguments.min_valid is not None or arguments.format in _PLAIN:
+        wish: float | None = arguments.min_valid
+        return wish
+    from tokenward.cli.token_formats import LIFE_WANTED
+
+    return LIFE_WANTED.get(arguments.format)
 
 
-def _header(token: Token) -> list[str]:
-    return [f"{name}: {value}" for name, value in token.headers.items()]
+def _lines(token: Token, arguments: argparse.Namespace) -> list[str]:
+    if arguments.format in _PLAIN:
+        output.refuse_control_characters([token.token])
+        return [token.token]
+    import os
+    import time
 
+    from tokenward.cli.token_formats import Taker, lines_of
 
-def _environment(token: Token) -> list[str]:
-    prefix = token.provider.upper().replace("-", "_")
-    if token.provider == "anthropic":
-        name = ANTHROPIC_VARIABLES[token.kind]
-    else:
-        name = f"{prefix}_API_KEY" if token.kind == "api_key" else f"{prefix}_TOKEN"
-    lines = [f"export {name}={shlex.quote(token.token)}"]
-    if token.base_url is not None:
-        lines.append(f"export {prefix}_BASE_URL={shlex.quote(token.base_url)}")
-    return lines
+    taker = Taker(os.environ, time.time(), arguments.host, arguments.username)
+    return lines_of(arguments.format, token, taker)

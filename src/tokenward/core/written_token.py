@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tokenward.core import login_document
+from tokenward.core import access_key, login_document
 from tokenward.core.credential import Credential, Kind, Secret, from_unix_milliseconds
 from tokenward.core.reading import Absent, Found, Reading, Unreadable
 from tokenward.core.recognise import Recognised, Shape, jwt_end, misplaced, natural_kind, recognise, without_bearer
@@ -44,6 +44,8 @@ def read(text: str, where: Written, *, now: datetime | None = None) -> Reading:
     given = recognise(text)
     if given.shape is Shape.NOTHING:
         return Absent()
+    if given.shape is Shape.LOGIN and not where.anthropic and (key := access_key.read(given.token)) is not None:
+        return Found(Credential(Kind.AUTH_TOKEN, Secret(key.text), expires_at=key.expires_at))
     if given.shape is Shape.LOGIN:
         return _login(given, where, now)
     if without_bearer(text.strip())[0].split()[1:] and given.shape not in {Shape.BROKEN, Shape.CLAUDE_CODE_LOGIN}:

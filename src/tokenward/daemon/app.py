@@ -17,7 +17,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,10 +26,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tokenward import __version__
-from tokenward.checks import CheckContext, Finding, examine
-from tokenward.checks.commands import runner
+from tokenward.checks import Finding
 from tokenward.config import LoadedConfig
-from tokenward.core.credential import Secret, to_unix_milliseconds
+from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
 from tokenward.daemon import sd
@@ -40,6 +38,7 @@ from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody
 from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.examination import examination
 from tokenward.daemon.hardening import protect
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
@@ -63,13 +62,11 @@ from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
-from tokenward.ports import Clock, KeyStatus, LoginServer
-from tokenward.provider_files import CLAUDE_CODE_PROVIDER
+from tokenward.ports import Clock, LoginServer
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
-from tokenward.sources.keychain import claude_code_item, question
 from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
@@ -178,6 +175,7 @@ class Daemon:
             stop=self.stop.set,
             watch=self._watch,
             login_server=self._login_server,
+            examine=self._examine,
             doorway=Doorway(
                 ForeignStores(self.options.paths.home, self.options.environ),
                 self._equipment.adopted,
@@ -185,6 +183,11 @@ class Daemon:
                 self._keep_adopted,
             ),
         )
+
+    def _examine(
+        self, profiles: Sequence[Mapping[str, Any]], probed: Mapping[str, Any] | None
+    ) -> Sequence[Finding]:
+        return examination(self.options, profiles=profiles, probed=probed, project=None)
 
     def _login_server(self, provider: str) -> LoginServer:
         return self._composition.login_server(provider)
@@ -464,63 +467,23 @@ def run_daemon(
     return 0
 
 
-def run_checks(*, config: Path | None, profiles: Sequence[Mapping[str, Any]] | None) -> Sequence[Finding]:
+def run_checks(
+    *,
+    config: Path | None,
+    profiles: Sequence[Mapping[str, Any]] | None,
+    probed: Mapping[str, Any] | None,
+    project: Path | None,
+) -> Sequence[Finding]:
     """Look at everything that could be wrong around the daemon; needs none to run.
 
     Args:
         config: what ``--config`` named.
-        profiles: what the running daemon answers to ``profile.list``; None = none answered.
+        profiles: as in ``examination``.
+        probed: as in ``examination``.
+        project: as in ``examination``.
     """
     options = Options(dict(os.environ), config_file=config)
-    try:
-        loaded = options.load()
-    except ConfigurationFault as fault:
-        return [Finding("config", "fail", fault.cause, fault.hint)]
-    found = [Finding("config", "warn", warning) for warning in loaded.warnings]
-    key = key_custody(options.paths.state, options.environ, loaded.settings.store, SystemEntropy()).look()
-    found.append(_store_key_finding(key))
-    claude = loaded.settings.sources.claude_code
-    context = CheckContext(
-        uid=os.getuid(),
-        environ=options.environ,
-        clock=SystemClock(),
-        run=runner(options.environ),
-        socket=options.paths.socket,
-        state=options.paths.state,
-        store_key=options.paths.store_key if key.place == "file" else None,
-        config=loaded.path,
-        config_holds_key=loaded.holds_key,
-        claude_config=options.paths.claude_config,
-        claude_credentials=claude.path or options.paths.claude_credentials,
-        claude_command=claude.command,
-        configured_key=_key_for_anthropic(loaded),
-        claude_keychain=_claude_keychain(options, loaded, platform=sys.platform),
-        profiles=profiles,
-    )
-    return [*found, *examine(context)]
-
-
-def _claude_keychain(options: Options, loaded: LoadedConfig, *, platform: str) -> tuple[str, ...] | None:
-    """How to ask whether Claude Code's login is in the Keychain; None where it is not looked for there."""
-    if platform != "darwin" or loaded.settings.sources.claude_code.path is not None:
-        return None
-    return question(claude_code_item(options.environ))
-
-
-def _key_for_anthropic(loaded: LoadedConfig) -> Secret | None:
-    """The configured key that goes to Anthropic itself."""
-    said = loaded.settings.providers.get(CLAUDE_CODE_PROVIDER)
-    if said is None or said.api_key is None or said.api_url is not None:
-        return None
-    return Secret(said.api_key.get_secret_value())
-
-
-def _store_key_finding(key: KeyStatus) -> Finding:
-    if key.locked is not None:
-        return Finding("store key", "fail", key.locked, "unlock it, then: tokenward store status")
-    if key.note is not None:
-        return Finding("store key", "warn", key.note)
-    return Finding("store key", "ok", f"{key.place}: {key.description}")
+    return examination(options, profiles=profiles, probed=probed, project=project)
 
 
 def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
 
 from anyio import CapacityLimiter
 
@@ -26,6 +27,33 @@ from tokenward.provider_files import Provider, provider_named
 
 STORE = "store"
 """The source's name of what we own."""
+
+
+class FindingLike(Protocol):
+    """One sentence of the doctor, as a check says it."""
+
+    @property
+    def check(self) -> str:
+        """Which check says it."""
+
+    @property
+    def level(self) -> Literal["ok", "warn", "fail"]:
+        """How bad it is."""
+
+    @property
+    def cause(self) -> str:
+        """What was found."""
+
+    @property
+    def consequence(self) -> str:
+        """What comes of it."""
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+
+
+Examine: TypeAlias = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any] | None], Sequence[FindingLike]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +102,7 @@ class Household:
         login_server: the authorization server of a provider, for logins.
         profiles_changed: told when profiles may have come, gone, or begun or ended a rest.
         sinks: the published files.
+        examine: the doctor's findings, from the profiles and what a probe showed; blocks for seconds.
     """
 
     around: Surroundings
@@ -98,6 +127,7 @@ class Household:
     inherit_agents: bool = False
     profiles_changed: Callable[[], None] = lambda: None
     sinks: Callable[[], Sequence[SinkResult]] = tuple
+    examine: Examine = lambda _profiles, _probed: ()
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""

@@ -23,6 +23,7 @@ from tokenward.core import protocol
 from tokenward.core.model_reference import MODEL_TEXT, may_be_model
 
 if TYPE_CHECKING:
+    from tokenward.daemon.doctor import Doctor
     from tokenward.daemon.logins import Logins
     from tokenward.daemon.models import Models
     from tokenward.daemon.sink_models import SinkListResult
@@ -423,6 +424,10 @@ class Service(Protocol):
     @property
     def logins(self) -> Logins:
         """The logins under way."""
+
+    @property
+    def doctor(self) -> Doctor:
+        """Who looks for what is wrong."""
 
     @property
     def models(self) -> Models:

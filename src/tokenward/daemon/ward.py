@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from tokenward.core.credential import (
     MAIN_AGENT,
@@ -30,6 +30,7 @@ from tokenward.core.serving import Resting
 from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon import answers, failure_reports, nothing_served, store_care, twins, usage_reports
 from tokenward.daemon.broker import Broker
+from tokenward.daemon.doctor import Doctor
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
 from tokenward.daemon.keeper import Keeper
@@ -91,6 +92,7 @@ class Ward:
         )
         self._intake = Intake(self, household.doorway)
         self.models = Models(household, tier=self._tier_now)
+        self.doctor = Doctor(household, self.token, self.profiles, CapacityLimiter(1))
 
     # Keepers
 

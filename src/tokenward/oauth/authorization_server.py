@@ -11,11 +11,13 @@ Rules:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tokenward import http
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
 from tokenward.core.headers import HeaderRules, advice
-from tokenward.core.key_check import KeyCheck, read_key_check
+from tokenward.core.key_check import KeyCheck, answer_facts, read_key_check
 from tokenward.core.login import (
     Expectation,
     LoginMethod,
@@ -173,11 +175,15 @@ class HttpAuthorizationServer:
         """Ask the API whether it takes a key; see ``ports.LoginServer``."""
         url = self._rules.key_check_endpoint
         if url is None:
-            return KeyCheck("unknown", f"[providers.{self._registration.name}] has no key_check_endpoint")
+            return KeyCheck(
+                "unknown",
+                f"[providers.{self._registration.name}] has no key_check_endpoint",
+                "name one there: an address that wants the credential, and where a GET costs nothing",
+            )
         headers = {**advice(credential, self._headers), "Accept": "application/json"}
         match await self._http.get(url, headers=headers, deadline=KEY_CHECK_SECONDS):
-            case http.Answer(status, _, content):
-                return read_key_check(status, content)
+            case http.Answer(status, said, content):
+                return replace(read_key_check(status, content), answer=answer_facts(status, said, content))
             case http.NotSent(reason) | http.NoAnswer(reason):
                 return KeyCheck("unknown", reason)
 

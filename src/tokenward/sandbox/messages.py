@@ -118,7 +118,8 @@ class MessagesApi:
             for name in MODELS
         ]
         return self._rejection(request) or json_reply(
-            {"data": listed, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]}
+            {"data": listed, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]},
+            headers={"request-id": "req_" + secrets.token_hex(12)},
         )
 
     def profile(self, request: Request) -> Reply:

@@ -255,6 +255,8 @@ class KeyCustody:
             place = self._places[self._note.key.place]
             if self._note.key.id and place.name in {"file", "keyring"} and place.find(self._note.key.id) is None:
                 locked = f"{place.description} has no key {self._note.key.id}"
+            elif not self._note.key.id and place.name == "keyring":
+                place.find(None)  # the first start will make a key there, if it answers
         except TokenwardError as fault:
             locked = fault.cause
         return replace(self._status(), locked=locked)

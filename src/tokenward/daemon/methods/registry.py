@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tokenward.daemon.methods import (
     daemon,
+    doctor,
     events,
     login,
     model,
@@ -37,6 +38,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             *sink.METHODS,
             *store.METHODS,
             *usage.METHODS,
+            *doctor.METHODS,
             *events.METHODS,
         )
     }
