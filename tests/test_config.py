@@ -417,7 +417,7 @@ def test_the_claude_code_source(home: Path, write: Write) -> None:
         ("[default]\nbillowy = 'x'", 2, "default.billowy: is not a known key", "known here"),
         ("[default]\nresolution = 'keys-first'", 2, "default.resolution: must be 'profiles-first'", ""),
         ("[sources.claude_code]", 1, "sources.claude_code: is not a known key", "did you mean claude-code?"),
-        ("[sinks.sdk]\nformat = 'x'", 1, "sinks: is not a known key", "known here"),
+        ("[sinks.sdk]\nfromat = 'x'", 2, "sinks.sdk.fromat: is not a known key", "format"),
         (
             "[providers.acme]\napi_key = 'k'\napikey = 'k'",
             3,

@@ -80,6 +80,14 @@ def test_the_configuration_lies_where_the_platform_keeps_it(
     assert paths.config_directory(environ, platform="darwin") == theirs
 
 
+@pytest.mark.parametrize("socket", ["/tmp/mine.sock", ""])
+def test_token_files_lie_beside_the_usual_socket(socket: str) -> None:
+    """A socket put elsewhere, into a directory of everybody's even, takes no tokens there."""
+    environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/me", "TOKENWARD_SOCKET": socket}
+    found = paths.published_tokens(environ, uid=1000, platform="linux")
+    assert found == Path("/run/me/tokenward/tokens")
+
+
 def test_tilde() -> None:
     """It is the home directory of the environment, and only at the beginning."""
     environ = {"HOME": "/h"}

@@ -37,7 +37,7 @@ from tokenward.provider_files import (
     is_built_in,
     model_naming,
 )
-from tokenward.settings import FederationSettings, ProviderSettings, Settings
+from tokenward.settings import FederationSettings, ProviderSettings, Settings, SinkSettings
 
 __all__ = ["MAX_CONFIG_BYTES", "READABLE_KEY", "LoadedConfig", "Settings", "load"]
 
@@ -256,7 +256,30 @@ def _validated(source: ConfigSource, document: dict[str, Any], environ: Mapping[
     for name, provider in settings.providers.items():
         for key, reason, hint in _contradictions(name, provider):
             raise source.fault(("providers", name, key), reason, hint)
+    taken: dict[Path, str] = {}
+    for name, sink in settings.sinks.items():
+        for key, reason, hint in _sink_contradictions(name, sink, taken):
+            raise source.fault(("sinks", name, key), reason, hint)
     return settings
+
+
+def _sink_contradictions(name: str, sink: SinkSettings, taken: dict[Path, str]) -> Iterator[tuple[str, str, str]]:
+    """What a sink's keys may not say together, and not beside the sinks before it: key, reason, hint."""
+    if sink.path is None and sink.format in {"env", "template"}:
+        yield "format", f"{sink.format} needs to know where", "set path beside it"
+    if sink.format == "template" and sink.template is None:
+        yield "format", "template needs a template", "set template beside it: the path of a file with $token in it"
+    if sink.template is not None and sink.format != "template":
+        yield "template", f"is of no use for {sink.format}", 'set format = "template", or leave it out'
+    if sink.variable is not None and sink.format != "env":
+        yield "variable", f"is of no use for {sink.format}", 'set format = "env", or leave it out'
+    if sink.mode != "0600" and sink.format == "anthropic-profile":
+        yield "mode", "cannot be chosen: the SDKs take nothing but 0600", "leave it out"
+    if sink.path is not None and sink.format != "anthropic-profile":
+        if sink.path == sink.template:
+            yield "path", "is the template itself", "choose another path"
+        if (other := taken.setdefault(sink.path, name)) != name:
+            yield "path", f"is the path of sinks.{other} too", "give each sink a file of its own"
 
 
 def _contradictions(name: str, provider: ProviderSettings) -> Iterator[tuple[str, str, str]]:

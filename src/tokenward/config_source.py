@@ -35,6 +35,7 @@ _WORDS = {
     "bool_type": "must be true or false",
     "dict_type": "must be a table",
     "list_type": "must be a list",
+    "missing": "is missing",
     "model_type": "must be a table",
     "finite_number": "must be a finite number",
     "greater_than_equal": "must be at least {ge:g}",
@@ -92,10 +93,14 @@ class ConfigSource:
     def explained(self, invalid: ValidationError) -> ConfigurationFault:
         """The models' verdict as one error: the first fault in the order of the text, and how many follow."""
         faults = invalid.errors(include_url=False, include_input=False)
-        first = min(faults, key=lambda fault: line_of(self.text, self._as_written(fault["loc"])) or 0)
+        first = min(faults, key=self._rank)
         reason, hint = _in_words(first)
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return self.fault(first["loc"], reason + more, hint)
+
+    def _rank(self, fault: ErrorDetails) -> tuple[bool, int]:
+        """Where it is said; a key that is missing comes last, since it may be there and be misspelt."""
+        return fault["type"] == "missing", line_of(self.text, self._as_written(fault["loc"])) or 0
 
     def _as_written(self, location: Location) -> Location:
         if len(location) > 1 and location[0] == "providers":
@@ -119,8 +124,8 @@ def _suggestion(location: Sequence[str | int]) -> str:
 
 def _known_keys(table: Sequence[str | int]) -> list[str]:
     place = tuple(str(key) for key in table)
-    if place[:1] == ("providers",):
-        place = ("providers", "*", *place[2:])
+    if place[:1] in {("providers",), ("sinks",)}:
+        place = (place[0], "*", *place[2:])
     elif place[:2] == ("sources", "command"):
         place = ("sources", "command", "*")
     return [model.alias or name for name, model in TABLES[place].model_fields.items()]

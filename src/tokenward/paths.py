@@ -104,6 +104,13 @@ def home_directory(environ: Mapping[str, str]) -> Path:
     return Path(home)
 
 
+def published_tokens(environ: Mapping[str, str], *, uid: int, platform: str) -> Path:
+    """Where token files are published by default: beside the usual socket, wherever the one in use lies."""
+    usual = {name: value for name, value in environ.items() if name != "TOKENWARD_SOCKET"}
+    socket = protocol.socket_path(usual, uid=uid, platform=platform, is_ours=lambda path: _belongs_to(path, uid))
+    return Path(socket).parent / "tokens"
+
+
 def config_directory(environ: Mapping[str, str], *, platform: str) -> Path:
     """Where ``config.toml`` lies by default: XDG, or the platform's own place on macOS."""
     if explicit := _absolute(environ, "XDG_CONFIG_HOME"):

@@ -77,6 +77,8 @@ AbsolutePath = Annotated[Path, BeforeValidator(_path)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")]
 CommandName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")]
+SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,127}$")]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[\x20-\x7e]+$")]
 
 
@@ -310,6 +312,34 @@ class HealthSettings(_Table):
         )
 
 
+class SinkSettings(_Table):
+    """``[sinks.NAME]``: a file that is published for programs that cannot ask the socket."""
+
+    format: Literal["token", "env", "template", "anthropic-profile"] = Field(
+        description="The token alone, assignments, a template filled in, or a profile of Anthropic's SDKs."
+    )
+    profile: ProfileName = Field(description="Whose token.")
+    path: AbsolutePath | None = Field(
+        default=None,
+        description="The file; None = tokens/NAME in the runtime directory (token). For anthropic-profile the "
+        "directory of the SDKs' profiles; None = ANTHROPIC_CONFIG_DIR, or ~/.config/anthropic.",
+    )
+    mode: Literal["0600", "0400", "0640", "0440"] = Field(
+        default="0600", description="Its permission bits; others than owner and group never get any."
+    )
+    template: AbsolutePath | None = Field(default=None, description="The template, with $token in it.")
+    variable: VariableName | None = Field(
+        default=None, description="The token's variable in an env file; None = the usual one of its kind."
+    )
+    on_change: list[Text] = Field(
+        default=[],
+        description="The command that is run when the file has changed, as a list; no shell.",
+    )
+    env: list[Text] = Field(
+        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
+    )
+
+
 class Settings(_Table):
     """Everything the configuration decides."""
 
@@ -318,6 +348,7 @@ class Settings(_Table):
     sources: SourceSettings = SourceSettings()
     store: StoreSettings = StoreSettings()
     health: HealthSettings = HealthSettings()
+    sinks: dict[SinkName, SinkSettings] = Field(default_factory=dict)
 
 
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
@@ -331,6 +362,7 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "anthropic-profile"): AnthropicProfileSettings,
     ("store",): StoreSettings,
     ("health",): HealthSettings,
+    ("sinks", "*"): SinkSettings,
     ("providers", "*"): ProviderSettings,
     ("providers", "*", "federation"): FederationSettings,
 }

@@ -82,6 +82,7 @@ def status(*profiles: Json, **members: Any) -> Json:
         "config_error": None,
         "store_key": "file",
         "store_trouble": None,
+        "sink_troubles": [],
         "connections": 1,
         "subscribers": 0,
         "profiles": list(profiles),

@@ -58,6 +58,7 @@ from tokenward.daemon.service import (
     TokenParams,
     TokenResult,
 )
+from tokenward.daemon.sink_models import SinkListResult, SinkResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
     SourceImportParams,
@@ -126,6 +127,20 @@ PROFILE = ProfileResult(
 
 _NO_ALLOWANCE = AllowanceResult(limit=None, remaining=None, resets_at_ms=None)
 _NO_QUOTA = QuotaResult(utilization=None, status=None, resets_at_ms=None)
+SINK = SinkResult(
+    sink="job",
+    format="token",
+    profile="anthropic:claude-cli",
+    paths=["/run/user/1000/tokenward/tokens/job"],
+    mode="0600",
+    state="published",
+    generation="0123456789ab",
+    expires_at_ms=None,
+    written_at_ms=1,
+    reason=None,
+    hint=None,
+    command_failure=None,
+)
 USAGE = UsageResult(
     profile="acme:me",
     agent="main",
@@ -340,6 +355,10 @@ class ScriptedService:
     def report_usage(self, params: UsageReportParams) -> UsageResult:
         """Nothing is learnt."""
         return USAGE
+
+    def sinks(self) -> SinkListResult:
+        """The one there is."""
+        return SinkListResult(sinks=[SINK])
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:
         """The one there is."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.served import FINDING, PROBED, PROFILE, SECRET, TOKEN, USAGE, ScriptedService, serving
+from daemon.served import FINDING, PROBED, PROFILE, SECRET, SINK, TOKEN, USAGE, ScriptedService, serving
 from tokenward import errors
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer
@@ -228,6 +228,7 @@ async def test_every_method_answers(tmp_path: Path) -> None:
             {"source": "polpo", "files": [], "imported": [], "unchanged": [], "skipped": [], "dry_run": False},
         ),
         "source.adopt": ({**one, "path": "/f", "layout": "codex"}, profile),
+        "sink.list": ({}, {"sinks": [SINK.model_dump(mode="json")]}),
         "store.status": ({}, store),
         "store.rekey": ({"to": "keyring"}, store),
         "store.export": (

@@ -10,9 +10,11 @@ from e2e.claude_code import SCOPE, ClaudeCode
 from e2e.command import finished
 from e2e.daemon_process import DaemonProcess
 from tokenward.client import Client
-from tokenward.core.credential import Credential, Kind, Profile, Secret
+from tokenward.core.credential import Kind, Secret
+from tokenward.ports import Published
 from tokenward.sandbox import LoggedRequest, Sandbox, fingerprint
 from tokenward.sinks.anthropic_profile import AnthropicProfileSink
+from tokenward.sinks.publication_record import PublicationRecord
 
 ANSWER = "pong from the sandbox"
 KEY_PROFILE = "anthropic:key"
@@ -190,13 +192,16 @@ class TestProfile:
 def publish(claude_code: ClaudeCode, sandbox: Sandbox) -> str:
     """A new login's token in the profile's files."""
     login = sandbox.issue(scope=SCOPE)
-    sink = AnthropicProfileSink(claude_code.home / ".config" / "anthropic", PUBLISHED)
+    record = PublicationRecord(claude_code.home / "published.json")
+    sink = AnthropicProfileSink(claude_code.home / ".config" / "anthropic", PUBLISHED, record)
     sink.publish(
-        Profile("anthropic:me", "anthropic", "store"),
-        Credential(
+        Published(
+            profile="anthropic:me",
+            provider="anthropic",
             kind=Kind.OAUTH,
-            access=Secret(login.access_token),
+            token=Secret(login.access_token),
+            generation="0123456789ab",
             expires_at=datetime.fromtimestamp(login.expires_at, UTC),
-        ),
+        )
     )
     return login.access_token

@@ -6,26 +6,35 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tokenward.core.credential import Credential, Kind, Profile, Secret
+from contracts.sink import SinkContract, published
+from tokenward.core.credential import Kind
 from tokenward.errors import ConfigurationFault
+from tokenward.ports import Sink
 from tokenward.sinks.anthropic_profile import AnthropicProfileSink, rendered_config, rendered_credentials
+from tokenward.sinks.publication_record import PublicationRecord
 
 ENDS = datetime(2033, 5, 18, 3, 33, 20, 999_000, tzinfo=UTC)
-LOGIN = Credential(
-    kind=Kind.OAUTH, access=Secret("sk-ant-oat01-access"), refresh=Secret("sk-ant-ort01-refresh"), expires_at=ENDS
-)
-PROFILE = Profile("anthropic:work", "anthropic", "store")
+LOGIN = published("sk-ant-oat01-access", expires_at=ENDS)
 
 
 @pytest.fixture
 def sink(tmp_path: Path) -> AnthropicProfileSink:
     """A profile named tokenward, in a directory that does not exist yet."""
-    return AnthropicProfileSink(tmp_path / "anthropic", "tokenward")
+    return AnthropicProfileSink(tmp_path / "anthropic", "tokenward", PublicationRecord(tmp_path / "record.json"))
+
+
+class TestContract(SinkContract):
+    @pytest.fixture
+    def sink(self, tmp_path: Path) -> Sink:
+        """A profile in a directory that does not exist yet."""
+        record = PublicationRecord(tmp_path / "record.json")
+        return AnthropicProfileSink(tmp_path / "anthropic", "tokenward", record)
 
 
 class TestRendering:
@@ -40,12 +49,12 @@ class TestRendering:
 
     def test_an_unknown_end_is_left_out(self) -> None:
         """Zero would mean "ask each time" to the SDKs, and null is no number."""
-        token = Credential(kind=Kind.SETUP_TOKEN, access=Secret("sk-ant-oat01-setup"))
+        token = published("sk-ant-oat01-setup", kind=Kind.SETUP_TOKEN, expires_at=None)
         assert "expires_at" not in json.loads(rendered_credentials(token))
 
     def test_the_configuration_names_no_client(self) -> None:
         """Without a client_id the SDKs never refresh by themselves."""
-        assert json.loads(rendered_config(PROFILE)) == {
+        assert json.loads(rendered_config(LOGIN)) == {
             "version": "1.0",
             "authentication": {"type": "user_oauth"},
             "published_by": "tokenward",
@@ -53,14 +62,10 @@ class TestRendering:
 
     def test_address_and_workspace_go_along(self) -> None:
         """What every request of the profile needs besides its token."""
-        profile = Profile(
-            "anthropic:work",
-            "anthropic",
-            "store",
-            base_url="https://gateway.example",
-            headers=(("anthropic-workspace-id", "wrkspc_1"),),
+        token = replace(
+            LOGIN, base_url="https://gateway.example", headers=(("anthropic-workspace-id", "wrkspc_1"),)
         )
-        document = json.loads(rendered_config(profile))
+        document = json.loads(rendered_config(token))
         assert (document["base_url"], document["workspace_id"]) == ("https://gateway.example", "wrkspc_1")
 
 
@@ -69,7 +74,7 @@ class TestFiles:
         """The secret is 0600, its directories are the owner's alone."""
         before = os.umask(0)
         try:
-            sink.publish(PROFILE, LOGIN)
+            sink.publish(LOGIN)
         finally:
             os.umask(before)
         assert sink.credentials.stat().st_mode & 0o777 == 0o600
@@ -79,10 +84,10 @@ class TestFiles:
 
     def test_a_rotation_replaces_the_secret_and_closes_it_again(self, sink: AnthropicProfileSink) -> None:
         """Another file under the same name, 0600 though somebody opened the old one, nothing left beside it."""
-        sink.publish(PROFILE, LOGIN)
+        sink.publish(LOGIN)
         sink.credentials.chmod(0o644)
         before = sink.credentials.stat().st_ino
-        sink.publish(PROFILE, Credential(kind=Kind.OAUTH, access=Secret("sk-ant-oat01-second"), expires_at=ENDS))
+        sink.publish(published("sk-ant-oat01-second", expires_at=ENDS))
         assert json.loads(sink.credentials.read_bytes())["access_token"] == "sk-ant-oat01-second"
         assert sink.credentials.stat().st_ino != before
         assert sink.credentials.stat().st_mode & 0o777 == 0o600
@@ -90,9 +95,9 @@ class TestFiles:
 
     def test_what_says_so_already_is_not_written(self, sink: AnthropicProfileSink) -> None:
         """A second publication of the same value wakes nobody who watches the files."""
-        sink.publish(PROFILE, LOGIN)
+        sink.publish(LOGIN)
         before = [path.stat().st_ino for path in (sink.config, sink.credentials)]
-        sink.publish(PROFILE, LOGIN)
+        sink.publish(LOGIN)
         assert [path.stat().st_ino for path in (sink.config, sink.credentials)] == before
 
     @pytest.mark.parametrize("which", ["config", "credentials"])
@@ -104,7 +109,7 @@ class TestFiles:
         elsewhere.write_text("theirs")
         path.symlink_to(elsewhere)
         with pytest.raises(ConfigurationFault, match="symbolic link"):
-            sink.publish(PROFILE, LOGIN)
+            sink.publish(LOGIN)
         assert elsewhere.read_text() == "theirs"
 
     @pytest.mark.parametrize(
@@ -121,29 +126,35 @@ class TestFiles:
         path.parent.mkdir(parents=True)
         path.write_text(text)
         with pytest.raises(ConfigurationFault, match="another program"):
-            sink.publish(PROFILE, LOGIN)
+            sink.publish(LOGIN)
         sink.withdraw()
         assert path.read_text() == text
 
     def test_a_withdrawn_profile_is_gone(self, sink: AnthropicProfileSink) -> None:
         """Both files, and once more does no harm."""
-        sink.publish(PROFILE, LOGIN)
+        sink.publish(LOGIN)
         sink.withdraw()
         sink.withdraw()
         assert not sink.config.exists()
         assert not sink.credentials.exists()
 
+    def test_an_api_key_is_refused(self, sink: AnthropicProfileSink) -> None:
+        """The SDKs would send it as a bearer token, which the API refuses."""
+        with pytest.raises(ConfigurationFault, match="API key"):
+            sink.publish(published("sk-ant-api03-key", kind=Kind.API_KEY))
+        assert not sink.config.exists()
+
     @pytest.mark.parametrize("name", ["", "a/b", "..", ".x", "a b", "x" * 200])
     def test_a_name_that_the_sdks_refuse(self, tmp_path: Path, name: str) -> None:
         """It is refused before anything is written, and above all where it leads out of the directory."""
         with pytest.raises(ConfigurationFault):
-            AnthropicProfileSink(tmp_path, name)
+            AnthropicProfileSink(tmp_path, name, PublicationRecord(tmp_path / "record.json"))
 
 
 def test_the_real_sdk_reads_it(sink: AnthropicProfileSink) -> None:
     """Anthropic's own SDK takes the profile by its name and has our token in it."""
     pytest.importorskip("anthropic", reason="NOT TESTED with Anthropic's SDK: it is not installed")
-    sink.publish(PROFILE, LOGIN)
+    sink.publish(LOGIN)
     script = (
         "import anthropic\n"
         "from anthropic.lib.credentials import CredentialsFile\n"

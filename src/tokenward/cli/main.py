@@ -34,6 +34,7 @@ _MODULES = {
     "pin": "pin",
     "store": "store",
     "usage": "usage",
+    "sinks": "sinks",
     "events": "events",
     "doctor": "doctor",
     "daemon": "daemon",

@@ -116,6 +116,8 @@ def _show(status: Status, *, as_json: bool) -> None:
             f"the configuration on disk is not in force: {status['config_error']}",
             "correct it; the daemon goes on with the settings it had",
         )
+    for trouble in status["sink_troubles"]:
+        output.complain(trouble, "see: tokenward sinks")
     if status["store_trouble"]:
         output.complain(status["store_trouble"], "unlock it, then: tokenward store status")
     if output.on_terminal():

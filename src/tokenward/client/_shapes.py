@@ -175,6 +175,7 @@ class Status(TypedDict):
     config_error: str | None
     store_key: str
     store_trouble: str | None
+    sink_troubles: list[str]
     connections: int
     subscribers: int
     profiles: list[Profile]

@@ -35,6 +35,7 @@ from tokenward.daemon import sd
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
+from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.examination import examination
@@ -45,6 +46,7 @@ from tokenward.daemon.listener import bind_socket, raise_nofile_limit
 from tokenward.daemon.logs import start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
 from tokenward.daemon.options import Options
+from tokenward.daemon.publishing import Publishing
 from tokenward.daemon.refresher import flight_limiter
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
@@ -61,6 +63,8 @@ from tokenward.errors import AlreadyServed, ConfigurationFault, TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock, LoginServer
+from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
+from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.age_archive import AgeArchive
@@ -113,6 +117,7 @@ class Daemon:
         self._equipment = self._equip()
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
+        self.publishing: Publishing | None = None
         self.state_flush = StateFlush(
             self.ward.household.routing,
             clock=clock,
@@ -141,6 +146,7 @@ class Daemon:
             flights=flight_limiter(),
             store=store,
             adopted=AdoptedFiles(state),
+            record=PublicationRecord(state / PUBLISHED_NAME),
         )
 
     def _household(self) -> Household:
@@ -212,6 +218,24 @@ class Daemon:
         household.fallbacks = self._loaded.settings.default.fallbacks
         household.looked_at = self._composition.looked_at
         await self.ward.keep(self._composition.all_kept())
+        if self.publishing is not None:
+            await self.publishing.have(self._composition.outlets())
+
+    async def publish(self) -> None:
+        """Publish files from now on; only who goes on to keep them valid does."""
+        household = self.ward.household
+        self.publishing = Publishing(
+            household.around,
+            self.ward.keepers,
+            base_url=lambda keeper: self._composition.unusual_base_url(keeper.profile),
+            run_command=run_change_command,
+            remove_leftovers=self._equipment.record.remove_leftovers,
+        )
+        household.profiles_changed, household.sinks = self.publishing.look, self.publishing.shown
+        self.hub.listeners.append(self.publishing.on_event)
+        await self.publishing.have(self._composition.outlets())
+        for keeper in self.ward.keepers.values():
+            keeper.on_alarm()  # its margin may be another now
 
     async def discover(self) -> None:
         """Ask issuers for their endpoints until none is missing."""
@@ -315,6 +339,7 @@ class Daemon:
             config_error=self._config_error,
             store_key=f"{key.place} {key.description}",
             store_trouble=key.locked or key.note,
+            sink_troubles=self.publishing.troubles() if self.publishing is not None else [],
             connections=self.server.connections if self.server is not None else 0,
             subscribers=self.server.subscribers if self.server is not None else 0,
             profiles=profiles,
@@ -389,6 +414,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
         complete = await daemon.fill()
         await daemon.clear_left_marks()
+        await daemon.publish()
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.group.start(server.serve, listeners)
         daemon.group.start_soon(_obey_signals, daemon)

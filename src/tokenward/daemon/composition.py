@@ -34,6 +34,8 @@ from tokenward.daemon.gathering import Gathering, one_of_each, with_tier
 from tokenward.daemon.household import STORE, Kept
 from tokenward.daemon.intake import ADOPTED
 from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
+from tokenward.daemon.outlets import outlet_of
+from tokenward.daemon.publishing import Outlet
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
 from tokenward.daemon.transaction import Transaction
 from tokenward.http import HttpClient
@@ -49,9 +51,11 @@ from tokenward.provider_files import (
     Provider,
     claude_code_registration,
     federation_for,
+    is_built_in,
     provider_named,
 )
 from tokenward.settings import StoreSettings
+from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources import environment
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
@@ -91,6 +95,7 @@ class Equipment:
         flights: the worker threads of flights.
         store: our own place.
         adopted: the foreign files that a person told us to keep.
+        record: which files we published.
         platform: ``sys.platform``, by which Claude Code chooses where its login lies.
         security: the program that reads the Keychain of macOS.
     """
@@ -105,6 +110,7 @@ class Equipment:
     flights: CapacityLimiter
     store: CredentialStore
     adopted: AdoptedFiles
+    record: PublicationRecord
     gates: dict[str, EndpointGate] = field(default_factory=dict)
     wait: Callable[[float], None] = time.sleep
     platform: str = sys.platform
@@ -227,6 +233,22 @@ class Composition:
                 place = FixedCredential(provider.credential, name="config", description=f"providers.{name}")
                 kept.append(_fixed(f"{name}:config", name, place))
         return one_of_each(kept + self._federated())
+
+    def outlets(self) -> list[Outlet]:
+        """Every sink of the configuration."""
+        equipment = self._equipment
+        return [
+            outlet_of(name, said, equipment.environ, equipment.record)
+            for name, said in self.settings.sinks.items()
+        ]
+
+    def unusual_base_url(self, profile: Profile) -> str | None:
+        """The API's root for a profile, where it is not the one that its provider is known by."""
+        if profile.base_url is not None:
+            return profile.base_url
+        provider = self.provider(profile.provider)
+        is_unusual = provider.api.base_url_overridden or not is_built_in(profile.provider)
+        return provider.registration.base_url if is_unusual else None
 
     def _federated(self) -> list[Kept]:
         """What is minted from identity tokens, as the configuration or the environment says."""

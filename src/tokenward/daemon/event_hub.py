@@ -8,7 +8,7 @@ event (design section 6).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -71,6 +71,8 @@ class EventHub:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._feeds: set[Feed] = set()
+        self.listeners: list[Callable[[Event], None]] = []
+        """Parts of the daemon that are told before any subscriber; they must not block."""
 
     def announce(
         self, type_: str, *, profile: str | None = None, generation: str | None = None, detail: str = ""
@@ -85,6 +87,8 @@ class EventHub:
                 "detail": detail,
             }
         )
+        for listener in self.listeners:
+            listener(event)
         for feed in tuple(self._feeds):
             feed.offer(event)
 

@@ -21,6 +21,7 @@ from tokenward.daemon.intake import Doorway
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.routing_state import RoutingState
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
+from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
 from tokenward.provider_files import Provider, provider_named
@@ -102,6 +103,8 @@ class Household:
         ladders: how long profiles rest after failures.
         fallbacks: the models that are tried after one that failed.
         login_server: the authorization server of a provider, for logins.
+        profiles_changed: told when profiles may have come, gone, or begun or ended a rest.
+        sinks: the published files.
         examine: the doctor's findings, from the profiles and what a probe showed; blocks for seconds.
     """
 
@@ -125,6 +128,8 @@ class Household:
     store_location: str = ""
     resolution: Resolution = Resolution.PROFILES_FIRST
     inherit_agents: bool = False
+    profiles_changed: Callable[[], None] = lambda: None
+    sinks: Callable[[], Sequence[SinkResult]] = tuple
     examine: Examine = lambda _profiles, _probed: ()
     ladders: Ladders = PRESETS[DEFAULT_PRESET]
     fallbacks: Sequence[str] = ()

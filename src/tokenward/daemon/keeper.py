@@ -343,7 +343,11 @@ class Keeper:
     def _is_due(self, held: Held) -> bool:
         clock = self._around.clock
         return self._standing().refreshable and freshness.is_due(
-            held, self._around.timing, seed=self._seed, now=clock.wall(), boot_now=clock.boottime()
+            held,
+            self._around.timing_of(self.profile.key),
+            seed=self._seed,
+            now=clock.wall(),
+            boot_now=clock.boottime(),
         )
 
     @property
@@ -528,7 +532,11 @@ class Keeper:
             return
         clock = self._around.clock
         due = freshness.refresh_due_in(
-            self.held, self._around.timing, seed=self._seed, now=clock.wall(), boot_now=clock.boottime()
+            self.held,
+            self._around.timing_of(self.profile.key),
+            seed=self._seed,
+            now=clock.wall(),
+            boot_now=clock.boottime(),
         )
         if due <= 0 and not self._standing().refreshable:
             due = NOT_YET_SECONDS

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tokenward.daemon.doctor import Doctor
     from tokenward.daemon.logins import Logins
     from tokenward.daemon.models import Models
+    from tokenward.daemon.sink_models import SinkListResult
     from tokenward.daemon.source_models import (
         SourceAdoptParams,
         SourceImportParams,
@@ -337,7 +338,8 @@ class Event(Result):
 
     type: Literal[
         "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
-        "forgotten", "usage_warning", "cooling", "recovered", "clock_stepped", "reloaded", "stopping", "lost",
+        "forgotten", "sink_failed", "usage_warning", "cooling", "recovered", "clock_stepped", "reloaded",
+        "stopping", "lost",
     ]  # fmt: skip
     profile: str | None = Field(
         description="Whose, null = the daemon's; of another agent than main, `agent/provider:name`."
@@ -361,6 +363,7 @@ class DaemonStatusResult(Result):
     config_error: str | None = Field(description="Why the file last read is not in force; null = it is.")
     store_key: str = Field(description="Where the store's key lies.")
     store_trouble: str | None = Field(description="Why the store's key cannot be used now; null if it can.")
+    sink_troubles: list[str] = Field(default=[], description="One line for each sink that is not up to date.")
     connections: int
     subscribers: int
     profiles: list[ProfileResult]
@@ -504,6 +507,9 @@ class Service(Protocol):
 
     async def disable(self, profile: str, agent: str = "main") -> ProfileResult:
         """Neither serve nor refresh a profile until it is enabled, also after a restart."""
+
+    def sinks(self) -> SinkListResult:
+        """The files that are published."""
 
     def provider_shown(self, provider: str, agent: str = "main") -> ProviderResult:
         """One provider, and which profile would serve it now."""

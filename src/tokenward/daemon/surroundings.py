@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -27,6 +27,7 @@ class Surroundings:
         host: seeds the jitter, so that hosts do not come at once.
         reading: the worker threads that look at places.
         spawn: starts a task in the daemon's task group.
+        least_margins: seconds of margin that a profile's readers need at least, by its key.
     """
 
     clock: Clock
@@ -37,3 +38,9 @@ class Surroundings:
     host: str
     reading: CapacityLimiter
     spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+    least_margins: Mapping[str, float] = field(default_factory=dict)
+
+    def timing_of(self, profile: str) -> RefreshTiming:
+        """Margin and jitter of one profile, by its key."""
+        least = self.least_margins.get(profile, 0.0)
+        return self.timing if least <= self.timing.margin else replace(self.timing, margin=least)

@@ -56,6 +56,7 @@ from tokenward.daemon.service import (
     TokenResult,
 )
 from tokenward.daemon.sessions import SessionPins
+from tokenward.daemon.sink_models import SinkListResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
     SourceImportParams,
@@ -163,6 +164,7 @@ class Ward:
     def _let_rest(self) -> None:
         """Let those rest that people disabled and those that the order in force sets aside, and no others."""
         let_rest(self.keepers, self.household.routing.disabled, self.household.resolution)
+        self.household.profiles_changed()
 
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
@@ -395,6 +397,12 @@ class Ward:
     async def adopt(self, params: SourceAdoptParams) -> ProfileResult:
         """Keep a foreign file in place; see ``Service``."""
         return await self._intake.adopt(params)
+
+    # Published files
+
+    def sinks(self) -> SinkListResult:
+        """The files that are published; see ``Service``."""
+        return SinkListResult(sinks=list(self.household.sinks()))
 
     # Providers
 

@@ -18,13 +18,15 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenward.core.credential import Credential, Profile, to_unix_milliseconds
+from tokenward.core.credential import Kind, to_unix_milliseconds
 from tokenward.disk.atomic_file import read_regular, replace_file
 from tokenward.errors import ConfigurationFault
+from tokenward.ports import Published
+from tokenward.sinks.publication_record import PublicationRecord
 
 EARLIEST_MARGIN = 150.0
 """Seconds before its end by which a new token must be there: the SDKs read it again at 120, and fail at 30."""
@@ -35,25 +37,25 @@ _NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,127}")
 _WORKSPACE_HEADER = "anthropic-workspace-id"
 
 
-def rendered_config(profile: Profile) -> bytes:
-    """``configs/NAME.json`` for one of our profiles."""
+def rendered_config(published: Published) -> bytes:
+    """``configs/NAME.json`` for one of our tokens."""
     document: dict[str, Any] = {"version": "1.0", "authentication": {"type": "user_oauth"}, OWNER_MARK: OWNER}
-    if profile.base_url is not None:
-        document["base_url"] = profile.base_url
-    if (workspace := dict(profile.headers).get(_WORKSPACE_HEADER)) is not None:
+    if published.base_url is not None:
+        document["base_url"] = published.base_url
+    if (workspace := dict(published.headers).get(_WORKSPACE_HEADER)) is not None:
         document["workspace_id"] = workspace
     return _as_json(document)
 
 
-def rendered_credentials(credential: Credential) -> bytes:
+def rendered_credentials(published: Published) -> bytes:
     """``credentials/NAME.json``: the access token and, if it is known, when it ends."""
     document: dict[str, Any] = {
         "version": "1.0",
         "type": "oauth_token",
-        "access_token": credential.access.reveal(),
+        "access_token": published.token.reveal(),
     }
-    if credential.expires_at is not None:
-        document["expires_at"] = to_unix_milliseconds(credential.expires_at) // 1000
+    if published.expires_at is not None:
+        document["expires_at"] = to_unix_milliseconds(published.expires_at) // 1000
     return _as_json(document)
 
 
@@ -63,12 +65,13 @@ class AnthropicProfileSink:
     Args:
         directory: where the SDKs look for profiles.
         name: the profile's name, as ``ANTHROPIC_PROFILE`` will say it.
+        record: knows what we wrote, for a later start that is configured otherwise.
 
     Raises:
         ConfigurationFault: if the SDKs would not take the name.
     """
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, record: PublicationRecord) -> None:
         if not _NAME.fullmatch(name):
             raise ConfigurationFault(
                 "a sink's name is no name of an Anthropic profile", hint="use letters, digits, . _ @ + and -"
@@ -76,36 +79,41 @@ class AnthropicProfileSink:
         self.config = directory / "configs" / f"{name}.json"
         self.credentials = directory / "credentials" / f"{name}.json"
         self._directory = directory
+        self._record = record
 
-    def publish(self, profile: Profile, credential: Credential) -> None:
-        """Have both files say what these say; files that do are left alone.
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The configuration and the secret."""
+        return (self.config, self.credentials)
 
-        Args:
-            profile: whose token it is.
-            credential: the token; one whose kind is sent as a bearer token.
-
-        Raises:
-            ConfigurationFault: if somebody else's profile has the name, or a symbolic link is in the way.
-            OSError: if it could not be written; what was published before stands.
-        """
+    def publish(self, published: Published) -> bool:
+        """Have both files say this; see ``ports.Sink``."""
+        if published.kind is Kind.API_KEY:
+            raise ConfigurationFault(
+                f"{published.profile} is an API key, which no Anthropic profile can hold",
+                hint="set ANTHROPIC_API_KEY with a sink of format env, or name a login",
+            )
         self._refuse_foreign()
         for directory in (self._directory, self.config.parent, self.credentials.parent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self.config, rendered_config(profile))
-        replace_file(self.credentials, rendered_credentials(credential))
+        wanted = ((self.config, rendered_config(published)), (self.credentials, rendered_credentials(published)))
+        changed = any(_content(path) != data for path, data in wanted)
+        for path, data in wanted:
+            self._record.note(path, data)
+            replace_file(path, data)
+        return changed
 
-    def withdraw(self) -> None:
-        """Take both files away; where there are none, or they are not ours, nothing happens.
-
-        Raises:
-            OSError: if they could not be removed.
-        """
+    def withdraw(self) -> bool:
+        """Take both files away, the secret first; see ``ports.Sink``."""
         try:
             self._refuse_foreign()
         except ConfigurationFault:
-            return
+            return False
+        removed = self.credentials.exists()
         for path in (self.credentials, self.config):
             path.unlink(missing_ok=True)
+            self._record.forget(path)
+        return removed
 
     def _refuse_foreign(self) -> None:
         for path in (self.config, self.credentials):
@@ -125,6 +133,13 @@ def _is_link(path: Path) -> bool:
         return stat.S_ISLNK(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_regular(path, LARGEST_CONFIG).data
+    except OSError:
+        return None
 
 
 def _owner_of(config: Path) -> object:
