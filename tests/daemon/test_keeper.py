@@ -512,6 +512,22 @@ async def test_a_refresh_that_does_not_lengthen_life_is_a_failure(home: Keeping)
     assert await degraded(keeper) is None
 
 
+@pytest.mark.parametrize("by_report", [False, True])
+async def test_what_was_refused_has_no_life_to_lengthen(home: Keeping, *, by_report: bool) -> None:
+    """A token that was refused long before its end, and a shorter one for it: that is no failure, but zero is."""
+    value = home.credential(left=50 * LIFE)
+    keeper = await home.directly(value)
+    if by_report:
+        assert await keeper.reject(value.generation)
+    else:
+        assert await access(keeper, newer_than=value.generation) == "access-granted-1"
+    assert (home.phase(keeper), keeper.attempts.failure) == (Phase.READY, None)
+    home.endpoint.expires_in = 0
+    assert keeper.credential is not None
+    await keeper.reject(keeper.credential.generation)
+    assert home.phase(keeper) is Phase.BACKOFF
+
+
 async def test_the_same_token_again_is_a_failure_too(home: Keeping) -> None:
     """A server that answers with the value we have, with the end it had, is not asked in a circle."""
     value = home.credential(left=80)
