@@ -23,8 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Every fault test has its line."""
-    _table.collect(session.items)
+    """Where a table is to be written, every fault test has its line."""
+    if session.config.getoption("--fault-table", default=None) is not None:
+        _table.collect(session.items)
 
 
 def pytest_configure(config: pytest.Config) -> None:

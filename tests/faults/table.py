@@ -6,8 +6,8 @@ a test says with `@pytest.mark.fault(id, what, expected)` which fault it is, and
     pytest tests/faults tests/e2e --fault-table docs/reliability.md
 
 Rules:
-- A test in this directory without the mark stops the collection, and so do two descriptions of one id. Tests
-  elsewhere may carry the mark; several tests of one id are one line.
+- A test in this directory without the mark stops the writing of a table, and so do two descriptions of one id.
+  Tests elsewhere may carry the mark; several tests of one id are one line.
 - The part of an id before its first hyphen is its group. A figure is what a test gives as
   `record_property("figure", "87 crash points")`.
 - Only what lies between the two markers of the file is replaced; the sentences around it are written by people.

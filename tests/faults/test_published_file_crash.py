@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -39,10 +40,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_file_is_old_or_new_and_known_as_ours(tmp_path: Path) -> None:
+@pytest.mark.fault(
+    "crash-published-file",
+    "SIGKILL on entering any system call of the publication of a token's file",
+    "the file is old or new, whole and 0600, and known as ours; the next publication replaces it",
+)
+def test_the_file_is_old_or_new_and_known_as_ours(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Killed at each call in turn: it is whole and private, and the next process replaces it."""
     directory, state = tmp_path / "published", tmp_path / "state"
     path, record = directory / "token", state / "published.json"
+    crashes = 0
     seen: dict[str, set[bytes]] = {}
     for call in CALLS:
         seen[call] = set()
@@ -62,7 +71,9 @@ def test_the_file_is_old_or_new_and_known_as_ours(tmp_path: Path) -> None:
             assert path.read_bytes() == b"next"
             if status == 0:
                 break
+            crashes += 1
             seen[call].add(found)
+    record_property("figure", f"{crashes} crash points")
     assert all(seen.values()), f"a sweep met no call: {seen}"
     assert seen["fsync"] == {OLD, NEW}, "killed before the rename, and after it"
 
