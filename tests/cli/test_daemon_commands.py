@@ -41,7 +41,7 @@ class TestDaemon:
 
         put_in_place(monkeypatch, run_daemon=run_daemon)
         arguments = ["--config", "c.toml", "--state-dir", "/s", "--socket", "/s/sock", "--log-level", "debug"]
-        assert main(["daemon", *arguments, "--debuggable"]) == 7
+        assert main(["daemon", *arguments, "--log-format", "json", "--debuggable"]) == 7
         assert main(["daemon"]) == 7
         usual: dict[str, Any] = {"config": None, "state_dir": None, "socket": None}
         assert started == [
@@ -50,9 +50,10 @@ class TestDaemon:
                 "state_dir": Path("/s"),
                 "socket": Path("/s/sock"),
                 "log_level": "debug",
+                "log_format": "json",
                 "debuggable": True,
             },
-            {**usual, "log_level": "info", "debuggable": False},
+            {**usual, "log_level": "info", "log_format": None, "debuggable": False},
         ]
 
     def test_a_socket_that_is_taken(

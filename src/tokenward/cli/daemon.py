@@ -34,6 +34,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="how much to say on standard error (%(default)s)",
     )
     parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        help="how to say it: lines for people, or one JSON object a line ($TOKENWARD_LOG_FORMAT, or text)",
+    )
+    parser.add_argument(
         "--debuggable",
         action="store_true",
         help="let debuggers and profilers of this user read its memory, and with it every token",
@@ -53,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             state_dir=arguments.state_dir,
             socket=arguments.socket,
             log_level=arguments.log_level,
+            log_format=arguments.log_format,
             debuggable=arguments.debuggable,
         )
     except ConfigurationFault as fault:

@@ -35,6 +35,11 @@ _LONGEST_WORD = 24
 _PREFIXES = ("sk-ant-api03", "sk-ant-oat01", "sk-ant-ort01", "sk-ant", "sk", "gho", "ghp", "github_pat")
 
 
+def one_line(text: str) -> str:
+    """The text on one line, without control and direction characters; nothing is masked."""
+    return _UNPRINTABLE.sub(" ", text).strip()
+
+
 def printable(text: str) -> str:
     """The text on one line, without control and direction characters, and with token-like runs masked."""
     return _MASKED_OR_HOST.sub(_shown, _UNPRINTABLE.sub(" ", text)).strip()

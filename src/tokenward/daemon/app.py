@@ -39,11 +39,12 @@ from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.examination import examination
+from tokenward.daemon.event_log import EventLog
 from tokenward.daemon.hardening import protect
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
-from tokenward.daemon.logs import start_logging
+from tokenward.daemon.logs import format_wanted, start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
 from tokenward.daemon.options import Options
 from tokenward.daemon.publishing import Publishing
@@ -410,6 +411,7 @@ async def in_process_service(*, config: Path | None, state_dir: Path | None) -> 
 
 async def _serve(options: Options, loaded: LoadedConfig) -> None:
     async with _opened(options, loaded) as daemon:
+        daemon.hub.listen(EventLog(daemon.clock))
         listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
         complete = await daemon.fill()
@@ -442,7 +444,13 @@ async def _obey_signals(daemon: Daemon) -> None:
 
 
 def run_daemon(
-    *, config: Path | None, state_dir: Path | None, socket: Path | None, log_level: str, debuggable: bool
+    *,
+    config: Path | None,
+    state_dir: Path | None,
+    socket: Path | None,
+    log_level: str,
+    log_format: str | None,
+    debuggable: bool,
 ) -> int:
     """Run the daemon in the foreground until it is told to stop.
 
@@ -451,6 +459,7 @@ def run_daemon(
         state_dir: what ``--state-dir`` named.
         socket: what ``--socket`` named.
         log_level: a level's name, for standard error.
+        log_format: how its lines are written; None = as the environment says, else as text.
         debuggable: let profilers and debuggers attach.
 
     Returns:
@@ -462,7 +471,7 @@ def run_daemon(
     protect(debuggable=debuggable)
     raise_nofile_limit()
     options = Options(os.environ, config_file=config, state_dir=state_dir, socket_file=socket)
-    start_logging(log_level, options.environ)
+    start_logging(log_level, options.environ, format_wanted(log_format, options.environ))
     loaded = options.load()
     _say(loaded)
     anyio.run(_serve, options, loaded)

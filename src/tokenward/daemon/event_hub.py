@@ -3,20 +3,46 @@
 The problem: a subscriber that stops reading must neither grow the daemon nor hold it up, and must be able to
 tell that it missed something. So each has a bounded queue, and one that overflows gets ``lost`` as its last
 event (design section 6).
+
+Parts of the daemon listen instead: they are told at once, and what one of them raises is nobody else's trouble.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import anyio
 
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.protocol import MAX_QUEUED_EVENTS
+from tokenward.daemon import fault
 from tokenward.daemon.service import Event
 from tokenward.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What lies behind an event of failure, for those who listen.
+
+    Args:
+        cause: the failure's name.
+        failures: how many in a row.
+        retry_in: seconds until the next attempt; None = none is planned.
+    """
+
+    cause: str
+    failures: int
+    retry_in: float | None
+
+
+Listener = Callable[[Event, Trouble | None], None]
+"""Told of each event, on the event loop's thread; must not block."""
 
 
 class Feed:
@@ -32,15 +58,21 @@ class Feed:
         self._news = anyio.Event()
         self._ended = False
 
-    def offer(self, event: Event) -> None:
-        """Queue an event; the one that does not fit is replaced by ``lost``, and nothing follows it."""
+    def offer(self, event: Event) -> bool:
+        """Queue an event; the one that does not fit is replaced by ``lost``, and nothing follows it.
+
+        Returns:
+            Whether it was replaced.
+        """
         if self._ended or not self._wants(event):
-            return
-        if len(self._queue) >= MAX_QUEUED_EVENTS:
+            return False
+        fits = len(self._queue) < MAX_QUEUED_EVENTS
+        if not fits:
             event = Event(type="lost", profile=None, generation=None, at_ms=event.at_ms)
             self._ended = True
         self._queue.append(event)
         self._news.set()
+        return not fits
 
     def _wants(self, event: Event) -> bool:
         return self._profiles is None or event.profile is None or event.profile in self._profiles
@@ -73,11 +105,24 @@ class EventHub:
         self._feeds: set[Feed] = set()
         self.listeners: list[Callable[[Event], None]] = []
         """Parts of the daemon that are told before any subscriber; they must not block."""
+        self._listeners: list[Listener] = []
+        self.lost = 0
+        """Subscribers that were cut off because they did not read."""
+
+    def listen(self, listener: Listener) -> None:
+        """Have a part of the daemon told of every event from now on."""
+        self._listeners.append(listener)
 
     def announce(
-        self, type_: str, *, profile: str | None = None, generation: str | None = None, detail: str = ""
+        self,
+        type_: str,
+        *,
+        profile: str | None = None,
+        generation: str | None = None,
+        detail: str = "",
+        trouble: Trouble | None = None,
     ) -> None:
-        """Tell every subscriber that wants to know; never blocks."""
+        """Tell every listener, and every subscriber that wants to know; never blocks."""
         event = Event.model_validate(
             {
                 "type": type_,
@@ -89,8 +134,13 @@ class EventHub:
         )
         for listener in self.listeners:
             listener(event)
+        for listener in self._listeners:
+            try:
+                listener(event, trouble)
+            except Exception as error:  # noqa: BLE001 - an event comes out of a flight, which must go on
+                log.error("a listener failed: %s", fault.describe(error))  # noqa: TRY400 - no traceback
         for feed in tuple(self._feeds):
-            feed.offer(event)
+            self.lost += feed.offer(event)
 
     @asynccontextmanager
     async def subscribe(self, profiles: frozenset[str] | None) -> AsyncIterator[Feed]:

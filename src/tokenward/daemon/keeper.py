@@ -35,6 +35,7 @@ from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading, is_
 from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
 from tokenward.daemon import landing, refusals
 from tokenward.daemon.attempts import Attempts
+from tokenward.daemon.event_hub import Trouble
 from tokenward.daemon.landing import Value
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.refresher import Refresher
@@ -557,12 +558,13 @@ class Keeper:
 
     def _announce(self, effect: Effect, *, as_type: str | None = None) -> None:
         credential = self.credential
-        detail = self.attempts.failure.reason if self.attempts.failure is not None else ""
+        failure = self.attempts.failure
         self._around.hub.announce(
             as_type or _EVENT_TYPES[effect],
             profile=self.profile.key,
             generation=credential.generation if credential is not None else None,
-            detail=detail,
+            detail=failure.reason if failure is not None else "",
+            trouble=Trouble(failure.cause, failure.count, self.retry_in()) if failure is not None else None,
         )
 
     # The end

@@ -1,0 +1,89 @@
+"""What happened, in the log: a line for each event that a person may want to find later.
+
+The problem: an event is gone when nobody subscribes, and ``status`` shows only the last failure. Whoever asks in
+the morning why a login died at night has the log, and nothing else.
+
+Rules:
+- One line an event, with profile, generation and cause as fields; never a token.
+- The level says who should care: ``error`` = a person must act, ``warning`` = something fails or ends that may
+  heal, ``info`` = something changed, ``debug`` = everyday life, as each refresh that goes well.
+- A failure that goes on is said as ``core.repeats`` says; what ends it is said at once, and at ``info`` at least.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tokenward.core.redact import printable
+from tokenward.core.repeats import Said, heard
+from tokenward.daemon.event_hub import Trouble
+from tokenward.daemon.logs import fields
+from tokenward.daemon.service import Event
+from tokenward.ports import Clock
+
+LINES: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {
+        "appeared": (logging.DEBUG, "a credential is kept"),
+        "rotated": (logging.DEBUG, "a new token is held"),
+        "refresh_failed": (logging.WARNING, "the refresh failed"),
+        "login_required": (logging.ERROR, "a person must log in"),
+        "unsaved": (logging.ERROR, "the new token could not be saved, and is tried again"),
+        "saved": (logging.INFO, "the new token is saved"),
+        "logged_out": (logging.WARNING, "logged out where it lives"),
+        "forgotten": (logging.INFO, "forgotten"),
+        "usage_warning": (logging.WARNING, "a limit comes near"),
+        "clock_stepped": (logging.DEBUG, "the clock stepped"),
+        "reloaded": (logging.INFO, "the configuration was read again"),
+        "stopping": (logging.DEBUG, "stopping"),
+    }
+)
+"""Level and words by the event's type; another type is ``info``, in its own word."""
+REPEATED = "refresh_failed"
+ENDS_A_FAILURE = frozenset({"rotated", "appeared", "saved", "login_required", "logged_out", "forgotten"})
+
+log = logging.getLogger(__name__)
+
+
+class EventLog:
+    """Writes events to the log; a listener of the event hub.
+
+    Args:
+        clock: says when a failure that goes on is said again.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failing: dict[str | None, Said] = {}
+
+    def __call__(self, event: Event, trouble: Trouble | None) -> None:
+        """Write one event, or keep it back."""
+        level, words = LINES.get(event.type, (logging.INFO, event.type.replace("_", " ")))
+        kept_back = 0
+        if event.type == REPEATED:
+            before = self._failing.get(event.profile)
+            what = trouble.cause if trouble is not None else event.detail
+            say, self._failing[event.profile] = heard(before, what, now=self._clock.boottime())
+            if not say:
+                return
+            kept_back = before.kept_back if before is not None else 0
+        elif event.type in ENDS_A_FAILURE and not (event.type == "rotated" and trouble is not None):
+            # A refresh whose token lives no longer than the one before is told as both, and goes on failing.
+            if self._failing.pop(event.profile, None) is not None:
+                level = max(level, logging.INFO)
+        detail = printable(event.detail)
+        log.log(
+            level,
+            "%s",
+            f"{words}: {detail}" if detail else words,
+            extra=fields(
+                event=event.type,
+                profile=event.profile,
+                generation=event.generation,
+                cause=None if trouble is None else trouble.cause,
+                failures=None if trouble is None else trouble.failures,
+                retry_in=None if trouble is None or trouble.retry_in is None else round(trouble.retry_in),
+                kept_back=kept_back or None,
+            ),
+        )
