@@ -68,10 +68,8 @@ class EventLog:
             if not say:
                 return
             kept_back = before.kept_back if before is not None else 0
-        elif event.type in ENDS_A_FAILURE and not (event.type == "rotated" and trouble is not None):
-            # A refresh whose token lives no longer than the one before is told as both, and goes on failing.
-            if self._failing.pop(event.profile, None) is not None:
-                level = max(level, logging.INFO)
+        elif _ends_a_failure(event, trouble) and self._failing.pop(event.profile, None) is not None:
+            level = max(level, logging.INFO)
         detail = printable(event.detail)
         log.log(
             level,
@@ -87,3 +85,8 @@ class EventLog:
                 kept_back=kept_back or None,
             ),
         )
+
+
+def _ends_a_failure(event: Event, trouble: Trouble | None) -> bool:
+    """A refresh whose token lives no longer than the one before is told as rotated too, and goes on failing."""
+    return event.type in ENDS_A_FAILURE and not (event.type == "rotated" and trouble is not None)
