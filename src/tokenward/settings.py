@@ -340,6 +340,34 @@ class SinkSettings(_Table):
     )
 
 
+class EventSettings(_Table):
+    """``[events]``: what is run when something waits for a person."""
+
+    on_event: list[Text] = Field(
+        default=[],
+        description='A command, as a list of arguments, or ["notify"] for a notice on the desktop; none = no one.',
+    )
+    env: list[Text] = Field(
+        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
+    )
+
+    @field_validator("on_event")
+    @classmethod
+    def _notify_stands_alone(cls, on_event: list[str]) -> list[str]:
+        if on_event[:1] == ["notify"] and len(on_event) > 1:
+            raise ValueError('"notify" stands alone; a command of that name is given by its path')
+        return on_event
+
+
+class MetricsSettings(_Table):
+    """``[metrics]``: where collectors find the daemon's numbers."""
+
+    socket: AbsolutePath | None = Field(
+        default=None,
+        description="A Unix socket that answers GET /metrics over HTTP; read at the start. None = none.",
+    )
+
+
 class Settings(_Table):
     """Everything the configuration decides."""
 
@@ -349,6 +377,8 @@ class Settings(_Table):
     store: StoreSettings = StoreSettings()
     health: HealthSettings = HealthSettings()
     sinks: dict[SinkName, SinkSettings] = Field(default_factory=dict)
+    events: EventSettings = EventSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
@@ -363,6 +393,8 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("store",): StoreSettings,
     ("health",): HealthSettings,
     ("sinks", "*"): SinkSettings,
+    ("events",): EventSettings,
+    ("metrics",): MetricsSettings,
     ("providers", "*"): ProviderSettings,
     ("providers", "*", "federation"): FederationSettings,
 }

@@ -44,6 +44,8 @@ from tokenward.daemon.service import (
     Event,
     ExportParams,
     ExportResult,
+    MetricsParams,
+    MetricsResult,
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
@@ -441,6 +443,10 @@ class ScriptedService:
     def status(self) -> DaemonStatusResult:
         """An error, for once of a call without params."""
         raise errors.StoreUnavailable("the store is locked", hint="unlock it")
+
+    async def metrics(self, params: MetricsParams) -> MetricsResult:
+        """A page."""
+        return MetricsResult(content_type="text/plain", text=f"{params.format}\n")
 
     async def reload(self) -> ReloadResult:
         """Nothing happens."""

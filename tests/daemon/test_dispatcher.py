@@ -213,6 +213,7 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         ),
         "profile.add": ({**one, "credential": {"access_token": "a"}}, profile),
         "profile.forget": (one, profile),
+        "metrics.get": ({"format": "prometheus"}, {"content_type": "text/plain", "text": "prometheus\n"}),
         "profile.refresh": (one, profile),
         "profile.revoke": (one, profile),
         "login.start": ({"provider": "Claude-Code", "method": "paste"}, started),
@@ -293,6 +294,25 @@ async def test_an_error_of_ours_goes_out_whole(tmp_path: Path) -> None:
                 "command": "tokenward login acme",
             },
         }
+
+
+async def test_calls_are_counted_by_their_result(tmp_path: Path) -> None:
+    """By method and by ``ok``, the type of our error or ``internal``; what no method took is not counted."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        for _ in range(2):
+            await peer.call("profile.get", {"profile": "acme:me"})
+        await peer.call("token.get", {"profile": "acme:locked"})
+        await peer.call("token.get", {"profile": "acme:broken", "credential": {"access_token": SECRET}})
+        await peer.call("token.get", {SECRET: 1})
+        await peer.call("no.such")
+        assert dict(served.server.calls) == {
+            ("profile.get", "ok"): 2,
+            ("token.get", "LoginRequired"): 1,
+            ("token.get", "internal"): 1,
+        }
+        assert served.server.lane_answers == 0
+        await peer.call("token.get")
+        assert served.server.lane_answers == 1
 
 
 async def test_an_unexpected_error_says_nothing_of_itself(

@@ -91,6 +91,7 @@ async def test_one_that_does_not_read_is_told_that_it_lost_something() -> None:
         assert [event.type for event in heard[-2:]] == ["rotated", "lost"]
         assert heard[-1].profile is None
         assert len(await rest(quick)) == 1
+    assert hub.lost == 1
 
 
 async def test_exactly_as_many_as_fit_are_kept() -> None:

@@ -54,6 +54,9 @@ def test_every_type_of_event_has_its_words() -> None:
         ("reloaded", "INFO"),
         ("stopping", "DEBUG"),
         ("refresh_failed", "WARNING"),
+        ("sink_failed", "WARNING"),
+        ("cooling", "WARNING"),
+        ("recovered", "DEBUG"),
         ("logged_out", "WARNING"),
         ("usage_warning", "WARNING"),
         ("login_required", "ERROR"),
@@ -125,6 +128,20 @@ def test_a_failure_after_a_success_is_news(hub: EventHub, caplog: pytest.LogCapt
         ("INFO", "rotated"),
         ("WARNING", "refresh_failed"),
     ]
+
+
+def test_windows_that_open_again_and_again_are_said_seldom(
+    hub: EventHub, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each names its own end, and the recovery between two makes the second no news."""
+    caplog.set_level(logging.INFO)
+    for minute in range(6):
+        hub.announce("cooling", profile="acme:me", detail=f"rate_limit until 12:0{minute}")
+        clock.advance(59.0)
+        hub.announce("recovered", profile="acme:me")
+        clock.advance(1.0)
+    assert [more["event"] for _, _, more in said(caplog)] == ["cooling", "cooling"]
+    assert said(caplog)[-1][2]["kept_back"] == 4
 
 
 async def test_a_keeper_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

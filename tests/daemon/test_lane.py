@@ -150,6 +150,7 @@ def test_a_known_shape_is_read_once() -> None:
             lane.answer(line, PEER) == b'{"jsonrpc":"2.0","id":%s,"result":{"token":"t"}}\n' % request_id.encode()
         )
     assert len({id(params) for params in asked}) == 1
+    assert lane.answered == 4
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +173,9 @@ def test_the_lane_steps_aside_when_the_service_raises() -> None:
     def token_nowait(params: TokenParams) -> bytes | None:
         raise RuntimeError(SECRET)
 
-    assert Lane(token_nowait, None).answer(_get('"id":1').encode(), PEER) is None
+    lane = Lane(token_nowait, None)
+    assert lane.answer(_get('"id":1').encode(), PEER) is None
+    assert lane.answered == 0
 
 
 def test_an_answer_of_the_lane_is_one_line() -> None:

@@ -69,7 +69,8 @@ class Publisher:
             run_command=self.run_command,
             remove_leftovers=self.remove_leftovers,
         )
-        keeping.hub.listeners += [self.publishing.on_event, self.events.append]
+        keeping.hub.listen(lambda event, _: self.publishing.on_event(event))
+        keeping.hub.listen(lambda event, _: self.events.append(event))
 
     async def run_command(self, _argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
         """A command that ends when the test says so, and fails."""

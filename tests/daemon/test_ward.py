@@ -489,6 +489,7 @@ async def test_the_lane_marks_what_is_degraded_as_the_call_does(home: Warded) ->
     lane = home.ward.token_nowait(TokenParams())
     assert lane is not None
     assert json.loads(lane)["degraded"] == "unsaved"
+    assert dict(home.ward.broker.degraded) == {"unsaved": 2}, "each answer is counted"
 
 
 async def test_the_lane_follows_a_provider_that_was_configured_anew(home: Warded) -> None:

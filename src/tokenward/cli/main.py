@@ -36,6 +36,7 @@ _MODULES = {
     "usage": "usage",
     "sinks": "sinks",
     "events": "events",
+    "metrics": "metrics",
     "doctor": "doctor",
     "daemon": "daemon",
     "service": "service",

@@ -17,8 +17,10 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +33,24 @@ from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
-from tokenward.daemon import sd
+from tokenward.daemon import exposition, sd
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
-from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody
+from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody, tell_person
 from tokenward.daemon.event_hub import EventHub
-from tokenward.daemon.examination import examination
 from tokenward.daemon.event_log import EventLog
+from tokenward.daemon.examination import examination
 from tokenward.daemon.hardening import protect
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.listener import bind_socket, raise_nofile_limit
 from tokenward.daemon.logs import format_wanted, start_logging
 from tokenward.daemon.machine import SystemClock, SystemEntropy, SystemProcesses
+from tokenward.daemon.metrics import Family, Watched, families
+from tokenward.daemon.metrics_socket import serve_metrics
+from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
 from tokenward.daemon.publishing import Publishing
 from tokenward.daemon.refresher import flight_limiter
@@ -119,6 +124,15 @@ class Daemon:
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
         self.publishing: Publishing | None = None
+        self.notices = Notices(
+            self.ward.keepers,
+            self.ward.household.routing,
+            clock=clock,
+            locked=lambda: self.custody.status().locked,
+            spawn=group.start_soon,
+            platform=sys.platform,
+        )
+        self.ward.household.metrics = self.metrics
         self.state_flush = StateFlush(
             self.ward.household.routing,
             clock=clock,
@@ -218,6 +232,9 @@ class Daemon:
         household.ladders = self._loaded.settings.health.ladders()
         household.fallbacks = self._loaded.settings.default.fallbacks
         household.looked_at = self._composition.looked_at
+        said = self._loaded.settings.events
+        self.notices.on_event = said.on_event
+        self.notices.run = partial(tell_person, said=said, environ=self.options.environ)
         await self.ward.keep(self._composition.all_kept())
         if self.publishing is not None:
             await self.publishing.have(self._composition.outlets())
@@ -233,7 +250,8 @@ class Daemon:
             remove_leftovers=self._equipment.record.remove_leftovers,
         )
         household.profiles_changed, household.sinks = self.publishing.look, self.publishing.shown
-        self.hub.listeners.append(self.publishing.on_event)
+        on_event = self.publishing.on_event
+        self.hub.listen(lambda event, _trouble: on_event(event))
         await self.publishing.have(self._composition.outlets())
         for keeper in self.ward.keepers.values():
             keeper.on_alarm()  # its margin may be another now
@@ -287,6 +305,7 @@ class Daemon:
     def _progress(self) -> None:
         sd.notify("WATCHDOG=1", self.options.environ)
         self.group.start_soon(self.write_audit)
+        self.notices.look()
         self._beats += 1
         if self._beats % PRUNE_EVERY_BEATS == 1:
             self.group.start_soon(self._prune)
@@ -345,6 +364,27 @@ class Daemon:
             subscribers=self.server.subscribers if self.server is not None else 0,
             profiles=profiles,
         )
+
+    def metrics(self) -> list[Family]:
+        """What can be counted and measured now."""
+        watched = Watched(self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server)
+        return families(watched, self.ward.status())
+
+    async def serve_metrics(self) -> None:
+        """Answer collectors, if the configuration names a socket for them; begun, it goes on until the end.
+
+        Raises:
+            TokenwardError: if it cannot be done.
+        """
+        if (place := self._loaded.settings.metrics.socket) is None:
+            return
+        exposition.require()
+        bound = bind_socket(str(place))
+
+        async def serve() -> None:
+            await serve_metrics(bound, lambda accept: exposition.page(self.metrics(), accept))
+
+        self.group.start_soon(serve)
 
     async def aclose(self) -> None:
         """Write what may still be lost, and let go of subscribers; flights have ended before."""
@@ -417,7 +457,9 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         complete = await daemon.fill()
         await daemon.clear_left_marks()
         await daemon.publish()
+        daemon.hub.listen(lambda _event, _trouble: daemon.notices.look())
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
+        await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
         daemon.group.start_soon(_obey_signals, daemon)
         sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)

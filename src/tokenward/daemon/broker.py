@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TypedDict
 
@@ -66,6 +67,8 @@ class Broker:
         self._keepers = keepers
         self._line = line
         self._sessions = sessions
+        self.degraded: Counter[str] = Counter()
+        """Answers of the lane that were less than what was asked for, by why."""
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The encoded answer of the first choice, if one stat is all it needs; else None."""
@@ -83,6 +86,8 @@ class Broker:
             return None
         answer = self._answer(keeper, credential, decision.degraded)
         self._served(params, selector, keeper)
+        if decision.degraded is not None:
+            self.degraded[decision.degraded] += 1
         return answer
 
     def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:

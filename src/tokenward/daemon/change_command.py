@@ -1,9 +1,9 @@
-"""What is run when a published file has changed: a reload of the program that reads it.
+"""What is run when a published file has changed, to reload who reads it, and when a person is to be told.
 
 The problem: such a command is anybody's script; it hangs, it forks, and it must learn nothing that it could leak.
 
 Rules:
-- An argument list without a shell, in a clean environment that names the file and never holds a token, without
+- An argument list without a shell, in a clean environment that says what happened and never holds a token, without
   standard input, in a session of its own that is killed whole when its time is over, also at our own stop.
 - Its output is not read: nobody knows what stands in it.
 """

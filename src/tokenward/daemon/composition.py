@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -28,12 +28,14 @@ from tokenward.core.credential import Profile, Secret, agent_and_id
 from tokenward.core.federation import Federation
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.default_model import default_models
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.gathering import Gathering, one_of_each, with_tier
 from tokenward.daemon.household import STORE, Kept
 from tokenward.daemon.intake import ADOPTED
 from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
+from tokenward.daemon.notices import PASSED_ON, PATIENCE_SECONDS
 from tokenward.daemon.outlets import outlet_of
 from tokenward.daemon.publishing import Outlet
 from tokenward.daemon.refresher import DelegateRefresher, DirectRefresher, Refresher
@@ -54,7 +56,7 @@ from tokenward.provider_files import (
     is_built_in,
     provider_named,
 )
-from tokenward.settings import StoreSettings
+from tokenward.settings import EventSettings, StoreSettings
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources import environment
 from tokenward.sources.claude_code import ClaudeCodeFile
@@ -155,6 +157,24 @@ def key_custody(state: Path, environ: Mapping[str, str], said: StoreSettings, en
 
 def _unset(_: Secret) -> RefreshOutcome:
     raise AssertionError("a transaction's post is set by its refresher")
+
+
+async def tell_person(
+    argv: Sequence[str], told: Mapping[str, str], *, said: EventSettings, environ: Mapping[str, str]
+) -> str | None:
+    """Run the program that tells a person, and kill it when its time is over; see ``notices.Run``.
+
+    Args:
+        argv: the program and its arguments.
+        told: the variables that say what happened.
+        said: which variables are passed on.
+        environ: the environment of the daemon.
+
+    Returns:
+        Why it failed, in words; None if it did not.
+    """
+    around = clean_environment(environ, (*PASSED_ON, *said.env))
+    return await run_change_command(argv, {**around, **told}, patience=PATIENCE_SECONDS)
 
 
 class Composition:

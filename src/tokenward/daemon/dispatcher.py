@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -32,13 +33,16 @@ from tokenward.daemon import fault, message
 from tokenward.daemon.message import Work
 from tokenward.daemon.methods.method import Audit, Call, Method
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import Params
+from tokenward.daemon.service import Params, Result, TokenResult
 
 MAX_REASONS = 8
 """Wrong fields named in one error: enough to mend a call, too few to make an answer long."""
 _SHOWABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}").fullmatch
 """A member name that is shown back: long enough for every name there is, too short for a token."""
 
+OK = "ok"
+INTERNAL = "internal"
+"""Results in the count of calls, besides the types of our errors."""
 _CONTEXT = "call"
 """The handlers' parameter that pjrpc fills with the context."""
 
@@ -65,6 +69,11 @@ def _is_too_long(answer: bytes) -> bool:
 def _field_name(location: tuple[int | str, ...]) -> str:
     names = [str(part) for part in location]
     return ".".join(name if _SHOWABLE_NAME(name) else "…" for name in names) or "params"
+
+
+def _outcome(result: Result) -> str:
+    """For the count of calls: ``ok``, or why a token is less than what was asked for."""
+    return (result.degraded if isinstance(result, TokenResult) else None) or OK
 
 
 def _load(text: str, **_options: Any) -> Any:
@@ -112,6 +121,8 @@ class Dispatcher:
     def __init__(self, methods: Mapping[str, Method], audit: Audit | None) -> None:
         self._methods = methods
         self._audit = audit
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """How many calls were carried out, by method and result."""
         self._pjrpc: AsyncDispatcher[Call] = AsyncDispatcher(
             json_loader=_load,
             json_dumper=partial(json.dumps, separators=(",", ":")),
@@ -176,12 +187,15 @@ class Dispatcher:
                 if self._audit is not None:
                     self._audit(call.peer, method.name, 0, result)
             except errors.TokenwardError as error:
-                wire = _wire_error(error)
+                outcome, wire = type(error).__name__, _wire_error(error)
             except Exception as error:  # noqa: BLE001 - answered as an error; the daemon goes on
+                outcome = INTERNAL
                 logger.error("%s failed: %s", method.name, fault.describe(error))  # noqa: TRY400 - no traceback
                 wire = JsonRpcError(protocol.INTERNAL_ERROR, "internal error", message.INTERNAL_ERROR_DATA)
             else:
+                self.calls[method.name, _outcome(result)] += 1
                 return shown
+            self.calls[method.name, outcome] += 1
             self._note_failure(call.peer, method.name, wire.code)
             raise wire
 

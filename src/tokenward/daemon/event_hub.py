@@ -103,8 +103,6 @@ class EventHub:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._feeds: set[Feed] = set()
-        self.listeners: list[Callable[[Event], None]] = []
-        """Parts of the daemon that are told before any subscriber; they must not block."""
         self._listeners: list[Listener] = []
         self.lost = 0
         """Subscribers that were cut off because they did not read."""
@@ -132,8 +130,6 @@ class EventHub:
                 "detail": detail,
             }
         )
-        for listener in self.listeners:
-            listener(event)
         for listener in self._listeners:
             try:
                 listener(event, trouble)

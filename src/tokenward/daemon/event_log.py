@@ -33,6 +33,9 @@ LINES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "saved": (logging.INFO, "the new token is saved"),
         "logged_out": (logging.WARNING, "logged out where it lives"),
         "forgotten": (logging.INFO, "forgotten"),
+        "sink_failed": (logging.WARNING, "a file could not be published"),
+        "cooling": (logging.WARNING, "callers reported a failure, and it rests"),
+        "recovered": (logging.DEBUG, "it serves again"),
         "usage_warning": (logging.WARNING, "a limit comes near"),
         "clock_stepped": (logging.DEBUG, "the clock stepped"),
         "reloaded": (logging.INFO, "the configuration was read again"),
@@ -40,7 +43,8 @@ LINES: Mapping[str, tuple[int, str]] = MappingProxyType(
     }
 )
 """Level and words by the event's type; another type is ``info``, in its own word."""
-REPEATED = "refresh_failed"
+FAILING, COOLING = "refresh_failed", "cooling"
+REPEATED = (FAILING, COOLING, "sink_failed")
 ENDS_A_FAILURE = frozenset({"rotated", "appeared", "saved", "login_required", "logged_out", "forgotten"})
 
 log = logging.getLogger(__name__)
@@ -55,20 +59,20 @@ class EventLog:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failing: dict[str | None, Said] = {}
+        self._said: dict[tuple[str, str | None], Said] = {}
 
     def __call__(self, event: Event, trouble: Trouble | None) -> None:
         """Write one event, or keep it back."""
         level, words = LINES.get(event.type, (logging.INFO, event.type.replace("_", " ")))
         kept_back = 0
-        if event.type == REPEATED:
-            before = self._failing.get(event.profile)
-            what = trouble.cause if trouble is not None else event.detail
-            say, self._failing[event.profile] = heard(before, what, now=self._clock.boottime())
+        if event.type in REPEATED:
+            key = event.type, event.profile
+            before = self._said.get(key)
+            say, self._said[key] = heard(before, _what(event, trouble), now=self._clock.boottime())
             if not say:
                 return
             kept_back = before.kept_back if before is not None else 0
-        elif _ends_a_failure(event, trouble) and self._failing.pop(event.profile, None) is not None:
+        elif _ends_a_failure(event, trouble) and self._said.pop((FAILING, event.profile), None) is not None:
             level = max(level, logging.INFO)
         detail = printable(event.detail)
         log.log(
@@ -85,6 +89,13 @@ class EventLog:
                 kept_back=kept_back or None,
             ),
         )
+
+
+def _what(event: Event, trouble: Trouble | None) -> str:
+    """What sets it apart from another that is said at once; the words of a window name its end."""
+    if event.type == COOLING:
+        return COOLING
+    return event.detail if trouble is None else trouble.cause
 
 
 def _ends_a_failure(event: Event, trouble: Trouble | None) -> bool:

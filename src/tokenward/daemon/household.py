@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from anyio import CapacityLimiter
 
@@ -25,6 +25,9 @@ from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
 from tokenward.provider_files import Provider, provider_named
+
+if TYPE_CHECKING:
+    from tokenward.daemon.metrics import Family
 
 STORE = "store"
 """The source's name of what we own."""
@@ -102,6 +105,7 @@ class Household:
         inherit_agents: whether main's profiles serve other agents too.
         ladders: how long profiles rest after failures.
         fallbacks: the models that are tried after one that failed.
+        metrics: what can be counted and measured.
         login_server: the authorization server of a provider, for logins.
         profiles_changed: told when profiles may have come, gone, or begun or ended a rest.
         sinks: the published files.
@@ -133,6 +137,7 @@ class Household:
     examine: Examine = lambda _profiles, _probed: ()
     ladders: Ladders = PRESETS[DEFAULT_PRESET]
     fallbacks: Sequence[str] = ()
+    metrics: Callable[[], Sequence[Family]] = tuple
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -122,6 +123,8 @@ class Keeper:
         self.attempts = Attempts(around.clock, around.entropy)
         self.last_refresh: datetime | None = None
         self.next_attempt: datetime | None = None
+        self.outcomes: Counter[Event] = Counter()
+        """How flights ended, and how often."""
         self._around = around
         self.changed: Heard = _unheard
         self.encoded: dict[str | None, EncodedAnswer] = {}
@@ -468,6 +471,7 @@ class Keeper:
             self._land_failure(Cause.NO_LONGER_LIFE, "the refresh did not lengthen life", None, Event.FUTILE)
             return
         self.attempts.succeeded()
+        self.outcomes[event] += 1
         self._apply(event)
 
     def _lengthens_life(self, credential: Credential) -> bool:
@@ -487,6 +491,7 @@ class Keeper:
     def _land_failure(self, cause: str, reason: str, retry_after: float | None, event: Event) -> None:
         closed = self.refresher.closed_for() if self.refresher is not None else 0.0
         self.attempts.failed(cause, reason, retry_after=retry_after, closed_for=closed)
+        self.outcomes[event] += 1
         self._apply(event)
 
     def _hold(self, credential: Credential, *, by_refresh: bool = False) -> None:

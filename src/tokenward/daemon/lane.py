@@ -53,6 +53,7 @@ class Lane:
         self._token_nowait = token_nowait
         self._audit = audit
         self._shapes: dict[bytes, TokenParams] = {}
+        self.answered = 0
 
     def answer(self, line: bytes, peer: Peer) -> bytes | None:
         """The answer to a line, newline included, or None if it is for the dispatcher.
@@ -84,6 +85,7 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - the dispatcher meets it again and answers it as an error
             logger.debug("the lane steps aside: %s", fault.describe(error))
             return None
+        self.answered += 1
         return b"".join((_HEAD, request_id, _RESULT, result, _TAIL))
 
     def _read(self, line: bytes, found: re.Match[bytes] | None) -> tuple[bytes, TokenParams] | None:

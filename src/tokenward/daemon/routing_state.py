@@ -65,9 +65,11 @@ class Section(StrEnum):
     """By session: the profile that it got by itself."""
     CHOICES = "choices"
     """By session: a person's decision, which no number of sessions without one may push out."""
+    NOTICES = "notices"
+    """By profile key: ``core.notices_document``."""
 
 
-OF_PROFILES = (Section.HEALTH, Section.LAST_USED, Section.USAGE)
+OF_PROFILES = (Section.HEALTH, Section.LAST_USED, Section.USAGE, Section.NOTICES)
 """The sections whose keys are those of profiles."""
 
 

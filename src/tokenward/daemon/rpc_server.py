@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import socket
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -93,6 +94,16 @@ class RpcServer:
     def subscribers(self) -> int:
         """How many of them get events."""
         return sum(connection.is_subscriber for connection in self._connections)
+
+    @property
+    def lane_answers(self) -> int:
+        """How many calls the lane has answered."""
+        return self._lane.answered
+
+    @property
+    def calls(self) -> Counter[tuple[str, str]]:
+        """How many calls the dispatcher has answered, by method and result."""
+        return self._dispatcher.calls
 
     async def serve(
         self, listeners: Sequence[socket.socket], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED

@@ -376,6 +376,21 @@ class ReloadResult(Result):
     error: str | None
 
 
+class MetricsParams(Params):
+    """How metrics are written."""
+
+    format: Literal["openmetrics", "prometheus"] = Field(
+        default="openmetrics", description="`prometheus` is the older text, which node_exporter reads from files."
+    )
+
+
+class MetricsResult(Result):
+    """Counters and gauges as text."""
+
+    content_type: str = Field(description="Which text, as HTTP names it.")
+    text: str
+
+
 class StopResult(Result):
     """The daemon ends after the refreshes under way."""
 
@@ -534,6 +549,9 @@ class Service(Protocol):
 
     def status(self) -> DaemonStatusResult:
         """The daemon as a whole."""
+
+    async def metrics(self, params: MetricsParams) -> MetricsResult:
+        """Counters and gauges."""
 
     async def reload(self) -> ReloadResult:
         """Read the configuration again."""

@@ -23,7 +23,15 @@ from tokenward.core.credential import (
 )
 from tokenward.core.serving import Resting
 from tokenward.core.subscription_tier import tier_of
-from tokenward.daemon import answers, given_credential, nothing_served, store_care, twins, usage_reports
+from tokenward.daemon import (
+    answers,
+    exposition,
+    given_credential,
+    nothing_served,
+    store_care,
+    twins,
+    usage_reports,
+)
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
@@ -41,6 +49,8 @@ from tokenward.daemon.service import (
     EventFeed,
     ExportParams,
     ExportResult,
+    MetricsParams,
+    MetricsResult,
     ProfileAddParams,
     ProfileListParams,
     ProfileResult,
@@ -451,6 +461,12 @@ class Ward:
     def status(self) -> DaemonStatusResult:
         """The daemon as a whole; see ``Service``."""
         return self.household.status(self.profiles(ProfileListParams()))
+
+    async def metrics(self, params: MetricsParams) -> MetricsResult:
+        """Counters and gauges; see ``Service``."""
+        accept = exposition.OPENMETRICS if params.format == "openmetrics" else ""
+        page = await exposition.page(self.household.metrics(), accept)
+        return MetricsResult(content_type=page.content_type, text=page.text)
 
     async def reload(self) -> ReloadResult:
         """Read the configuration again; see ``Service``."""

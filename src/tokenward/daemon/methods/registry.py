@@ -13,6 +13,7 @@ from tokenward.daemon.methods import (
     doctor,
     events,
     login,
+    metrics,
     model,
     order,
     profile,
@@ -31,6 +32,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         method.name: method
         for method in (
             *daemon.METHODS,
+            *metrics.METHODS,
             *token.METHODS,
             *profile.METHODS,
             *provider.METHODS,
