@@ -105,7 +105,7 @@ class Notices:
                 LEVELS.get(matter.kind, logging.INFO),
                 "%s",
                 f"{matter.summary}; {matter.hint}",
-                extra=fields(event=matter.kind.value, profile=matter.profile or None),
+                extra=fields(event="notice", notice=matter.kind.value, profile=matter.profile or None),
             )
         if not self.on_event:
             return
@@ -155,7 +155,9 @@ class Notices:
         self.failed += 1
         say, self._failure = heard(self._failure, why, now=self._clock.boottime())
         if say:
-            log.warning("a notice could not be shown: %s: %s", argv[0], why)
+            log.warning(
+                "a notice could not be shown: %s: %s; try it by hand, or set another on_event", argv[0], why
+            )
 
 
 def variables(matter: Matter) -> dict[str, str]:
