@@ -55,6 +55,11 @@ def stored_when_due(home: Path, sandbox: Sandbox) -> tuple[StoredLogin, Issued]:
 class TestTermination:
     """SIGTERM while the refresh token is on the wire."""
 
+    @pytest.mark.fault(
+        "crash-sigterm",
+        "SIGTERM while a refresh token is on the wire",
+        "the end waits for the answer and its write",
+    )
     @pytest.mark.parametrize("moment", [HOLD_BEFORE, HOLD_AFTER], ids=["not rotated yet", "rotated"])
     def test_the_answer_is_waited_for_and_kept(self, own_home: Path, sandbox: Sandbox, moment: Fault) -> None:
         """It ends with 0, and only after the answer is in the file; the locks are given back."""
@@ -94,6 +99,11 @@ class TestTermination:
 class TestCrash:
     """SIGKILL, and what the next daemon makes of it."""
 
+    @pytest.mark.fault(
+        "crash-daemon-no-answer",
+        "SIGKILL of the daemon after the request, the token not spent",
+        "the old token is served to its end, and only then the other is sent again; no reuse",
+    )
     def test_a_request_without_an_answer_is_repeated_at_the_end_of_the_old_token(
         self, own_home: Path, sandbox: Sandbox
     ) -> None:
@@ -123,6 +133,11 @@ class TestCrash:
         statistics = sandbox.statistics()
         assert (statistics.token_requests, statistics.reuse_detected) == (2, 0)
 
+    @pytest.mark.fault(
+        "crash-daemon-answer-grace",
+        "SIGKILL of the daemon after the server rotated; the server has a grace window",
+        "the successor presents the spent token once and gets the answer",
+    )
     def test_an_answer_nobody_saw_is_asked_for_again_where_the_server_forgives(
         self, own_home: Path, forgiving_sandbox: Sandbox
     ) -> None:
@@ -141,6 +156,11 @@ class TestCrash:
         assert (statistics.refreshes_granted, statistics.grace_replays) == (1, 1)
         assert sandbox.liveness(stored.access) == "live"
 
+    @pytest.mark.fault(
+        "crash-daemon-answer-lost",
+        "SIGKILL of the daemon after the server rotated; no grace window",
+        "said plainly (`login_required`), and the file is left as it was",
+    )
     def test_an_answer_nobody_saw_is_a_lost_login_where_the_server_does_not(
         self, own_home: Path, sandbox: Sandbox
     ) -> None:
@@ -161,6 +181,11 @@ class TestCrash:
         assert stored.document() == document
         assert stored.access == before.access_token
 
+    @pytest.mark.fault(
+        "crash-daemon-sealed",
+        "SIGKILL of the daemon between sealing an answer and writing it",
+        "the successor writes it, without a request",
+    )
     def test_a_sealed_answer_is_written_by_the_successor(self, own_home: Path, sandbox: Sandbox) -> None:
         """Killed between sealing and writing: the next daemon writes, without another request."""
         stored, before = stored_when_due(own_home, sandbox)
@@ -181,6 +206,11 @@ class TestCrash:
         assert members["accessToken"] not in journal
         assert members["refreshToken"] not in journal
 
+    @pytest.mark.fault(
+        "crash-daemon-newer",
+        "As before, and somebody logged in again meanwhile",
+        "the newer login is served and stays",
+    )
     def test_a_sealed_answer_never_replaces_a_newer_login(self, own_home: Path, sandbox: Sandbox) -> None:
         """Somebody logged in again before the next daemon came: that login is served and stays."""
         stored, _ = stored_when_due(own_home, sandbox)
@@ -198,6 +228,11 @@ class TestCrash:
         assert stored.access == newer.access_token
         assert sandbox.statistics().token_requests == 1
 
+    @pytest.mark.fault(
+        "crash-daemon-unsaved",
+        "SIGKILL of the daemon while an answer is `unsaved`",
+        "the successor serves it at once and writes it when it can",
+    )
     def test_what_is_unsaved_survives_a_crash(self, own_home: Path, sandbox: Sandbox) -> None:
         """The next daemon serves it at once, unsaved as it is, and writes it by hand when the fault has ended."""
         stored, before = stored_when_due(own_home, sandbox)

@@ -62,6 +62,11 @@ def fill(directory: Path) -> Path:
 class TestFullDisk:
     """Home, journal and login on one disk that is full."""
 
+    @pytest.mark.fault(
+        "disk-full-before",
+        "ENOSPC before a refresh: no block is free",
+        "nothing is sent, the old token is served, and the refresh is made when there is room",
+    )
     def test_nothing_is_spent_without_room_for_the_answer(self, small_home: Path, sandbox: Sandbox) -> None:
         """No request goes out, the old token is served, and with room again the refresh is made."""
         login = sandbox.issue(ttl_seconds=HOUR)
@@ -81,6 +86,11 @@ class TestFullDisk:
             assert daemon.call("token.get")["token"] == stored.access != login.access_token
         assert sandbox.statistics().token_requests == 1
 
+    @pytest.mark.fault(
+        "disk-full-after",
+        "ENOSPC after the request went out",
+        "what the answer needs was reserved before: it is written",
+    )
     def test_room_taken_while_the_request_is_out_does_no_harm(self, small_home: Path, sandbox: Sandbox) -> None:
         """What the answer needs was reserved before the token was sent."""
         stored = StoredLogin(small_home)
@@ -98,6 +108,11 @@ class TestFullDisk:
 class TestReadOnlyDirectory:
     """The directory of Claude Code's login cannot be written."""
 
+    @pytest.mark.fault(
+        "disk-read-only-before",
+        "EROFS before a refresh",
+        "nothing is sent, the old token is served, and the refresh is made when it is writable",
+    )
     def test_nothing_is_spent_that_could_not_be_replaced(self, own_home: Path, sandbox: Sandbox) -> None:
         """Read-only before: no request, the old token with the reason, and a refresh when it is writable again."""
         login = sandbox.issue(ttl_seconds=DUE)
@@ -117,6 +132,11 @@ class TestReadOnlyDirectory:
             assert daemon.call("token.get")["token"] == stored.access != login.access_token
         assert sandbox.statistics().token_requests == 1
 
+    @pytest.mark.fault(
+        "disk-read-only-after",
+        "EROFS after the server rotated",
+        "`unsaved` in the answer, in status and as an event; written when it is writable",
+    )
     def test_an_answer_that_cannot_be_written_is_served_and_written_later(
         self, own_home: Path, sandbox: Sandbox
     ) -> None:

@@ -78,6 +78,8 @@ class TransparentSealer:
 class FileServer:
     """A server that rotates: the refresh token with the number in its file is good, and every other is dead.
 
+    What was shown to it and was dead is a line in `reused` beside it.
+
     Args:
         path: the file.
     """
@@ -89,6 +91,8 @@ class FileServer:
         """Spend a refresh token."""
         number = int(self._path.read_text())
         if refresh.reveal() != f"refresh-{number}":
+            with self._path.with_name("reused").open("a") as reused:
+                reused.write(f"{refresh.reveal()}\n")
             return Condemned("invalid_grant", "it was used before")
         self._path.write_text(str(number + 1))
         return Granted(Secret(f"access-{number + 1}"), Secret(f"refresh-{number + 1}"), LIFE, None, "Bearer")

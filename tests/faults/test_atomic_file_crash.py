@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -84,7 +85,14 @@ def replace_and_die(path: Path, call: str, occurrence: int) -> int:
     return done.returncode
 
 
-def test_every_crash_leaves_the_old_or_the_new_state(path: Path) -> None:
+@pytest.mark.fault(
+    "crash-atomic-file",
+    "SIGKILL on entering any system call of a replacement of a file",
+    "the old file or the new one, whole and 0600; leftovers are swept",
+)
+def test_every_crash_leaves_the_old_or_the_new_state(
+    path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Killed on entering any of its calls, a replacement has happened or it has not; what it left is removed."""
     outcomes: dict[str, list[bytes]] = {}
     for call in CALLS:
@@ -110,4 +118,5 @@ def test_every_crash_leaves_the_old_or_the_new_state(path: Path) -> None:
     for call in ("openat", "pwrite64", "fallocate", "ftruncate", "fchmod", *given_away):
         assert crashes[call], f"the sweep met no {call}"
         assert set(crashes[call]) == {OLD}
+    record_property("figure", f"{sum(map(len, crashes.values()))} crash points")
     assert crashes["/^unlink"] == [], "a replacement that goes well unlinks nothing"

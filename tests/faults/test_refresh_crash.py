@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -84,6 +85,16 @@ class Home:
         """How often the server has rotated."""
         return int(self.server.read_text())
 
+    @property
+    def reused(self) -> Path:
+        """Where the server keeps a line for every spent refresh token that it was shown."""
+        return self.server.with_name("reused")
+
+    @property
+    def reuses(self) -> int:
+        """How often the server was shown a spent refresh token."""
+        return len(self.reused.read_text().splitlines()) if self.reused.exists() else 0
+
     def furnish(self) -> None:
         """Make it anew, with a login that has ended."""
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -100,6 +111,7 @@ class Home:
         self.login.touch(mode=0o600)
         self.login.write_text(json.dumps(document))
         self.server.write_text("0")
+        self.reused.unlink(missing_ok=True)
 
     def refresh(self, *wrapper: str) -> subprocess.CompletedProcess[str]:
         """Run a process that refreshes the login, if it is due."""
@@ -144,6 +156,15 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home", tmp_path / "server")
 
 
+REFRESH_KILLED = pytest.mark.fault(
+    "crash-refresh",
+    "SIGKILL on entering any system call of a refresh, from the family lock to the last unlock",
+    "no state with a good token on disk before and none after, but the one between the answer's arrival and its "
+    "first write; nothing is spent twice elsewhere; the successor ends with the newest login",
+)
+
+
+@REFRESH_KILLED
 def test_an_undisturbed_refresh_leaves_nothing_behind(home: Home) -> None:
     """The program of the sweep itself: it rotates once, cleans up, and has nothing to do a second time."""
     home.furnish()
@@ -154,7 +175,10 @@ def test_an_undisturbed_refresh_leaves_nothing_behind(home: Home) -> None:
     assert json.loads(home.refresh().stdout) == "not due"
 
 
-def test_every_crash_leaves_the_successor_what_it_needs(home: Home) -> None:
+@REFRESH_KILLED
+def test_every_crash_leaves_the_successor_what_it_needs(
+    home: Home, record_property: Callable[[str, object], None]
+) -> None:
     """Killed on entering any of its calls: file whole and private, and the successor ends with the newest login.
 
     Except at one point, between the answer and its journal, where no client could have kept it: there the
@@ -179,12 +203,15 @@ def test_every_crash_leaves_the_successor_what_it_needs(home: Home) -> None:
             came_to = json.loads(successor.stdout)
             if had_rotated and not sealed:
                 lost.append(call)
+                assert home.reuses == 1, where
                 assert came_to["result"] == "Rejected", where
                 assert (home.holds(), home.rotations) == (0, 1), where
             else:
                 assert came_to == "not due" or came_to["result"] in {"Refreshed", "Adopted"}, (where, came_to)
                 assert (home.holds(), home.rotations) == (1, 1), where
+                assert home.reuses == 0, where
                 if held == 0:  # else nothing is due, and what the dead process held is left to grow stale
                     assert not any(lock.exists() for lock in home.locks), where
+    record_property("figure", f"{sum(crashes.values())} crash points, {len(lost)} of them unavoidable")
     assert lost == ["pwrite64"], "the answer is on its way to the disk by the first call after it came"
     assert crashes.keys() == set(CALLS) - {"/^unlink"}, "a refresh that goes well unlinks nothing"

@@ -13,6 +13,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -59,16 +60,25 @@ def rekey_and_die(state: Path, to: str, call: str, occurrence: int) -> bool:
     return done.returncode != 0
 
 
+@pytest.mark.fault(
+    "crash-rekey",
+    "SIGKILL on entering any write, sync, rename or removal of a change of the store's key",
+    "the next start reads every credential, ends the change and leaves one key",
+)
 @pytest.mark.parametrize("to", ["file", "passphrase"])
-def test_every_crash_of_a_rekey_loses_nothing(tmp_path: Path, to: str) -> None:
+def test_every_crash_of_a_rekey_loses_nothing(
+    tmp_path: Path, to: str, record_property: Callable[[str, object], None]
+) -> None:
     """Killed at any of its writes, syncs, renames and removals: the next start reads everything, under one key."""
     state = tmp_path / "state"
+    crashes = 0
     seen: dict[str, set[str]] = {"changed": set(), "unchanged": set()}
     for call in CALLS:
         for occurrence in count(1):
             assert occurrence < LONGEST_SWEEP
             before = furnish(state)
             killed = rekey_and_die(state, to, call, occurrence)
+            crashes += killed
             where = f"{call} {occurrence}"
             modes = {stat.S_IMODE(path.stat().st_mode) for path in state.rglob("*") if path.is_file()}
             assert modes == {0o600}, where
@@ -83,5 +93,6 @@ def test_every_crash_of_a_rekey_loses_nothing(tmp_path: Path, to: str) -> None:
             if not killed:
                 assert custody.status().place == to
                 break
+    record_property("figure", f"{crashes} crash points into {to!r}")
     # The sweep met the change on both sides of its decisive moment, and more than the undisturbed run.
     assert {"pwrite64", "fsync", "/^rename"} <= seen["changed"] & seen["unchanged"]

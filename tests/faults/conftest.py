@@ -1,0 +1,45 @@
+"""The hooks by which a run becomes the table of docs/reliability.md; see `faults.table`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.table import FaultTable
+from tokenward.sandbox import Sandbox
+
+_table = FaultTable()
+_HOUR = 3600.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that has the table written."""
+    parser.addoption(
+        "--fault-table", type=Path, default=None, help="write the results of the fault tests into this document"
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Every fault test has its line."""
+    _table.collect(session.items)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Results as they come."""
+    _table.report(report)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write, if asked to."""
+    document = session.config.getoption("--fault-table", default=None)
+    if document is not None:
+        _table.write(document)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """An authorization server that rotates and takes every reuse for a theft."""
+    with Sandbox(ttl_seconds=_HOUR) as running:
+        yield running
