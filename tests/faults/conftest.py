@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.claude_code import CLIENT_ID
 from faults.table import FaultTable
 from tokenward.sandbox import Sandbox
 
@@ -41,5 +42,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """An authorization server that rotates and takes every reuse for a theft."""
-    with Sandbox(ttl_seconds=_HOUR) as running:
+    with Sandbox(client_id=CLIENT_ID, ttl_seconds=_HOUR) as running:
         yield running
