@@ -61,18 +61,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "credentials.json"
 
 
-def replace_and_die(path: Path, call: str, occurrence: int) -> int:
-    """Replace the file in a process that is killed on entering one system call.
+def replace_and_die(path: Path, call: str, occurrence: int, *, furnish: bool = True) -> int:
+    """Replace the file, made anew or as it is, in a process that is killed on entering one system call.
 
     Returns:
         Its exit status, negative for a signal.
     """
-    for name in (path.name, TEMPORARY):
-        path.with_name(name).unlink(missing_ok=True)
-    path.write_bytes(OLD)
-    path.chmod(0o600)
-    if os.geteuid() == 0:
-        os.chown(path, -1, OTHER_GROUP)
+    if furnish:
+        for name in (path.name, TEMPORARY):
+            path.with_name(name).unlink(missing_ok=True)
+        path.write_bytes(OLD)
+        path.chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(path, -1, OTHER_GROUP)
     watched = [path.parent, path, path.with_name(TEMPORARY)]
     strace = ["strace", "-f", "-qq", "-o", os.devnull, *(word for each in watched for word in ("-P", str(each)))]
     inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={occurrence}"]

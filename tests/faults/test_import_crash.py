@@ -1,4 +1,4 @@
-"""Whether an import that is killed at any system call leaves both stores readable, and can simply be made again."""
+"""Whether an import that is killed at any system call leaves both stores readable, and can be made again."""
 
 from __future__ import annotations
 

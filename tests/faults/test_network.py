@@ -1,13 +1,14 @@
-"""Networks that do not carry: nothing was sent, so nothing is lost, and a dead server is not knocked at for ever."""
+"""Networks that do not carry: nothing was sent, so nothing is lost, and a dead server is asked seldom."""
 
 from __future__ import annotations
 
 import random
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from fakes.raw_server import Peer, RawServer
 from fakes.scripted_token_endpoint import ScriptedTokenEndpoint
 from faults.ward_at_server import DUE, WardAtServer, back_at, ward_at, ward_at_sandbox
+from tokenward.core.credential import Secret
 from tokenward.core.grants import NotSent, RefreshOutcome, Unavailable
 from tokenward.daemon.service import TokenResult
 from tokenward.sandbox import Sandbox
@@ -22,7 +24,7 @@ from tokenward.sandbox import Sandbox
 DAY = 24 * 3600.0
 NO_NAME = "https://auth.invalid/oauth/token"
 """RFC 6761 section 6.4: there is no such host."""
-UNSENT = "the refresh token is known to be unspent: `not_sent`; the old token is served as `refresh_failing`, then renewed"
+UNSENT = "`not_sent`: it is known to be unspent; the old token is served as `refresh_failing`, then renewed"
 Recorder = Callable[[str, object], None]
 
 
@@ -199,7 +201,8 @@ async def dead_for_a_day(
         ward.gate._entropy = dice
         ward.around.entropy = dice
 
-        async def note(_: object) -> RefreshOutcome:
+        async def note(refresh: Secret) -> RefreshOutcome:
+            del refresh
             moments.append(ward.clock.seconds)
             return outcome
 
@@ -241,6 +244,6 @@ async def test_a_dead_server_is_asked_seldom(
             await ward.wait(60.0)
         assert answers == {"refresh_failing", "RefreshFailed"}
         assert 24 * 12 <= len(moments) <= MOST_IN_A_DAY
-        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
         assert max(gaps) <= 300.0
         record_property("figure", f"{len(moments)} requests, at most {max(gaps):.0f} s apart")

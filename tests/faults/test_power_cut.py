@@ -1,4 +1,4 @@
-"""Whether a refresh whose machine loses power finds its login again, on a file system that keeps what it must only.
+"""Whether a refresh whose machine loses power finds its login again, where only what was synced is kept.
 
 A process that is killed leaves everything to the kernel, which writes it some time. A power cut leaves what was
 synced. So the refresh runs on an ext4 on a loop device that commits nothing by itself, dies at one of its calls,
@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from faults.test_atomic_file_crash import NEW, OLD, replace_and_die
 from faults.test_refresh_crash import Home
 
 CALLS = ("fsync", "/^rename")
@@ -49,15 +51,19 @@ def mounted(image: Path, target: Path) -> Iterator[None]:
         subprocess.run(["umount", str(target)], check=True)
 
 
-def cut(directory: Path, die: Callable[[Home], bool]) -> tuple[Home, Path, bool]:
-    """Refresh on a new disk and cut the power.
+Done = TypeVar("Done")
+
+
+@contextmanager
+def after_a_cut(directory: Path, work: Callable[[Path], Done]) -> Iterator[Done]:
+    """Work on a new disk, cut the power, and go on with what is left.
 
     Args:
         directory: for the image and its mount.
-        die: refreshes, and says whether it died of it.
+        work: is given the disk.
 
-    Returns:
-        The home, the image as the cut left it, and what `die` said.
+    Yields:
+        What the work returned, with what the cut left mounted where the disk was.
     """
     disk, image, left = directory / "disk", directory / "image", directory / "left"
     disk.mkdir(exist_ok=True)
@@ -65,13 +71,54 @@ def cut(directory: Path, die: Callable[[Home], bool]) -> tuple[Home, Path, bool]
     with image.open("wb") as file:
         file.truncate(IMAGE_BYTES)
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
-    home = Home(disk / "home", directory / "server")
     with mounted(image, disk):
-        home.furnish()
-        subprocess.run(["sync", "-f", str(disk)], check=True)
-        died = die(home)
+        result = work(disk)
         shutil.copyfile(image, left)
-    return home, left, died
+    with mounted(left, disk):
+        yield result
+
+
+def settled(disk: Path) -> None:
+    """Have on the medium all that is on a disk, as after a long while."""
+    subprocess.run(["sync", "-f", str(disk)], check=True)
+
+
+def points(call: str) -> Iterator[int]:
+    """The occurrences of a call, until the sweep has met all."""
+    for occurrence in count(1):
+        assert occurrence < LONGEST_SWEEP, call
+        yield occurrence
+
+
+@pytest.mark.fault(
+    "power-atomic-file",
+    "The power fails on entering any fsync or rename of a replacement of a file, and after its end",
+    "the old file or the new one, whole; after its end the new one",
+)
+def test_a_replacement_that_returned_is_there(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Without the directory's sync the file of before would come back: a refresh token that was spent."""
+    cuts = 0
+    for call in CALLS:
+        for occurrence in points(call):
+
+            def replace(disk: Path, call: str = call, occurrence: int = occurrence) -> bool:
+                path = disk / "credentials.json"
+                path.write_bytes(OLD)
+                path.chmod(0o600)
+                settled(disk)
+                return replace_and_die(path, call, occurrence, furnish=False) != 0
+
+            with after_a_cut(tmp_path, replace) as died:
+                content = (tmp_path / "disk" / "credentials.json").read_bytes()
+            if not died:
+                assert content == NEW
+                break
+            cuts += 1
+            assert content in {OLD, NEW}, f"torn at {call} {occurrence}"
+    assert cuts >= 3
+    record_property("figure", f"{cuts} cuts")
 
 
 @pytest.mark.fault(
@@ -86,12 +133,17 @@ def test_a_power_cut_leaves_what_was_promised(
     """The image of the moment is mounted, and the next process goes on from there."""
     cuts: dict[str, int] = {}
     lost: list[str] = []
+    home = Home(tmp_path / "disk" / "home", tmp_path / "server")
     for call in CALLS:
-        for occurrence in count(1):
+        for occurrence in points(call):
             where = f"{call} {occurrence}"
-            assert occurrence < LONGEST_SWEEP, where
-            home, left, died = cut(tmp_path, lambda home, at=occurrence, by=call: home.refresh_and_die(by, at))
-            with mounted(left, home.directory.parent):
+
+            def refresh(disk: Path, call: str = call, occurrence: int = occurrence) -> bool:
+                home.furnish()
+                settled(disk)
+                return home.refresh_and_die(call, occurrence)
+
+            with after_a_cut(tmp_path, refresh) as died:
                 held = home.holds()
                 if not died:
                     assert (held, home.rotations) == (1, 1), "what was reported as refreshed is there"

@@ -118,9 +118,9 @@ def status(code: int, **more: Any) -> Fault:
     ],
 )
 async def test_no_answer_but_one_logs_anybody_out(
-    tmp_path: Path, sandbox: Sandbox, fault: Fault, cause: str, at_least: float, times: int
+    tmp_path: Path, sandbox: Sandbox, *, fault: Fault, cause: str, at_least: float, times: int
 ) -> None:
-    """The old token goes on, marked; the next attempt is neither early nor later than an hour; then all is well."""
+    """The old token goes on, marked; the next attempt is not early, and within the hour; then all is well."""
     sandbox.faults.next("token", fault, times=times)
     async with ward_at_sandbox(tmp_path, sandbox) as ward:
         before = ward.kept
@@ -148,7 +148,7 @@ async def test_no_answer_but_one_logs_anybody_out(
 @pytest.mark.fault(
     "server-condemned",
     "400 with `invalid_grant`, the one answer that condemns",
-    "the old token is served to its end and never after; then `LoginRequired`; the store keeps what it had; nothing more is sent",
+    "the old token is served to its end; then `LoginRequired`; nothing is deleted, and nothing more is sent",
 )
 async def test_the_one_answer_that_condemns_deletes_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
     """Dead is said, and that is all: no request follows, and a new login would end it."""
@@ -254,7 +254,7 @@ async def test_a_reset_before_the_rotation_loses_nothing(tmp_path: Path, sandbox
 async def test_a_drip_does_not_move_the_deadline(tmp_path: Path, sandbox: Sandbox) -> None:
     """At a byte in five seconds this would take half an hour; the deadline here is half a second."""
     sandbox.faults.next("token", Fault(status=503, body="x" * 400, pause_per_byte=5.0))
-    async with ward_at_sandbox(tmp_path, sandbox, timeout=0.5) as ward:
+    async with ward_at_sandbox(tmp_path, sandbox, patience=0.5) as ward:
         answer = await ward.ask()
         assert isinstance(answer, TokenResult)
         assert (answer.token, answer.degraded) == (ward.kept.access.reveal(), "refresh_failing")
@@ -325,7 +325,7 @@ async def test_a_grant_that_reads_oddly_is_kept(
             marks=pytest.mark.fault(
                 f"server-life-{name}",
                 f"A grant with `expires_in` {life}",
-                "the rotation is kept, no token of it is served, and it counts as a failure: backed off, then renewed",
+                "the rotation is kept, no token of it is served; a failure: backed off, then renewed",
             ),
         )
         for name, life in {"zero": 0, "negative": -5}.items()

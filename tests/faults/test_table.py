@@ -28,7 +28,6 @@ def test_every_fault_has_its_line_and_every_line_its_fault(tmp_path: Path) -> No
 
 def test_only_the_table_of_the_document_is_replaced(tmp_path: Path) -> None:
     """The sentences around it stay, and a second writing changes nothing."""
-
     document = tmp_path / "copy.md"
     shutil.copy(DOCUMENT, document)
     FaultTable().write(document)

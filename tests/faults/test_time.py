@@ -1,4 +1,4 @@
-"""Clocks that are set, and machines that sleep: no token that has ended is served, and no storm follows (design I8)."""
+"""Clocks that are set, machines that sleep: no token that has ended is served, no storm follows (design I8)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -167,7 +167,7 @@ async def test_a_sleep_that_the_wall_clock_hides(tmp_path: Path) -> None:
             (
                 2040,
                 1,
-                "the login seems to have ended: one early refresh, none for the correction; nothing that ended is served",
+                "it seems to have ended: one early refresh, none for the correction; nothing that ended is served",
             ),
             (1970, 0, "the login is served while the boot clock allows; renewed when the clock is right"),
         ]

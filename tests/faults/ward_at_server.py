@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 from anyio.abc import TaskGroup
 
-import anyio
 from daemon.keeping import settled
 from daemon.refreshing import transaction
 from daemon.warding import Warding
@@ -156,7 +156,7 @@ async def ward_at(
 
 @asynccontextmanager
 async def ward_at_sandbox(
-    directory: Path, sandbox: Sandbox, *, url: str | None = None, timeout: float = 10.0, reuse_grace: float = 0.0
+    directory: Path, sandbox: Sandbox, *, url: str | None = None, patience: float = 10.0, reuse_grace: float = 0.0
 ) -> AsyncIterator[WardAtServer]:
     """A ward that has begun with a login of the sandbox, over the daemon's own HTTP.
 
@@ -164,7 +164,7 @@ async def ward_at_sandbox(
         directory: for the families.
         sandbox: where the login is from.
         url: where it is taken to; None for the sandbox.
-        timeout: seconds of the machine's time for one answer.
+        patience: seconds of the machine's time for one answer.
         reuse_grace: seconds, as the provider's registration says.
     """
     client = HttpClient(user_agent="tokenward/0 (test)")
@@ -174,7 +174,7 @@ async def ward_at_sandbox(
         client_id=sandbox.client_id,
         clock=FakeClock(),
         http_client=client,
-        timeout=timeout,
+        timeout=patience,
     )
     try:
         async with ward_at(directory, endpoint, reuse_grace=reuse_grace) as ward:
