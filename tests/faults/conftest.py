@@ -27,9 +27,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     _table.collect(session.items)
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Results as they come."""
-    _table.report(report)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hear of the results of all tests."""
+    config.pluginmanager.register(_table)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -81,7 +81,7 @@ def row_of(item: pytest.Item) -> Row | None:
 
 
 class FaultTable:
-    """The lines of one run."""
+    """The lines of one run; a plugin, since a conftest hears of the tests below it only."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -102,7 +102,7 @@ class FaultTable:
                 raise pytest.UsageError(f"{row.fault} is described in two ways, once by {item.nodeid}")
             self._tests[item.nodeid] = known
 
-    def report(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what came of one phase of one test."""
         row = self._tests.get(report.nodeid)
         if row is None:

@@ -16,7 +16,7 @@ from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, direct
 from e2e.stored_login import StoredLogin
 from fakes.scripted_token_endpoint import ScriptedTokenEndpoint
 from faults.clock_shift import ClockShift
-from faults.ward_at_server import WardAtServer, ward_at
+from faults.ward_at_server import PROFILE, WardAtServer, ward_at
 from tokenward.core.credential import Secret
 from tokenward.core.grants import RefreshOutcome
 from tokenward.daemon.service import TokenResult
@@ -102,7 +102,7 @@ async def watched(directory: Path) -> AsyncIterator[Watch]:
             id=f"{direction}-{name}",
             marks=pytest.mark.fault(
                 f"time-{direction}-{name}",
-                f"The wall clock of a running daemon is set {direction} by a {name}, and back after half an hour",
+                f"The wall clock is set {direction} by one {name}, and right again in half an hour",
                 "no token that has ended is served; each step costs at most one early refresh",
             ),
         )
@@ -169,19 +169,19 @@ async def test_a_sleep_that_the_wall_clock_hides(tmp_path: Path) -> None:
                 1,
                 "it seems to have ended: one early refresh, none for the correction; nothing that ended is served",
             ),
-            (1970, 0, "the login is served while the boot clock allows; renewed when the clock is right"),
+            (1970, 0, "the login is served, for nothing tells its end; renewed in time once the clock is right"),
         ]
     ],
 )
 async def test_a_clock_that_is_wrong_at_the_start(tmp_path: Path, year: int, early: int) -> None:
-    """A board without a battery: the true time comes with the network, minutes later."""
+    """A board without a battery: the true time comes with the network."""
     server = TimedServer()
     async with ward_at(tmp_path, server) as ward:
         watch = Watch(ward, server)
         true_now, ends = ward.clock.now, ward.clock.boottime() + 1800.0
         credential = ward.credential(left=1800.0)
         server.ends[credential.access.reveal()] = ends
-        ward.store.place("acme:me").overwrite(credential)
+        ward.store.place(PROFILE).overwrite(credential)
         ward.clock.now = datetime(year, 1, 1, tzinfo=UTC)
         off = ward.clock.now - true_now
         await ward.fill()
@@ -192,6 +192,33 @@ async def test_a_clock_that_is_wrong_at_the_start(tmp_path: Path, year: int, ear
         assert watch.requests == early
         await watch.live(HOUR)
         assert watch.requests == early + 1
+
+
+@pytest.mark.fault(
+    "time-start-behind-401",
+    "The clock says 1970, the token has truly ended, and the API refuses it with 401; then the clock is set right",
+    "the caller's word is taken; as the new token seems to end before the old one, a second follows in 5 s; "
+    "until then the corrected clock may make callers wait",
+)
+async def test_a_refusal_tells_what_the_clock_does_not(tmp_path: Path) -> None:
+    """What cannot be known here is known to whoever is refused (design I7)."""
+    server = TimedServer()
+    async with ward_at(tmp_path, server) as ward:
+        watch = Watch(ward, server)
+        true_now = ward.clock.now
+        credential = ward.credential(left=-60.0)
+        ward.store.place(PROFILE).overwrite(credential)
+        ward.clock.now = datetime(1970, 1, 2, tzinfo=UTC)
+        off = ward.clock.now - true_now
+        await ward.fill()
+        answer = await ward.served(profile=PROFILE, newer_than=credential.generation)
+        assert server.ends[answer.token] > ward.clock.boottime()
+        assert watch.requests == 1
+        ward.clock.step(-off.total_seconds())
+        assert await ward.ask() == "RefreshFailed"
+        await ward.wait(5.0)
+        await watch.live(600.0)
+        assert watch.requests == 2
 
 
 @pytest.mark.fault(
