@@ -130,6 +130,7 @@ class Keeper:
         self._flown: Held | None = None
         self._published = False
         self._distrusted: str | None = None
+        self._refused: str | None = None
 
     # What callers see
 
@@ -189,6 +190,7 @@ class Keeper:
             TokenwardError: if nothing can be served.
         """
         if newer_than is not None:
+            self._refused = newer_than
             self.distrust(newer_than)
         await self.reconcile()
         self.refresh_if_due()
@@ -239,6 +241,7 @@ class Keeper:
         Returns:
             Whether another value is held now.
         """
+        self._refused = generation
         await self.reconcile()
         if self.credential is None or self.credential.generation != generation:
             return self.credential is not None
@@ -467,11 +470,16 @@ class Keeper:
         self._apply(event)
 
     def _lengthens_life(self, credential: Credential) -> bool:
-        """Compared by what is left now on both clocks: a wall clock that was set back makes no refresh futile."""
+        """Compared by what is left now on both clocks: a wall clock that was set back makes no refresh futile.
+
+        What a caller was refused with has no life left, whatever end was written beside it.
+        """
         if self._flown is None:
             return True
         now = self._around.clock.wall()
-        left = freshness.remaining(self._flown, now=now, boot_now=self._around.clock.boottime())
+        left = 0.0
+        if self._flown.credential.generation != self._refused:
+            left = freshness.remaining(self._flown, now=now, boot_now=self._around.clock.boottime())
         end = freshness.later(now, left) if math.isfinite(left) else None
         return lengthens_life(replace(self._flown.credential, expires_at=end), credential)
 
