@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -37,10 +38,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.fault(
+    "crash-claude-settings",
+    "SIGKILL on entering any system call of `claude-code install` or `uninstall`",
+    "Claude Code's settings are old or new, whole; an uninstall brings back what was there",
+)
 @pytest.mark.parametrize("wanted", [WANTED, ""], ids=["install", "uninstall"])
-def test_settings_are_old_or_new_and_can_be_put_back(tmp_path: Path, wanted: str) -> None:
+def test_settings_are_old_or_new_and_can_be_put_back(
+    tmp_path: Path, wanted: str, record_property: Callable[[str, object], None]
+) -> None:
     """Killed at each call in turn: the settings are whole, and an uninstall brings back what was there."""
     settings, state = tmp_path / "settings.json", tmp_path / "state"
+    crashes = 0
     seen: dict[str, set[str]] = {}
     for call in CALLS:
         seen[call] = set()
@@ -55,9 +64,11 @@ def test_settings_are_old_or_new_and_can_be_put_back(tmp_path: Path, wanted: str
             assert not (state / NOTE).exists()
             if status == 0:
                 break
+            crashes += 1
             seen[call].add(text)
     for call in ("openat", "write", "/^fchmod", "fsync", "/^rename"):
         assert seen[call], f"the sweep met no {call}"
+    record_property("figure", f"{crashes} crash points of {'install' if wanted else 'uninstall'}")
     assert seen["fsync"] == {OLD, NEW}, "killed before a rename, and after it"
 
 
