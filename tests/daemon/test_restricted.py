@@ -73,7 +73,7 @@ async def restricted(
     directory: Path, profiles: tuple[str, ...] = (BOT, SPARE), *, uids: frozenset[int] = frozenset()
 ) -> AsyncIterator[Narrow]:
     """Such a socket, and a peer of it."""
-    directory.mkdir(exist_ok=True)
+    await anyio.Path(directory).mkdir(exist_ok=True)
     async with warding(directory) as around:
         around.refresh_stored = True
         for key in (BOT, SPARE, OTHER, FOREIGN, "crew/anthropic:bot"):
@@ -197,7 +197,7 @@ async def test_profiles_of_agents_are_listed_with_their_agent(tmp_path: Path) ->
     async with restricted(tmp_path, ("crew/anthropic:bot", "main/anthropic:spare")) as narrow:
         crew = await narrow.warding.served(profile=BOT, agent="crew")
         assert (await narrow.get(agent="crew"))["generation"] == crew.generation
-        assert (await narrow.get())["profile"] == SPARE
+        assert (await narrow.get(profile=SPARE))["profile"] == SPARE
         assert (await narrow.get(profile=BOT))["code"] == PROFILE_UNAVAILABLE
         assert (await narrow.get(agent="main", provider="acme"))["code"] == -32001
     async with restricted(tmp_path / "again", (BOT,)) as narrow:
