@@ -109,13 +109,6 @@ def access_tokens(sandbox: Sandbox) -> set[str]:
     return set(sandbox._families._access)
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """An authorization server at which Claude Code is registered."""
-    with Sandbox(ttl_seconds=3600.0, client_id=CLIENT_ID) as running:
-        yield running
-
-
 def spy(directory: Path) -> Path:
     """A command that prints a key, and leaves its own argv and environment behind."""
     script = directory / "spy"

@@ -11,13 +11,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.claude_code import CLIENT_ID, SIBLINGS
+from e2e.claude_code import SIBLINGS
 from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, RpcError, direct
 from e2e.stored_login import StoredLogin
 from tokenward.sandbox import HOLD_AFTER, HOLD_BEFORE, Fault, Sandbox
@@ -28,13 +28,6 @@ DUE = 50.0
 CLIENTS = 16
 ROUNDS = 8
 GIBIBYTE = 1024**3
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """An authorization server at which Claude Code is registered, and which takes every reuse for a theft."""
-    with Sandbox(ttl_seconds=HOUR, client_id=CLIENT_ID) as running:
-        yield running
 
 
 @pytest.fixture
