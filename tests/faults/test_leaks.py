@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 
 from e2e.claude_code import CLIENT_ID
 from e2e.command import Command, finished
-from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, RpcError
+from e2e.daemon_process import CLAUDE_PROFILE, PATIENCE, DaemonProcess, RpcError
 from e2e.stored_login import StoredLogin
 from tokenward.cli.arguments import Parser
 from tokenward.cli.main import _MODULES
@@ -206,7 +207,8 @@ class Canary:
     def told(self) -> Command:
         """The command that waits for an event, while things happen until it has one."""
         with Command(self.daemon, "events", "--json") as command:
-            while command._process.poll() is None:
+            deadline = time.monotonic() + PATIENCE
+            while command._process.poll() is None and time.monotonic() < deadline:
                 self.daemon.call("daemon.reload")
             command.status, command.said = command.end(), command.errors
         return command
