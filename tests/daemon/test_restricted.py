@@ -259,7 +259,7 @@ async def test_a_limit_that_is_reported_cools_here_for_a_minute_at_most(
         assert (await narrow.get(profile=BOT))["profile"] == BOT
         assert (await narrow.report(429, generation, SPARE))["action"] == "wait"
         assert (await narrow.get())["profile"] == BOT, "if all cool, the first of the list serves"
-        assert (await narrow.warding.served()).profile == BOT
+        assert (await narrow.warding.served(profile=BOT)).degraded is None
         narrow.warding.clock.advance(seconds)
         assert (await narrow.get())["profile"] == BOT
         assert not (tmp_path / "state.json").exists()
