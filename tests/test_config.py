@@ -600,3 +600,44 @@ def test_fallbacks_are_models_by_any_name(home: Path, write: Write) -> None:
     assert loaded(home).settings.default.fallbacks == ["anthropic/claude-opus-4-5", "acme/m"]
     write("[default]\nfallbacks = ['gibberish']\n")
     assert "default.fallbacks" in refused(home).cause
+
+
+# [[sockets]]
+
+
+def test_restricted_sockets_are_read(home: Path, write: Write) -> None:
+    """A path under the home, profiles of any agent, users by number."""
+    write('[[sockets]]\npath = "~/a.sock"\nprofiles = ["anthropic:bot", "crew/acme:me@x.y"]\nuids = [1000, 0]\n')
+    (entry,) = loaded(home).settings.sockets
+    assert entry.path == home / "a.sock"
+    assert (entry.profiles, entry.uids) == (["anthropic:bot", "crew/acme:me@x.y"], [1000, 0])
+
+
+SOCKET = '[[sockets]]\npath = "/run/a.sock"\nprofiles = ["a:b"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[[sockets]]\n" + SOCKET, 1, "sockets.0."),
+        ('[[sockets]]\npath = "a.sock"\nprofiles = ["a:b"]\n', 2, "must be an absolute path"),
+        ('[[sockets]]\npath = "/a.sock"\nprofiles = []\n', 3, "is empty"),
+        ('[[sockets]]\npath = "/a.sock"\nprofiles = ["a b"]\n', 3, "sockets.0.profiles.0"),
+        (SOCKET + "uids = [65534]\n", 4, "is never admitted"),
+        (SOCKET + "uids = [-1]\n", 4, "must be at least 0"),
+        (SOCKET + 'uids = ["me"]\n', 4, "must be a whole number"),
+        (SOCKET + "uids = [true]\n", 4, "must be a whole number"),
+        (SOCKET + SOCKET, 1, "the same path"),
+        (SOCKET + "mode = 438\n", 4, "is not a known key"),
+    ],
+)
+def test_a_wrong_restricted_socket_stops_the_start(
+    home: Path, write: Write, text: str, line: int, words: str
+) -> None:
+    """With the line, and what is wrong with it."""
+    path = write(text)
+    fault = refused(home)
+    assert fault.cause.startswith(f"{path}:{line}: ")
+    assert words in fault.cause
+    if "known key" in words:
+        assert "uids" in fault.hint

@@ -33,6 +33,8 @@ _WORDS = {
     "is_instance_of": "must be a text",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "too_short": "is empty",
     "dict_type": "must be a table",
     "list_type": "must be a list",
     "missing": "is missing",
@@ -128,4 +130,6 @@ def _known_keys(table: Sequence[str | int]) -> list[str]:
         place = (place[0], "*", *place[2:])
     elif place[:2] == ("sources", "command"):
         place = ("sources", "command", "*")
+    elif place[:1] == ("sockets",):
+        place = ("sockets", "*")
     return [model.alias or name for name, model in TABLES[place].model_fields.items()]

@@ -368,6 +368,33 @@ class MetricsSettings(_Table):
     )
 
 
+OVERFLOW_UID = 65534
+"""Stands for every user that a namespace does not know (user_namespaces(7)), so for nobody in particular."""
+
+
+def _nameable(uid: int) -> int:
+    if uid == OVERFLOW_UID:
+        raise ValueError("stands for every user that a container does not know, and is never admitted")
+    return uid
+
+
+Uid = Annotated[int, Field(ge=0, lt=2**32 - 1), AfterValidator(_nameable)]
+ProfileKey = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")
+]
+
+
+class SocketSettings(_Table):
+    """``[[sockets]]``: a second socket, which hands out tokens of some profiles and does nothing else."""
+
+    path: AbsolutePath = Field(description="Where it lies; its directory exists and is nobody else's to write.")
+    profiles: list[ProfileKey] = Field(
+        min_length=1,
+        description="Whose tokens it hands out, the first choice first; of another agent, `agent/provider:name`.",
+    )
+    uids: list[Uid] = Field(default=[], description="Users who may call besides our own, by number.")
+
+
 class Settings(_Table):
     """Everything the configuration decides."""
 
@@ -379,6 +406,14 @@ class Settings(_Table):
     sinks: dict[SinkName, SinkSettings] = Field(default_factory=dict)
     events: EventSettings = EventSettings()
     metrics: MetricsSettings = MetricsSettings()
+    sockets: list[SocketSettings] = Field(default=[])
+
+    @field_validator("sockets")
+    @classmethod
+    def _each_has_its_own_path(cls, sockets: list[SocketSettings]) -> list[SocketSettings]:
+        if len({each.path for each in sockets}) < len(sockets):
+            raise ValueError("two of them have the same path")
+        return sockets
 
 
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
@@ -395,6 +430,7 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("sinks", "*"): SinkSettings,
     ("events",): EventSettings,
     ("metrics",): MetricsSettings,
+    ("sockets", "*"): SocketSettings,
     ("providers", "*"): ProviderSettings,
     ("providers", "*", "federation"): FederationSettings,
 }

@@ -22,7 +22,7 @@ from daemon.served import (
 )
 from tokenward import errors
 from tokenward.daemon import listener as listener_module
-from tokenward.daemon.listener import bind_socket, raise_nofile_limit
+from tokenward.daemon.listener import bind_second_socket, bind_socket, raise_nofile_limit
 from tokenward.daemon.rpc_server import RpcServer
 
 
@@ -170,3 +170,47 @@ def test_the_limit_of_open_files_is_raised_as_far_as_allowed(
     limits["now"] = (soft, hard)
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert raise_nofile_limit() == soft
+
+
+# Second sockets
+
+
+@pytest.mark.parametrize("mode", [listener_module.OWNER_ONLY, listener_module.ANYBODY])
+def test_a_second_socket_has_its_mode_and_leaves_its_directory_alone(tmp_path: Path, mode: int) -> None:
+    """The directory is its maker's, with the mode he gave it; a dead socket is replaced, ours is unlinked."""
+    tmp_path.chmod(0o755)
+    path = tmp_path / "second.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with bind_second_socket(str(path), mode=mode):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+        with pytest.raises(errors.AlreadyServed):
+            bind_second_socket(str(path), mode=mode)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+def test_a_second_socket_where_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """They could put their own in its place, and be handed what callers send."""
+    tmp_path.chmod(mode)
+    with pytest.raises(errors.ConfigurationFault, match="others may write") as refused:
+        bind_second_socket(str(tmp_path / "second.sock"), mode=listener_module.ANYBODY)
+    assert "chmod go-w" in refused.value.hint
+
+
+def test_a_second_socket_touches_no_file_and_follows_no_link(tmp_path: Path) -> None:
+    """What is there and is no socket stays, also behind a symbolic link; a missing directory is not made."""
+    precious = tmp_path / "precious"
+    precious.write_text("x")
+    link = tmp_path / "link"
+    link.symlink_to(precious)
+    for path in (precious, link):
+        with pytest.raises(errors.ConfigurationFault, match="not a socket") as refused:
+            bind_second_socket(str(path), mode=listener_module.OWNER_ONLY)
+        assert "[[sockets]]" in refused.value.hint
+    assert (precious.read_text(), link.is_symlink()) == ("x", True)
+    with pytest.raises(FileNotFoundError):
+        bind_second_socket(str(tmp_path / "missing" / "second.sock"), mode=listener_module.OWNER_ONLY)
+    with pytest.raises(errors.ConfigurationFault, match="bytes"):
+        bind_second_socket(str(tmp_path / ("x" * 200)), mode=listener_module.OWNER_ONLY)

@@ -12,11 +12,16 @@ import pytest
 
 from e2e.claude_code import SCOPE, SIBLINGS, TURN_STARTED, ClaudeCode
 from e2e.connect_proxy import ConnectProxy
-from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, direct
+from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, RpcError, direct
 from tokenward import helper
 from tokenward.sandbox import HOLD_AFTER, HOLD_BEFORE, Issued, LoggedRequest, Sandbox, fingerprint
 
 ANSWER = "pong from the sandbox"
+RIVAL = pytest.mark.fault(
+    "rival-claude-code",
+    "the real Claude Code and a daemon that refreshes, on one login that ended: either first, or both at once",
+    "the later one waits for the locks and takes the other's token; no refresh token is sent twice",
+)
 DUE = 50.0
 """Seconds of life that are less than the daemon's margin, and than Claude Code's 300 s."""
 KEY_PROFILE = "anthropic:key"
@@ -133,6 +138,7 @@ class TestDirect:
         assert sandbox.statistics().token_requests == 1
         assert claude_code.login()["accessToken"] == token
 
+    @RIVAL
     def test_claude_code_waits_for_our_locks_and_takes_our_token(
         self, claude_code: ClaudeCode, sandbox: Sandbox, own_home: Path
     ) -> None:
@@ -157,6 +163,51 @@ class TestDirect:
         assert sandbox.statistics().token_requests == 1
         assert not claude_code.refresh_lock.exists()
         assert not claude_code.legacy_lock.exists()
+
+    @RIVAL
+    def test_we_wait_for_claude_codes_locks_and_take_its_token(
+        self, claude_code: ClaudeCode, sandbox: Sandbox, own_home: Path
+    ) -> None:
+        """An expired login and Claude Code's request on the wire: the daemon sends none of its own."""
+        store(claude_code, sandbox.issue(scope=SCOPE, ttl_seconds=-1))
+        sandbox.faults.next("token", HOLD_BEFORE)
+        run = claude_code.start_prompt("hi")
+        assert sandbox.faults.wait_held(timeout=30)
+        with DaemonProcess(
+            claude_code.home, config=direct(sandbox.token_endpoint), runtime_dir=own_home
+        ) as daemon:
+            with pytest.raises(RpcError):
+                daemon.call("token.get", timeout=1)
+            assert sandbox.statistics().token_requests == 1
+            sandbox.faults.release()
+            assert run.wait().rc == 0
+            token = daemon.call("token.get")["token"]
+        assert token == claude_code.login()["accessToken"]
+        assert bearers(sandbox) == [bearer(token)]
+        assert asked_for(sandbox, "/oauth/token") == []
+        assert sandbox.statistics().token_requests == 1
+
+    @RIVAL
+    def test_both_at_the_same_moment_spend_each_token_once(
+        self, claude_code: ClaudeCode, sandbox: Sandbox, own_home: Path
+    ) -> None:
+        """Whoever comes first: one request each time, counted at the server, and the prompt is answered."""
+        rounds = 3
+        store(claude_code, sandbox.issue(scope=SCOPE))
+        with DaemonProcess(
+            claude_code.home, config=direct(sandbox.token_endpoint), runtime_dir=own_home
+        ) as daemon:
+            for _ in range(rounds):
+                run = claude_code.start_prompt("hi")
+                run.wait_for_debug_line(TURN_STARTED)
+                daemon.call("profile.refresh", profile=CLAUDE_PROFILE)
+                login = claude_code.login()
+                claude_code.write_credentials(login["accessToken"], login["refreshToken"], 0)
+                assert run.wait().rc == 0
+                daemon.call("token.get", min_valid=600)
+        counted = sandbox.statistics()
+        assert (counted.reuse_detected, counted.invalid_grants) == (0, 0)
+        assert counted.token_requests == counted.refreshes_granted >= rounds
 
 
 class TestDelegate:

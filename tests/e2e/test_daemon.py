@@ -267,6 +267,11 @@ class TestSecrets:
             assert all(secret not in text for text in seen)
         assert "ANTHROPIC" not in child.read_text()
 
+    @pytest.mark.fault(
+        "leak-core",
+        "a daemon that crashes, and a debugger of the same user",
+        "no core is ever written, and the process is closed to others; `--debuggable` changes the second alone",
+    )
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
     @pytest.mark.parametrize("debuggable", [False, True])
     def test_its_memory_is_closed_to_other_processes(self, own_home: Path, *, debuggable: bool) -> None:

@@ -13,12 +13,17 @@ from tokenward.sandbox import Sandbox
 
 _table = FaultTable()
 _HOUR = 3600.0
+SOAK_SECONDS = 10.0
+"""With every change; an hour by hand."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option that has the table written."""
     parser.addoption(
         "--fault-table", type=Path, default=None, help="write the results of the fault tests into this document"
+    )
+    parser.addoption(
+        "--soak-seconds", type=float, default=SOAK_SECONDS, help="how long each soak lasts (default: %(default)g)"
     )
 
 

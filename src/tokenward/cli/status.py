@@ -120,6 +120,9 @@ def _show(status: Status, *, as_json: bool) -> None:
         output.complain(trouble, "see: tokenward sinks")
     if status["store_trouble"]:
         output.complain(status["store_trouble"], "unlock it, then: tokenward store status")
+    for each in status.get("restricted_sockets", []):
+        if each["trouble"]:
+            output.complain(f"nobody is served on {each['path']}: {each['trouble']}", "see: tokenward doctor")
     if output.on_terminal():
         from tokenward.cli import status_screen
 

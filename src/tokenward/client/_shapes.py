@@ -161,6 +161,15 @@ class Profile(TypedDict):
     last_used_at_ms: int | None
 
 
+class RestrictedSocket(TypedDict):
+    """A socket that hands out tokens of some profiles and does nothing else."""
+
+    path: str
+    profiles: list[str]
+    uids: list[int]
+    trouble: str | None
+
+
 class Status(TypedDict):
     """The daemon as a whole."""
 
@@ -178,6 +187,7 @@ class Status(TypedDict):
     sink_troubles: list[str]
     connections: int
     subscribers: int
+    restricted_sockets: list[RestrictedSocket]
     profiles: list[Profile]
 
 

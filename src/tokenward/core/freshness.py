@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tokenward.core.credential import Credential
@@ -131,14 +131,16 @@ class ForcedRefreshes:
     Args:
         tokens: how many may still come, at ``at``.
         at: the boot clock, in seconds, at which that was true.
+        most: how many it holds.
     """
 
     tokens: float = FORCED_BURST
     at: float = 0.0
+    most: float = FORCED_BURST
 
     def _at(self, boot_now: float) -> float:
         gained = max(0.0, boot_now - self.at) / FORCED_REFILL_SECONDS
-        return min(FORCED_BURST, self.tokens + gained)
+        return min(self.most, self.tokens + gained)
 
     def draw(self, boot_now: float) -> tuple[ForcedRefreshes, float]:
         """Take one.
@@ -148,8 +150,8 @@ class ForcedRefreshes:
         """
         available = self._at(boot_now)
         if available >= 1:
-            return ForcedRefreshes(available - 1, boot_now), 0.0
-        return ForcedRefreshes(available, boot_now), (1 - available) * FORCED_REFILL_SECONDS
+            return replace(self, tokens=available - 1, at=boot_now), 0.0
+        return replace(self, tokens=available, at=boot_now), (1 - available) * FORCED_REFILL_SECONDS
 
 
 FIRST_RETRY_SECONDS = 5.0

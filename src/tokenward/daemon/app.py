@@ -57,6 +57,7 @@ from tokenward.daemon.refresher import flight_limiter
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
+from tokenward.daemon.second_sockets import SecondSockets
 from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
@@ -116,6 +117,7 @@ class Daemon:
         self._reloading = anyio.Lock()
         self.audit = AuditLog(ensure_private_dir(options.paths.state) / AUDIT_FILE, clock)
         self._beats = 0
+        self.second_sockets = SecondSockets(group, clock, self.audit)
         self._unlocking = anyio.CapacityLimiter(1)
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -282,11 +284,16 @@ class Daemon:
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.custody.wanted = loaded.settings.store.key
         self.ward.household.around.timing = _timing(loaded)
+        await self.open_second_sockets()
         if not await self.fill():
             self.group.start_soon(self.discover)
         await self.ward.look_everywhere()
         self.hub.announce("reloaded")
         return ReloadResult(reloaded=True, error=None)
+
+    async def open_second_sockets(self) -> None:
+        """Serve the restricted sockets of the configuration in force, and no other."""
+        await self.second_sockets.serve(self.ward, self._loaded.settings.sockets)
 
     # What wakes it
 
@@ -311,6 +318,8 @@ class Daemon:
             self.group.start_soon(self._prune)
         if self.custody.status().locked is not None:
             self.group.start_soon(self._unlock)
+        if self.second_sockets.are_missing:
+            self.group.start_soon(self.open_second_sockets)
 
     async def _unlock(self) -> None:
         """Ask again for a key that is locked away; a dialog may hold the thread, and nobody waits for it."""
@@ -362,6 +371,7 @@ class Daemon:
             sink_troubles=self.publishing.troubles() if self.publishing is not None else [],
             connections=self.server.connections if self.server is not None else 0,
             subscribers=self.server.subscribers if self.server is not None else 0,
+            restricted_sockets=self.second_sockets.shown(),
             profiles=profiles,
         )
 
@@ -461,6 +471,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
+        await daemon.open_second_sockets()
         daemon.group.start_soon(_obey_signals, daemon)
         sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
         log.info("serving %s, keeping %d profiles", options.paths.socket, len(daemon.ward.keepers))
@@ -471,6 +482,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         await daemon.stop.wait()
         sd.notify("STOPPING=1", options.environ)
         daemon.hub.announce("stopping")
+        await daemon.second_sockets.aclose()
         await server.aclose()
         await daemon.write_audit(everything=True)
     log.info("stopped")

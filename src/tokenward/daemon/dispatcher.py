@@ -55,6 +55,11 @@ def _wire_error(error: errors.TokenwardError) -> JsonRpcError:
     return JsonRpcError(error.code, error.cause, error.data())
 
 
+def no_such_method() -> errors.TokenwardError:
+    """There is no method of that name; it is not quoted, since it could be anything."""
+    return errors.MethodNotFound("no such method", hint="rpc.discover lists them")
+
+
 def _invalid_params(cause: str, reasons: list[dict[str, str]]) -> JsonRpcError:
     return _wire_error(errors.InvalidParams(cause, hint="see openrpc.json or call rpc.discover", errors=reasons))
 
@@ -116,10 +121,18 @@ class Dispatcher:
     Args:
         methods: the methods there are, by name.
         audit: told of every call that was carried out; None to tell nobody.
+        unlisted: makes the error for a call of any other method.
     """
 
-    def __init__(self, methods: Mapping[str, Method], audit: Audit | None) -> None:
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        audit: Audit | None,
+        *,
+        unlisted: Callable[[], errors.TokenwardError] = no_such_method,
+    ) -> None:
         self._methods = methods
+        self._unlisted = unlisted
         self._audit = audit
         self.calls: Counter[tuple[str, str]] = Counter()
         """How many calls were carried out, by method and result."""
@@ -176,7 +189,7 @@ class Dispatcher:
         self, request: Request, context: Call, handler: AsyncHandlerType[Call]
     ) -> MaybeSet[Response]:
         if request.method not in self._methods:
-            raise _wire_error(errors.MethodNotFound("no such method", hint="rpc.discover lists them"))
+            raise _wire_error(self._unlisted())
         return await handler(request, context)
 
     def _runner(self, method: Method) -> Callable[..., Awaitable[Any]]:

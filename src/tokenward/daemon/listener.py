@@ -34,8 +34,11 @@ PROBE_SECONDS = 1.0
 """How long another daemon may take to say who it is; it is refused its path either way."""
 WANTED_DESCRIPTORS = 4 * protocol.MAX_CONNECTIONS
 """Every connection needs one; the rest is for files, locks, watches and HTTP."""
-_OWNER_ONLY = 0o177
+_NOBODY_ELSE = 0o177
 """The umask that makes a socket 0600."""
+OWNER_ONLY = 0o600
+ANYBODY = 0o666
+"""For a socket with callers of other uids: the kernel says who they are, and the mode cannot name them."""
 
 
 class BoundSocket(socket.socket):
@@ -43,17 +46,23 @@ class BoundSocket(socket.socket):
 
     Args:
         path: where to bind it.
+        mode: who may connect, set before anybody can; None = 0600 from its first moment. With a mode the umask,
+            which is the whole process's, stays as it is, so that other threads may run.
     """
 
     __slots__ = ("_identity", "_path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mode: int | None = None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path = path
         self._identity: tuple[int, int] | None = None
         try:
-            with _umask(_OWNER_ONLY):
+            if mode is None:
+                with _umask(_NOBODY_ELSE):
+                    self.bind(os.fspath(path))
+            else:
                 self.bind(os.fspath(path))
+                path.chmod(mode)
             found = path.lstat()
             self._identity = (found.st_dev, found.st_ino)
             self.listen(BACKLOG)
@@ -95,27 +104,55 @@ def bind_socket(path: str) -> socket.socket:
         AlreadyServed: if the path answers a connect.
         OSError: if the directory or the socket cannot be made.
     """
-    encoded = os.fsencode(path)
-    if len(encoded) > MAX_PATH_BYTES:
-        raise ConfigurationFault(
-            f"the socket's path has {len(encoded)} bytes, the system takes {MAX_PATH_BYTES}",
-            hint="set TOKENWARD_SOCKET to a shorter path in a directory of your own",
-        )
+    _refuse_too_long(path, hint="set TOKENWARD_SOCKET to a shorter path in a directory of your own")
     place = Path(path)
     ensure_private_dir(place.parent)
-    _make_way(place)
+    _make_way(place, hint="move it away, or set TOKENWARD_SOCKET")
     return BoundSocket(place)
 
 
-def _make_way(path: Path) -> None:
+def bind_second_socket(path: str, *, mode: int) -> socket.socket:
+    """Bind and listen beside the daemon's own socket, in a directory that a person made for it.
+
+    The directory is neither made nor changed: others must get into it, and only its maker knows who.
+
+    Args:
+        path: absolute; the caller holds the daemon lock.
+        mode: ``OWNER_ONLY`` or ``ANYBODY``.
+
+    Raises:
+        ConfigurationFault: if the path is too long, something else than a socket has it, or others could put
+            a socket of their own in its place.
+        AlreadyServed: if the path answers a connect.
+        OSError: if the directory is missing, or the socket cannot be made.
+    """
+    _refuse_too_long(path, hint="choose a shorter path under [[sockets]]")
+    place = Path(path)
+    directory = place.parent.stat()
+    if directory.st_uid not in {os.geteuid(), 0} or directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigurationFault(
+            f"others may write {place.parent}, and could put a socket of theirs in the place of {place.name}",
+            hint=f"make the directory yours: chmod go-w {place.parent}",
+        )
+    _make_way(place, hint="move it away, or choose another path under [[sockets]]")
+    return BoundSocket(place, mode=mode)
+
+
+def _refuse_too_long(path: str, *, hint: str) -> None:
+    length = len(os.fsencode(path))
+    if length > MAX_PATH_BYTES:
+        raise ConfigurationFault(
+            f"the socket's path has {length} bytes, the system takes {MAX_PATH_BYTES}", hint=hint
+        )
+
+
+def _make_way(path: Path, *, hint: str) -> None:
     try:
         found = path.lstat()
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigurationFault(
-            f"{path} exists and is not a socket", hint="move it away, or set TOKENWARD_SOCKET"
-        )
+        raise ConfigurationFault(f"{path} exists and is not a socket", hint=hint)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)
         try:

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from tokenward.core.credential import MAIN_AGENT, Profile, to_unix_milliseconds
+from tokenward.core.redact import printable
 from tokenward.core.selection import COOLDOWN, DISABLED, Unusable
 from tokenward.core.serving import Resting
 from tokenward.daemon.health_book import NEVER
@@ -87,9 +88,9 @@ def resting(profile: Profile, why: Resting) -> Refused:
 
 
 def no_such_profile(profile: str, agent: str = MAIN_AGENT) -> ProfileUnavailable:
-    """There is no profile of this id (E30)."""
+    """There is no profile of this id (E30); a token that was given for one is not said back."""
     return ProfileUnavailable(
-        f'No credentials found for profile "{profile}"{_whose(agent)}.',
+        f'No credentials found for profile "{printable(profile)}"{_whose(agent)}.',
         hint="see which there are: tokenward profiles list",
     )
 

@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ def overflow_uid() -> int:
         return _USUAL_OVERFLOW_UID
 
 
-def admitted_uids(*, allow_root: bool) -> frozenset[int]:
-    """The users who may call: we ourselves, and root if it is allowed."""
-    wanted = {os.geteuid()} | ({0} if allow_root else set())
+def admitted_uids(*, allow_root: bool, others: Iterable[int] = ()) -> frozenset[int]:
+    """The users who may call: we ourselves, root if it is allowed, and those who were named."""
+    wanted = {os.geteuid(), *others} | ({0} if allow_root else set())
     return frozenset(wanted - {overflow_uid()})

@@ -34,6 +34,7 @@ from tokenward.daemon.lane import Lane
 from tokenward.daemon.methods.method import Audit, Call
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer, admitted_uids, peer_of
+from tokenward.daemon.restricted import MOST_CONNECTIONS, Restriction, refused
 from tokenward.daemon.service import Event, Service
 from tokenward.ports import Clock
 
@@ -61,16 +62,30 @@ class RpcServer:
         clock: gives the time deadlines are measured on.
         allow_root: whether root may call too.
         audit: told of every call that was carried out; None to tell nobody.
+        restriction: what the sockets are narrowed to; None = they offer everything to our own user.
     """
 
     def __init__(
-        self, service: Service, *, clock: Clock, allow_root: bool = False, audit: Audit | None = None
+        self,
+        service: Service,
+        *,
+        clock: Clock,
+        allow_root: bool = False,
+        audit: Audit | None = None,
+        restriction: Restriction | None = None,
     ) -> None:
         self._service = service
         self._monotonic = clock.monotonic
-        self._admitted = admitted_uids(allow_root=allow_root)
-        self._lane = Lane(service.token_nowait, audit)
-        self._dispatcher = Dispatcher(METHODS, audit)
+        self._most = protocol.MAX_CONNECTIONS
+        if restriction is None:
+            self._admitted = admitted_uids(allow_root=allow_root)
+            self._lane = Lane(service.token_nowait, audit)
+            self._dispatcher = Dispatcher(METHODS, audit)
+        else:
+            self._most = min(self._most, MOST_CONNECTIONS)
+            self._admitted = admitted_uids(allow_root=allow_root, others=restriction.uids)
+            self._lane = Lane(restriction.tokens.token_nowait, audit)
+            self._dispatcher = Dispatcher(restriction.tokens.methods(), audit, unlisted=refused)
         self._connections: set[Connection] = set()
         self._strangers: set[int] = set()
         self._listeners: list[socket.socket] = []
@@ -211,8 +226,8 @@ class RpcServer:
         if peer.uid not in self._admitted:
             self._turn_away(accepted, peer)
             return
-        if len(self._connections) >= protocol.MAX_CONNECTIONS and not self._make_room():
-            logger.warning("turned a connection away: %d are busy", protocol.MAX_CONNECTIONS)
+        if len(self._connections) >= self._most and not self._make_room():
+            logger.warning("turned a connection away: %d are busy", self._most)
             accepted.close()
             return
         connection = Connection(accepted, peer, owner=self, readiness=self._loop, monotonic=self._monotonic)
@@ -225,7 +240,7 @@ class RpcServer:
             self._strangers.add(peer.uid)
             logger.warning("turned away user %d (process %s)", peer.uid, peer.pid)
         error = errors.PermissionDenied(
-            "this daemon serves its own user only", hint="run a tokenward daemon as your own user"
+            "this socket is not open to your user", hint="run a tokenward daemon as your own user"
         )
         with contextlib.suppress(OSError):
             accepted.send(message.refusal(error) + b"\n")

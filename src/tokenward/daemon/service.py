@@ -349,6 +349,15 @@ class Event(Result):
     detail: str = ""
 
 
+class SocketResult(Result):
+    """A restricted socket of the configuration."""
+
+    path: str
+    profiles: list[str]
+    uids: list[int] = Field(description="Who may call besides our own user.")
+    trouble: str | None = Field(description="Why nobody is served on it; null if it is open.")
+
+
 class DaemonStatusResult(Result):
     """The daemon as a whole."""
 
@@ -366,6 +375,9 @@ class DaemonStatusResult(Result):
     sink_troubles: list[str] = Field(default=[], description="One line for each sink that is not up to date.")
     connections: int
     subscribers: int
+    restricted_sockets: list[SocketResult] = Field(
+        default=[], description="The sockets that hand out tokens of some profiles and do nothing else."
+    )
     profiles: list[ProfileResult]
 
 
