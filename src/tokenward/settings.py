@@ -157,18 +157,26 @@ class ProviderSettings(_Table):
     """``[providers.NAME]``: laid over the built-in provider file, key by key."""
 
     issuer: Address | None = Field(default=None, description="Its metadata are discovered (RFC 8414).")
-    token_endpoint: Endpoint | None = None
-    authorization_endpoint: Endpoint | None = None
-    revocation_endpoint: Endpoint | None = None
-    device_authorization_endpoint: Endpoint | None = None
-    client_id: Text | None = None
-    client_auth: Literal["none", "basic", "post", "private_key_jwt"] | None = None
-    client_secret: Secretive | None = None
+    token_endpoint: Endpoint | None = Field(default=None, description="Where tokens are had and refreshed.")
+    authorization_endpoint: Endpoint | None = Field(default=None, description="Where a browser is sent to log in.")
+    revocation_endpoint: Endpoint | None = Field(
+        default=None, description="Where `tokenward logout --revoke` ends a login (RFC 7009)."
+    )
+    device_authorization_endpoint: Endpoint | None = Field(
+        default=None, description="Where `--method device` begins (RFC 8628)."
+    )
+    client_id: Text | None = Field(default=None, description="What you are registered as at its server.")
+    client_auth: Literal["none", "basic", "post", "private_key_jwt"] | None = Field(
+        default=None, description="How the client authenticates (RFC 6749 section 2.3, RFC 7523 section 2.2)."
+    )
+    client_secret: Secretive | None = Field(
+        default=None, description="The client's secret, for basic and post; `${NAME}` keeps it out of the file."
+    )
     client_key: AbsolutePath | None = Field(
         default=None, description="The client's private key for private_key_jwt: PEM or a JWK, mode 0600."
     )
     client_key_id: Text | None = Field(default=None, description="The kid under which the server knows that key.")
-    scope: Text | None = None
+    scope: Text | None = Field(default=None, description="What a login asks for; words apart by spaces.")
     redirect_uri: Address | None = Field(
         default=None, description="Registered for logins; None = a free port of loopback (RFC 8252)."
     )
@@ -178,31 +186,45 @@ class ProviderSettings(_Table):
     key_check_endpoint: Endpoint | None = Field(
         default=None, description="Answers a GET with success to whoever has a good key, as a list of models does."
     )
-    body: Literal["form", "json"] | None = None
+    body: Literal["form", "json"] | None = Field(
+        default=None, description="How the token endpoint takes its parameters; form is the standard."
+    )
     reuse_grace: Seconds | None = Field(
         default=None,
         le=LONGEST_REUSE_GRACE_SECONDS,
         description="Seconds in which a spent refresh token may be presented again.",
     )
-    api_key: Secretive | None = None
-    auth_token: Secretive | None = None
-    api_url: Address | None = None
+    api_key: Secretive | None = Field(
+        default=None, description="A key of its API; `${NAME}` keeps it out of the file."
+    )
+    auth_token: Secretive | None = Field(
+        default=None, description="A gateway's key, sent as a bearer token; needs api_url beside it."
+    )
+    api_url: Address | None = Field(default=None, description="Where its API or gateway answers.")
     beta_features: bool | None = Field(
         default=None, description="Whether the header advice names the provider's beta features too."
     )
     tier: TierName | None = Field(
         default=None, description="The tier of its subscription; None = what the credentials say."
     )
-    federation: FederationSettings | None = None
+    federation: FederationSettings | None = Field(
+        default=None, description="A table of its own: tokens are minted from a workload's identity."
+    )
 
 
 class ClaudeCodeSettings(_Table):
     """``[sources.claude-code]``: the login that Claude Code keeps."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="Whether the login there is kept.")
     path: AbsolutePath | None = Field(default=None, description="None = where Claude Code keeps it by default.")
-    refresh: Literal["auto", "delegate", "direct", "watch"] = "auto"
-    command: Text = "claude"
+    refresh: Literal["auto", "delegate", "direct", "watch"] = Field(
+        default="auto",
+        description="Who refreshes the login: Claude Code, asked to (delegate), tokenward (direct, a consent), "
+        "nobody of ours (watch); auto is delegate where a claude command is found, else watch.",
+    )
+    command: Text = Field(
+        default="claude", description="Which Claude Code is asked to refresh: a name, or a path."
+    )
     env: list[Text] = Field(
         default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
     )
@@ -211,9 +233,11 @@ class ClaudeCodeSettings(_Table):
 class NeuroLinkSettings(_Table):
     """``[sources.neurolink]``: the login that NeuroLink keeps."""
 
-    enabled: bool = False
+    enabled: bool = Field(default=False, description="Whether the login there is kept.")
     path: AbsolutePath | None = Field(default=None, description="None = where NeuroLink keeps it by default.")
-    refresh: Literal["direct", "watch"] = "watch"
+    refresh: Literal["direct", "watch"] = Field(
+        default="watch", description="Who refreshes it: tokenward (direct, a consent), or nobody of ours (watch)."
+    )
 
 
 class DotenvSettings(_Table):
@@ -228,7 +252,7 @@ class CommandSettings(_Table):
     command: list[Text] = Field(
         min_length=1, description="The command and its arguments; with ``shell`` one line for ``/bin/sh``."
     )
-    shell: bool = False
+    shell: bool = Field(default=False, description="Whether the command is one line for `/bin/sh`.")
     profile: ProfileName | None = Field(default=None, description="None = NAME, of the default provider.")
     timeout: Seconds = Field(
         default=10.0, gt=0, le=LONGEST_COMMAND_SECONDS, description="Seconds after which it is killed."
@@ -246,12 +270,14 @@ class CommandSettings(_Table):
 class AnthropicProfileSettings(_Table):
     """``[sources.anthropic-profile]``: the profiles of Anthropic's SDKs and of its ``ant`` command."""
 
-    enabled: bool = False
+    enabled: bool = Field(default=False, description="Whether the profiles there are kept.")
     directory: AbsolutePath | None = Field(
         default=None, description="None = ANTHROPIC_CONFIG_DIR, or ~/.config/anthropic."
     )
     profiles: list[Text] = Field(default=[], description="Which; none = the one that the SDKs would take.")
-    refresh: Literal["direct", "watch"] = "watch"
+    refresh: Literal["direct", "watch"] = Field(
+        default="watch", description="Who refreshes it: tokenward (direct, a consent), or nobody of ours (watch)."
+    )
 
 
 class SourceSettings(_Table):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import plistlib
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tokenward.cli import service
+from tokenward.cli.arguments import Parser
 from tokenward.cli.supervisors import supervisor_of
 from tokenward.errors import ConfigurationFault
 
@@ -55,7 +55,7 @@ class Desk:
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         """Type ``tokenward service WORDS``; exit status, stdout, stderr."""
-        parser = argparse.ArgumentParser(prog="tokenward")
+        parser = Parser(prog="tokenward")
         service.add_parser(parser.add_subparsers())
         args = parser.parse_args(["service", *words])
         status: int = args.run(args)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from tokenward.cli import output
 from tokenward.errors import TokenwardError
+
+if TYPE_CHECKING:
+    from tokenward.cli.arguments import Parser
 
 _MODULES = {
     "onboard": "onboard",
@@ -74,6 +78,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    parser = _parser([_MODULES[command]] if command in _MODULES else dict.fromkeys(_MODULES.values()))
+    parsed = parser.parse_args(arguments)
+    if parsed.version:
+        return _show_version()
+    if not hasattr(parsed, "run"):
+        parser.error("a command is missing")
+    status: int = parsed.run(parsed)
+    return status
+
+
+def whole_parser() -> Parser:
+    """The parser of every command, for those who describe them all."""
+    return _parser(dict.fromkeys(_MODULES.values()))
+
+
+def _parser(modules: Iterable[str]) -> Parser:
     from tokenward.cli.arguments import Parser
 
     parser = Parser(
@@ -83,17 +104,9 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    wanted = [_MODULES[command]] if command in _MODULES else dict.fromkeys(_MODULES.values())
-    for name in wanted:
+    for name in modules:
         import_module(f"tokenward.cli.{name}").add_parser(subparsers)
-    parsed = parser.parse_args(arguments)
-    if parsed.version:
-        return _show_version()
-    if not hasattr(parsed, "run"):
-        parser.error("a command is missing")
-    status: int = parsed.run(parsed)
-    return status
+    return parser
 
 
 def _show_version() -> int:

@@ -19,27 +19,44 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenward import unit_templates
+from tokenward.cli.arguments import add_command
 from tokenward.cli.supervisors import Answer, Supervisor, UnitFile, supervisor_of
 from tokenward.errors import ConfigurationFault
+
+if TYPE_CHECKING:
+    from tokenward.cli.arguments import Subparsers
 
 _IMPORT_SECONDS = 30.0
 """For an interpreter on a cold disk."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Register the command group.
 
     Args:
         subparsers: of the top parser; each command sets ``run``, a function from the parsed arguments to the exit
             code.
     """
-    group = subparsers.add_parser("service", help="run the daemon as a service of your login")
-    commands = group.add_subparsers(required=True, metavar="COMMAND")
+    group = add_command(
+        subparsers,
+        "service",
+        "run the daemon as a service of your login",
+        run=_status,
+        example="tokenward service install --now",
+    )
+    commands: Subparsers = group.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
-    install = commands.add_parser("install", help="write the units of the service manager")
+    install = add_command(
+        commands,
+        "install",
+        "write the units of the service manager",
+        run=_install,
+        example="tokenward service install --now",
+        about="systemd's on Linux, launchd's on macOS.",
+    )
     install.add_argument("--now", action="store_true", help="enable and start the daemon as well")
     install.add_argument("--force", action="store_true", help="replace units that tokenward did not write")
     if sys.platform != "darwin":
@@ -48,14 +65,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             action="store_true",
             help="add the drop-in for hosts that forbid user namespaces",
         )
-    install.set_defaults(run=_install, no_user_namespaces=False)
+    install.set_defaults(no_user_namespaces=False)
 
-    uninstall = commands.add_parser("uninstall", help="stop the daemon and remove what install wrote")
-    uninstall.set_defaults(run=_uninstall)
-
-    status = commands.add_parser("status", help="show what is installed and whether it runs")
+    add_command(
+        commands,
+        "uninstall",
+        "stop the daemon and remove what install wrote",
+        run=_uninstall,
+        example="tokenward service uninstall",
+        about="What the store keeps stays.",
+    )
+    status = add_command(
+        commands,
+        "status",
+        "show what is installed and whether it runs",
+        run=_status,
+        example="tokenward service status --json",
+    )
     status.add_argument("--json", action="store_true", help="as one JSON object")
-    status.set_defaults(run=_status)
 
 
 def _install(args: argparse.Namespace) -> int:

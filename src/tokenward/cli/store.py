@@ -20,10 +20,14 @@ PATIENCE_SECONDS = 180.0
 
 def add_parser(subparsers: Subparsers) -> None:
     """Register the commands."""
-    store = subparsers.add_parser(
-        "store", help="our own store: where its key lies, another key, backup and restore", allow_abbrev=False
+    store = add_command(
+        subparsers,
+        "store",
+        "our own store: where its key lies, another key, backup and restore",
+        run=_status,
+        example="tokenward store status",
     )
-    commands = store.add_subparsers(metavar="COMMAND", title="commands", required=True)
+    commands: Subparsers = store.add_subparsers(metavar="COMMAND", title="commands", required=True)
     status = add_command(
         commands, "status", "show where the store's key lies", run=_status, example="tokenward store status"
     )
