@@ -45,6 +45,7 @@ _MODULES = {
     "daemon": "daemon",
     "service": "service",
     "demo": "demo",
+    "completion": "completion",
 }
 """Which module of this package holds which command, in the order of the help."""
 
