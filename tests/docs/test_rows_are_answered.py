@@ -56,7 +56,7 @@ ANSWERS: dict[str, tuple[str, str, str]] = {
     "N45": ("docs/anthropic.md", "Models", "thinking level"),
     "N46": ("docs/anthropic.md", "Models", "thinking level"),
     "N47": ("docs/anthropic.md", "Models", "between it and the API"),
-    "N48": ("README.md", "Use it", "beta_features = true"),
+    "N48": ("docs/models.md", "Models, tiers and headers", "beta_features = true"),
     "N50": ("docs/anthropic.md", "Images and documents", "Images, PDFs"),
     "N51": ("docs/anthropic.md", "Images and documents", "Images, PDFs"),
     "N52": ("docs/anthropic.md", "Images and documents", "Images, PDFs"),
