@@ -15,7 +15,7 @@ EVENT_MEANINGS: Mapping[str, str] = MappingProxyType(
         "refresh_failed": "A refresh failed in a way that may pass; it is tried again. `detail` says why.",
         "cooling": "Programs reported that it does not work just now: it rests, and others of its provider serve.",
         "recovered": "What made it rest is over: it serves again.",
-        "sink_failed": "A published file could not be written, or its command failed; `detail` says which and why.",
+        "sink_failed": "A published file could not be written, or its command failed; `detail` says why.",
         "login_required": "The refresh token is dead, or the API refused the credential: a person must log in.",
         "unsaved": "A new token is served, and sealed, but its place cannot be written now.",
         "saved": "What was unsaved is in its place now.",
