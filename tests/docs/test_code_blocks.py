@@ -8,12 +8,15 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from client.fake_daemon import TOKEN, FakeDaemon
 from e2e.daemon_process import DaemonProcess
 from tokenward import config
 from tokenward.cli.main import whole_parser
@@ -104,6 +107,18 @@ def test_a_configuration_that_a_page_shows_is_taken(text: str, tmp_path: Path) -
     environ = {"HOME": str(tmp_path), "GATEWAY_KEY": "g" * 40, "ANTHROPIC_API_KEY": KEY}
     loaded = config.load(path, environ, uid=path.stat().st_uid, platform=sys.platform)
     assert loaded.settings != Settings()
+
+
+def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, beside a daemon that has a token."""
+    [code] = blocks(ROOT / "README.md", "python")
+    with tempfile.TemporaryDirectory(prefix="tw") as directory, FakeDaemon(Path(directory) / "s") as daemon:
+        monkeypatch.setenv("TOKENWARD_SOCKET", f"{directory}/s")
+        daemon.answers["token.get"] = lambda _: {**TOKEN, "headers": {"authorization": "Bearer t"}}
+        found: dict[str, Any] = {}
+        exec(compile(code, "README.md", "exec"), found)  # noqa: S102 - an example is code to be run
+    assert found["headers"] == {"authorization": "Bearer t"}
+    assert "token.get" in daemon.methods()
 
 
 def steps(page: Path) -> Iterator[tuple[str, str]]:
