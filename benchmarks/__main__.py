@@ -1,0 +1,71 @@
+"""``python -m benchmarks``: measures everything, prints the table, and writes it down if asked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import footprint, one_shot, refreshing, throughput, trips
+from benchmarks.figures import Figure, markdown
+from benchmarks.stage import FULL, SMOKE, SOURCES, Stage, stage
+
+SECTIONS = {
+    "one-shot": one_shot.measure,
+    "trips": trips.measure,
+    "throughput": throughput.measure,
+    "refreshing": refreshing.measure,
+    "footprint": footprint.measure,
+}
+PAGE = SOURCES / "docs" / "performance.md"
+BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure.
+
+    Args:
+        argv: the arguments; None for those of the process.
+
+    Returns:
+        The exit status: 0, and 1 if a target was not met.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"only these: {', '.join(SECTIONS)}")
+    parser.add_argument("--smoke", action="store_true", help="so little of each that the figures say nothing")
+    parser.add_argument("--prefix", type=Path, help="an environment to measure, instead of one made from a wheel")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(SOURCES)}")
+    arguments = parser.parse_args(argv)
+    with stage(SMOKE if arguments.smoke else FULL, prefix=arguments.prefix) as where:
+        figures = run(where, arguments.sections or list(SECTIONS))
+    table = f"{machine()}\n\n{markdown(figures)}"
+    sys.stdout.write(table)
+    if arguments.write:
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(before + BEGIN + table + END + rest.partition(END)[2])
+    return 0 if all(figure.is_met for figure in figures) else 1
+
+
+def run(where: Stage, sections: Sequence[str]) -> list[Figure]:
+    """Measure some sections."""
+    figures = []
+    for name in sections:
+        sys.stderr.write(f"{name} ...\n")
+        figures += SECTIONS[name](where)
+    return figures
+
+
+def machine() -> str:
+    """What all this was measured on, without saying whose it is."""
+    kernel = ".".join(platform.release().split(".")[:2])
+    return (
+        f"{os.cpu_count()} processors ({platform.machine()}), {platform.system()} {kernel}, "
+        f"Python {platform.python_version()}; medians of programs that took turns."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
