@@ -25,7 +25,7 @@ def measure(stage: Stage) -> list[Figure]:
     home = stage.home("hook")
     with ExitStack() as open_now:
         daemon = open_now.enter_context(
-            Daemon(stage, home, environ={"ANTHROPIC_API_KEY": "sk-ant-api03-" + "x" * 95}, cpu=stage.other_cpu)
+            Daemon(stage, home, environ={"ANTHROPIC_API_KEY": "sk-ant-api03-" + "x" * 95})
         )
         (home / "token").write_text("sk-ant-api03-" + "x" * 95 + "\n")
         ours = environment(home)
@@ -39,7 +39,7 @@ def measure(stage: Stage) -> list[Figure]:
         )
         if peers.are_there("nc"):
             question = token_get().decode().strip()
-            asking = f"printf '%s\\n' '{question}' | nc -N -U {daemon.socket}"
+            asking = f"exec nc -N -U {daemon.socket} <<END\n{question}\nEND\n"
             commands["sh + nc -U"] = once(["/bin/sh", "-c", asking], ours)
         _add_peers(stage, commands, open_now)
         for command in commands.values():
