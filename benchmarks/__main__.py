@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import footprint, one_shot, refreshing, throughput, trips
+from benchmarks import footprint, growth, one_shot, refreshing, simulation, throughput, trips
 from benchmarks.figures import Figure, markdown
 from benchmarks.stage import FULL, SMOKE, SOURCES, Stage, stage
 
@@ -21,7 +21,7 @@ SECTIONS = {
     "footprint": footprint.measure,
 }
 PAGE = SOURCES / "docs" / "performance.md"
-BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+IMAGES = SOURCES / "docs" / "images"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,16 +37,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"only these: {', '.join(SECTIONS)}")
     parser.add_argument("--smoke", action="store_true", help="so little of each that the figures say nothing")
     parser.add_argument("--prefix", type=Path, help="an environment to measure, instead of one made from a wheel")
-    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(SOURCES)}")
+    parser.add_argument("--write", action="store_true", help=f"into {PAGE.relative_to(SOURCES)}, with pictures")
     arguments = parser.parse_args(argv)
     with stage(SMOKE if arguments.smoke else FULL, prefix=arguments.prefix) as where:
         figures = run(where, arguments.sections or list(SECTIONS))
+        pictures = growth.pictures(where) if arguments.write else {}
     table = f"{machine()}\n\n{markdown(figures)}"
     sys.stdout.write(table)
     if arguments.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(before + BEGIN + table + END + rest.partition(END)[2])
+        tally = simulation.Simulation().run()
+        pictures["simulation.svg"] = simulation.picture(tally)
+        rows = "".join(f"| {what} | {count} |\n" for what, count in tally.rows())
+        put("figures", table)
+        put("simulation", f"| in 72 simulated hours | |\n|---|---|\n{rows}")
+        for name, picture in pictures.items():
+            IMAGES.mkdir(exist_ok=True)
+            (IMAGES / name).write_text(picture)
     return 0 if all(figure.is_met for figure in figures) else 1
+
+
+def put(mark: str, text: str) -> None:
+    """Replace what stands between two marks of the page."""
+    begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
+    before, _, rest = PAGE.read_text().partition(begin)
+    PAGE.write_text(before + begin + text + end + rest.partition(end)[2])
 
 
 def run(where: Stage, sections: Sequence[str]) -> list[Figure]:
