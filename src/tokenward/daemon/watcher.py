@@ -31,8 +31,8 @@ from anyio.abc import TaskStatus
 
 STEP_MILLISECONDS = 350
 """watchfiles looks for events once a step, and gives them out at the second look: one to two steps after a rename
-(measured at 300: 40 renames, median 0.46, worst 0.59). At 500 the worst was 0.995 s, too near to the second promised;
-at 300 the thread's waking up alone is 200 times a minute, more than an idle daemon may."""
+(measured at 300: 40 renames, median 0.46, worst 0.59). At 500 the worst was 0.995 s, too near to the second that
+is promised; at 300 the waking up alone is 200 times a minute, as much as an idle daemon may."""
 DEBOUNCE_MILLISECONDS = 100
 """Less than a step: a directory where something happens all the time must not put the second look off."""
 BEAT_SECONDS = 60.0
