@@ -29,10 +29,9 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
-STEP_MILLISECONDS = 350
-"""watchfiles looks for events once a step, and gives them out at the second look: one to two steps after a rename
-(measured at 300: 40 renames, median 0.46, worst 0.59). At 500 the worst was 0.995 s, too near to the second that
-is promised; at 300 the waking up alone is 200 times a minute, as much as an idle daemon may."""
+STEP_MILLISECONDS = 300
+"""watchfiles looks for events once a step, and gives them out at the second look: 0.3 to 0.6 s after a rename
+(measured: 40 renames, median 0.46, worst 0.59). At 500 the worst was 0.995 s, too near to the second promised."""
 DEBOUNCE_MILLISECONDS = 100
 """Less than a step: a directory where something happens all the time must not put the second look off."""
 BEAT_SECONDS = 60.0
