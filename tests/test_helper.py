@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from client.fake_daemon import TOKEN, FakeDaemon, HangUp, Json, Refusal, profile
-from tokenward import helper
+from tokenward import helper, helper_ask
 
 HELPER = Path(helper.__file__)
 SCRIPT = Path(__file__).parents[1] / "scripts" / "tokenward-helper"
@@ -143,11 +143,11 @@ class TestToken:
         assert run(daemon).stdout == "x" * 16_384 + "\n"
 
     def test_it_loads_nothing_but_the_socket(self, daemon: FakeDaemon) -> None:
-        """On the way to a token no module is loaded that a bare interpreter has not, but `_socket`."""
+        """On the way to a token no module is loaded that a bare interpreter has not, but `_socket` and itself."""
         ran = run(daemon, command=(sys.executable, "-X", "importtime", "-IS", HELPER))
         assert ran.stdout == "sk-ant-api03-fake\n"
         bare = run(daemon, command=(sys.executable, "-X", "importtime", "-IS", "-c", "pass"))
-        assert _imported(ran.stderr) - _imported(bare.stderr) <= {"_socket"}
+        assert _imported(ran.stderr) - _imported(bare.stderr) <= {"_socket", "helper_ask"}
         assert "_socket" in ran.stderr or "_socket" in sys.builtin_module_names
 
 
@@ -258,9 +258,9 @@ class TestFailure:
 
     def test_without_home(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
         """Where no socket can be named there is no daemon: exit 4, and why."""
-        monkeypatch.setattr(helper, "environ", {})
-        monkeypatch.setattr(helper, "_is_ours", lambda _: False)
-        assert helper.main([]) == 4
+        monkeypatch.setattr(helper_ask, "environ", {})
+        monkeypatch.setattr(helper_ask, "is_ours", lambda _: False)
+        assert helper_ask.main([]) == 4
         said = capfd.readouterr()
         assert said.out == ""
         assert "HOME is not set" in said.err
@@ -279,15 +279,15 @@ class TestFailure:
     ) -> None:
         """One that takes the request and never answers is given up within a second, by our own clock."""
         path = tmp_path / "s"
-        assert helper.ANSWER_SECONDS == 1
-        monkeypatch.setattr(helper, "START_SECONDS", 100_000)
+        assert helper_ask.ANSWER_SECONDS == 1
+        monkeypatch.setattr(helper_ask, "START_SECONDS", 100_000)
         read_clock = iter(range(1000))
-        monkeypatch.setattr(helper, "monotonic", lambda: next(read_clock) * 0.2)
-        monkeypatch.setattr(helper, "environ", {b"TOKENWARD_SOCKET": os.fsencode(path)})
+        monkeypatch.setattr(helper_ask, "monotonic", lambda: next(read_clock) * 0.2)
+        monkeypatch.setattr(helper_ask, "environ", {b"TOKENWARD_SOCKET": os.fsencode(path)})
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             listener.listen()
-            assert helper.main([]) == 4
+            assert helper_ask.main([]) == 4
         said = capfd.readouterr()
         assert said.out == ""
         assert "did not answer" in said.err
@@ -356,7 +356,7 @@ class TestFailure:
 def test_min_valid_outlasts_the_cache(text: str | None, seconds: float) -> None:
     """TTL + 90 s; garbage means Claude Code's default, and a huge one the most that the daemon takes."""
     variables = {} if text is None else {b"CLAUDE_CODE_API_KEY_HELPER_TTL_MS": text.encode()}
-    assert helper.min_valid(variables) == pytest.approx(seconds)
+    assert helper_ask.min_valid(variables) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_min_valid_outlasts_the_cache(text: str | None, seconds: float) -> None:
 def test_which_addresses_are_a_gateway(address: str | None, any_kind: bool) -> None:  # noqa: FBT001 - a column of the table
     """Only another host than api.anthropic.com is one."""
     variables = {} if address is None else {b"ANTHROPIC_BASE_URL": address.encode()}
-    assert helper.any_kind_works(variables) is any_kind
+    assert helper_ask.any_kind_works(variables) is any_kind
 
 
 class Installation:
@@ -391,7 +391,7 @@ class Installation:
         interpreter = Path(sys.executable).resolve()
         (self.bin / "python3").symlink_to(interpreter)
         (root / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\n", "utf-8")
-        for name in ("helper.py", "helper_spawn.py", "helper_refusal.py"):
+        for name in ("helper.py", "helper_ask.py", "helper_spawn.py", "helper_refusal.py"):
             shutil.copy(HELPER.with_name(name), self.packages / "tokenward")
         shutil.copy(SCRIPT, self.script)
 

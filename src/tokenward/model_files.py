@@ -27,7 +27,7 @@ _Tier = Literal["free", "pro", "max", "max_5", "max_20", "api"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class _Model(_Part):

@@ -39,7 +39,7 @@ _GENERIC = "generic"
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class _ClaudeCode(_File):

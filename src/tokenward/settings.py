@@ -90,7 +90,12 @@ class _Table(BaseModel):
     """A table of the file; what is not named here is an error."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, validate_default=False
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+        defer_build=True,  # one validator for the whole file, instead of one a table that none uses by itself
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tokenward import helper
+from tokenward import helper_ask
 from tokenward.core import protocol
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("socket_path_vectors.json").read_text("utf-8"))
@@ -35,7 +35,7 @@ def test_the_helper_finds_the_same_socket(vector: dict[str, Any]) -> None:
     """The helper's own copy, over bytes, gives the same."""
 
     def find() -> bytes:
-        return helper.socket_path(
+        return helper_ask.socket_path(
             {name.encode(): value.encode() for name, value in vector["environ"].items()},
             uid=vector["uid"],
             platform=vector["platform"],

@@ -148,3 +148,20 @@ def test_a_suspend_counts_as_waiting(gate: EndpointGate, clock: FakeClock) -> No
     assert gate.closed_for() == 100
     clock.suspend(99)
     assert gate.closed_for() == 1
+
+
+async def test_what_ends_first_goes_first_however_long_it_has_waited(gate: EndpointGate, clock: FakeClock) -> None:
+    """Life left is counted from when each came: one that waits does not fall behind those that come later."""
+    visitors = Visitors(gate)
+    async with anyio.create_task_group() as group:
+        for number in range(IN_FLIGHT):
+            group.start_soon(visitors.visit, str(number))
+        await turns()
+        group.start_soon(visitors.visit, "ends in 90", 90.0)
+        await turns()
+        clock.advance(50.0)
+        group.start_soon(visitors.visit, "ends in 135", 85.0)
+        await turns()
+        await visitors.let_out("0")
+        assert visitors.passed[-1] == "ends in 90"
+        group.cancel_scope.cancel()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.warding import Warding, warding, written_down
-from tokenward.core.credential import Kind
+from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.reading import Found
 from tokenward.core.selection import Resolution
+from tokenward.daemon.resting import let_rest
 from tokenward.daemon.service import ProfileListParams, TokenParams
 from tokenward.errors import ProfileUnavailable
 
@@ -168,3 +171,46 @@ async def test_the_lane_obeys_the_order_too(tmp_path: Path) -> None:
         answer = home.ward.token_nowait(TokenParams())
         assert answer is not None
         assert b'"profile":"anthropic:config"' in answer
+
+
+async def test_who_rests_is_worked_out_when_a_kind_changed_and_not_at_every_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher announces every path at each beat: with many profiles that must not look at all for each."""
+    worked_out: list[None] = []
+
+    def count(*arguments: Any) -> None:
+        worked_out.append(None)
+        let_rest(*arguments)
+
+    async with warding(tmp_path) as home:
+        place = home.log_in(LOGIN)
+        place.overwrite(Credential(Kind.API_KEY, Secret("sk-1")))
+        await home.fill(resolution=Resolution.CONFIG_FIRST)
+        monkeypatch.setattr("tokenward.daemon.ward.let_rest", count)
+        await home.ward.place_changed(place.description)
+        assert worked_out == []
+        place.overwrite(home.credential(1))
+        await home.ward.place_changed(place.description)
+        assert len(worked_out) == 1
+
+
+async def test_the_lane_passes_over_empty_places_until_there_is_something_in_one(tmp_path: Path) -> None:
+    """A key in the environment is answered at once though a login would go first; a new login is waited for."""
+    async with warding(tmp_path) as home:
+        place = home.log_in(LOGIN)
+        login = place.read()
+        assert isinstance(login, Found)
+        place.blank(login_ended=True)
+        home.written = [written_down("environment")]
+        await home.ward.keep([home.of_store(LOGIN), *home.written])
+        assert home.ward.keepers[LOGIN].credential is None
+        answer = home.ward.token_nowait(TokenParams())
+        assert answer is not None
+        assert b'"profile":"anthropic:env"' in answer
+        place.overwrite(login.credential)
+        assert home.ward.token_nowait(TokenParams()) is None
+        assert (await home.served()).profile == LOGIN
+        answer = home.ward.token_nowait(TokenParams())
+        assert answer is not None
+        assert b'"source":"store"' in answer

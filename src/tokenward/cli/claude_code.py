@@ -130,7 +130,7 @@ def _print(arguments: argparse.Namespace) -> int:
     from tokenward.cli.claude_code_profile import SINK
     from tokenward.cli.program_variables import ANTHROPIC_VARIABLES
     from tokenward.client import Client
-    from tokenward.helper import OFFICIAL_HOST
+    from tokenward.helper_ask import OFFICIAL_HOST
 
     settings: dict[str, object] = {}
     env: dict[str, str] = {}

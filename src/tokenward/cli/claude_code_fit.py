@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tokenward import claude_settings, paths
 from tokenward.claude_settings import SettingsFile
 from tokenward.errors import ConfigurationFault, PersonNeeded, ProfileUnavailable
-from tokenward.helper import USABLE_KINDS, any_kind_works
+from tokenward.helper_ask import USABLE_KINDS, any_kind_works
 
 if TYPE_CHECKING:
     from tokenward.cli.service_access import Call

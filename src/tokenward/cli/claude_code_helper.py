@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenward import claude_settings, helper, paths
+from tokenward import claude_settings, helper, helper_ask, paths
 from tokenward.claude_settings import HELPER, Installation, SettingsFile
 from tokenward.cli import claude_code_fit as fit
 from tokenward.cli import output
@@ -39,8 +39,8 @@ def command(profile: str | None, *, spawn: bool) -> str:
     if spawn:
         words.append("--spawn")
     try:
-        helper.parse_arguments(words[3:])
-    except helper.Failure as failure:
+        helper_ask.parse_arguments(words[3:])
+    except helper_ask.Failure as failure:
         raise ConfigurationFault(failure.cause, hint=failure.hint) from None
     return shlex.join(words)
 

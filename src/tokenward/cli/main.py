@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -59,8 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    return guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit status of some work, whatever happens in it; what went wrong is said on standard error."""
     try:
-        status = _run(list(sys.argv[1:] if argv is None else argv))
+        status = work()
         sys.stdout.flush()
     except TokenwardError as error:
         return output.complain_of(error)

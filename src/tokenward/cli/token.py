@@ -83,6 +83,20 @@ def run(arguments: argparse.Namespace) -> int:
             model=arguments.model,
             betas=arguments.beta,
         )
+    show(token, arguments)
+    return output.OK
+
+
+def show(token: Token, arguments: argparse.Namespace) -> None:
+    """Print a token, and remark what is wrong with it.
+
+    Args:
+        token: the answer.
+        arguments: ``format``, ``model`` and ``min_valid``, and what the format needs besides.
+
+    Raises:
+        TokenwardError: if it cannot be printed on lines.
+    """
     if arguments.format == "json":
         output.as_json(dataclasses.asdict(token))
     else:
@@ -91,7 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
         output.remark(token.model_note)
     if token.degraded and sys.stderr.isatty() and _min_valid(arguments) == arguments.min_valid:
         output.remark(f"this token is less than what was asked for ({token.degraded}); see: tokenward status")
-    return output.OK
 
 
 def _min_valid(arguments: argparse.Namespace) -> float | None:

@@ -122,9 +122,16 @@ class Roster:
             selector: what is asked for.
             now: aware UTC.
         """
-        return next(
-            (one.profile.key for one in self._admitted(selector, now) if _usable(one, selector, now)), None
-        )
+        return next(self.in_turn(selector, now), None)
+
+    def in_turn(self, selector: Selector, now: datetime) -> Iterator[str]:
+        """The keys of those in no window, the first choice first, found as they are asked for.
+
+        Args:
+            selector: what is asked for.
+            now: aware UTC.
+        """
+        return (one.profile.key for one in self._admitted(selector, now) if _usable(one, selector, now))
 
     def shortlist(self, selector: Selector, now: datetime) -> Shortlist:
         """Everybody who may answer, as it is now.

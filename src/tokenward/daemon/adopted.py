@@ -34,7 +34,7 @@ class Adoption(BaseModel):
         refresh: whether we may spend its refresh token.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     profile: str
     path: str
@@ -44,7 +44,7 @@ class Adoption(BaseModel):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     version: Literal[1] = 1
     adopted: list[Adoption]

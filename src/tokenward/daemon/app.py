@@ -22,13 +22,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from tokenward import __version__
-from tokenward.checks import Finding
 from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
@@ -41,7 +40,6 @@ from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody, tell_person
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.event_log import EventLog
-from tokenward.daemon.examination import examination
 from tokenward.daemon.hardening import protect
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
@@ -77,6 +75,9 @@ from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
+
+if TYPE_CHECKING:
+    from tokenward.checks import Finding
 
 READING_THREADS = 8
 """Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
@@ -204,6 +205,8 @@ class Daemon:
     def _examine(
         self, profiles: Sequence[Mapping[str, Any]], probed: Mapping[str, Any] | None
     ) -> Sequence[Finding]:
+        from tokenward.daemon.examination import examination
+
         return examination(self.options, profiles=profiles, probed=probed, project=None)
 
     def _login_server(self, provider: str) -> LoginServer:
@@ -547,6 +550,8 @@ def run_checks(
         probed: as in ``examination``.
         project: as in ``examination``.
     """
+    from tokenward.daemon.examination import examination
+
     options = Options(dict(os.environ), config_file=config)
     return examination(options, profiles=profiles, probed=probed, project=project)
 

@@ -6,7 +6,7 @@ this moment. Every caller must be told the same, on the lane, through the dispat
 Rules:
 - Who may answer and who first is decided by ``core.selection``; what each has to give, by its keeper. Here is
   only the asking, one after the other.
-- The lane is answered by the first choice or not at all; whoever needs more than one look waits his turn.
+- The lane is answered by the first choice that holds something, or not at all; who needs more than a look waits.
 - Whoever is in a window is not asked, but for one that was named and only cools (``Shortlist.turns``). Before
   that is said of all, their places are looked at: new material ends a window.
 - Each answer is a use: the next one is another's, unless a session or an order says whose.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from typing import TypedDict
 
 from tokenward.core import selection
@@ -39,6 +40,8 @@ from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
 
 MOST_LOOKED_AT = 16
 """Profiles in windows whose places are looked at where nobody else serves; the watcher tells of the others."""
+MOST_EMPTY = 8
+"""Places with nothing in them that the lane passes over, at one look each."""
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
 
@@ -75,10 +78,9 @@ class Broker:
         if params.credential is not None:
             return None
         selector = self._for_session(params, self._selector(params))
-        key = self._line.first(selector)
-        keeper = self._keepers.get(key) if key is not None else None
+        keeper = self._first_with_something(selector)
         credential = keeper.credential if keeper is not None else None
-        if keeper is None or credential is None or keeper.needs_attention():
+        if keeper is None or credential is None:
             return None
         excludes = params.newer_than == credential.generation
         decision = keeper.decide(Wish(min_valid=params.min_valid, excludes_held=excludes))
@@ -89,6 +91,16 @@ class Broker:
         if decision.degraded is not None:
             self.degraded[decision.degraded] += 1
         return answer
+
+    def _first_with_something(self, selector: Selector) -> Keeper | None:
+        """The first choice, if one look at its place and at the empty ones before it is enough to know it."""
+        for key in islice(self._line.in_turn(selector), MOST_EMPTY + 1):
+            keeper = self._keepers.get(key)
+            if keeper is None or keeper.needs_attention():
+                return None
+            if keeper.credential is not None:
+                return keeper
+        return None
 
     def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:
         encoded = keeper.encoded.get(degraded)

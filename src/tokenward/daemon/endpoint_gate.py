@@ -75,7 +75,8 @@ class EndpointGate:
             self._free -= 1
             return
         turn = anyio.Event()
-        place = (urgency, next(self._order), turn)
+        # As a moment: of two with as much life left when they came, the one that came first ends first.
+        place = (self._clock.boottime() + urgency, next(self._order), turn)
         heapq.heappush(self._waiting, place)
         try:
             await turn.wait()

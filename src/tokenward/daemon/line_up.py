@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -96,11 +96,11 @@ class LineUp:
         self._latest = now
         return now
 
-    def first(self, selector: Selector) -> str | None:
-        """The key of the first choice among those in no window; its cost does not grow with the others."""
+    def in_turn(self, selector: Selector) -> Iterator[str]:
+        """The keys of those in no window, the first choice first; none costs more because there are others."""
         now = self.now()
         self._follow()
-        return self._roster.first(selector, now)
+        return self._roster.in_turn(selector, now)
 
     def shortlist(self, selector: Selector) -> Shortlist:
         """Everybody who may answer now."""

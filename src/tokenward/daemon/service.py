@@ -83,13 +83,13 @@ BetaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._, -]{0,511}$")
 class Params(BaseModel):
     """What a caller sends; an unknown member is an error, so that a misspelt wish is never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class Result(BaseModel):
     """What a caller gets; members may be added within a protocol version."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class NoParams(Params):

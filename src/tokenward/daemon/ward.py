@@ -19,6 +19,7 @@ from anyio import CapacityLimiter, to_thread
 from tokenward.core.credential import (
     MAIN_AGENT,
     Credential,
+    Kind,
     profile_key,
 )
 from tokenward.core.serving import Resting
@@ -92,6 +93,7 @@ class Ward:
         self.sessions = SessionPins(household)
         self.broker = Broker(household, self.keepers, self.line, self.sessions)
         self._made_of: dict[str, tuple[object, ...]] = {}
+        self._lived_at: dict[str, set[str]] = {}  # by place, the keys of those who live there or did once
         self.logins = Logins(
             Needs(
                 around=household.around,
@@ -143,6 +145,7 @@ class Ward:
         keeper.changed = self.line.keeper_changed
         self.line.take(keeper)
         self._made_of[kept.profile.key] = kept.made_of
+        self._lived_at.setdefault(kept.place.description, set()).add(kept.profile.key)
         self.household.watch(kept.place.description)
         await keeper.reconcile()
         return keeper
@@ -178,10 +181,15 @@ class Ward:
 
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
-        for keeper in list(self.keepers.values()):
-            if keeper.place.description == path:
+        kind_changed = False
+        for key in tuple(self._lived_at.get(path, ())):
+            keeper = self.keepers.get(key)
+            if keeper is not None and keeper.place.description == path:
+                before = _kind_of(keeper)
                 await keeper.reconcile()
-        self._let_rest()
+                kind_changed = kind_changed or _kind_of(keeper) is not before
+        if kind_changed:  # else nobody else rests than before; each beat announces every path
+            self._let_rest()
 
     async def look_everywhere(self) -> None:
         """The beat, or a clock that stepped: look at every place and every due time anew."""
@@ -475,3 +483,7 @@ class Ward:
     def stop(self) -> None:
         """End after the refreshes under way; see ``Service``."""
         self.household.stop()
+
+
+def _kind_of(keeper: Keeper) -> Kind | None:
+    return None if keeper.credential is None else keeper.credential.kind

@@ -16,9 +16,6 @@ from collections.abc import Callable, Mapping
 from itertools import cycle
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
 from tokenward.core.imported import Entry, Skipped
 from tokenward.sources.foreign.reading import key, login, members, renamed
 
@@ -77,6 +74,9 @@ def _opener(secret_key: bytes | None) -> Callable[[object], object]:
             return value
         if secret_key is None:
             raise _Closed("it is sealed, and there is no .secret_key beside the store")
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
         try:
             raw = bytes.fromhex(secret_key.decode().strip())
             if value.startswith(SEALED_THE_OLD_WAY):

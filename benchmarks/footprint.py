@@ -1,0 +1,111 @@
+"""What a daemon costs that nobody asks: memory, wake-ups, and the time until it serves."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+from benchmarks import peers, records
+from benchmarks.daemon import Daemon, answer_to, token_get
+from benchmarks.figures import Figure, milliseconds
+from benchmarks.one_shot import ANCHOR, once
+from benchmarks.sampling import in_turns
+from benchmarks.stage import Stage
+
+KEY = {"ANTHROPIC_API_KEY": "sk-ant-api03-" + "x" * 95}
+SETTLING_SECONDS = 4.0
+"""After which scheduler and watcher are imported, and have done what they do at their start."""
+ROUNDS = 12
+DUE, FAR = 30.0, 3600.0
+MEGABYTES = "MB"
+
+
+def measure(stage: Stage) -> list[Figure]:
+    """All of it."""
+    return [_start(stage), *_memory_and_wake_ups(stage), _memory_after_a_refresh(stage), *_crowd(stage)]
+
+
+def _start(stage: Stage) -> Figure:
+    def start() -> list[float]:
+        home = stage.home("start")
+        daemon = Daemon(stage, home, environ=KEY)
+        began = time.perf_counter()
+        with daemon.start() as connection:
+            answer_to(connection, token_get())
+            took = time.perf_counter() - began
+        daemon.stop()
+        return [took]
+
+    anchor = once(["taskset", "-c", str(stage.cpu), stage.interpreter, "-I", "-S", "-c", "pass"], {})
+    series = in_turns({"start": start, "anchor": anchor}, rounds=min(ROUNDS, stage.effort.rounds))
+    ours, theirs = series["start"].median, series["anchor"].median
+    return Figure(
+        f"start to the first token answered, to `{ANCHOR}`",
+        ours / theirs,
+        22,
+        detail=f"{milliseconds(ours)} to {milliseconds(theirs)}",
+    )
+
+
+def _memory_and_wake_ups(stage: Stage) -> list[Figure]:
+    home = stage.home("idle")
+    file = home / ".claude" / ".credentials.json"
+    file.parent.mkdir(mode=0o700)
+    ends = datetime.now(UTC) + timedelta(hours=8)
+    login = {"accessToken": "sk-ant-oat01-x", "refreshToken": "sk-ant-ort01-x", "scopes": ["user:inference"]}
+    file.write_text(json.dumps({"claudeAiOauth": login | {"expiresAt": int(ends.timestamp() * 1000)}}))
+    file.chmod(0o600)
+    with Daemon(stage, home, environ=KEY) as daemon:
+        with daemon.connect() as connection:
+            answer_to(connection, token_get())
+        settle(stage)
+        resident = daemon.resident()
+        switches, processor, began = daemon.voluntary_switches(), daemon.cpu_seconds(), time.monotonic()
+        time.sleep(stage.effort.idle_seconds)
+        minutes = (time.monotonic() - began) / 60
+        switches = daemon.voluntary_switches() - switches
+        processor = daemon.cpu_seconds() - processor
+    return [
+        Figure("memory, idle, Claude's file and the environment, no refresh yet", resident, 42, unit=MEGABYTES),
+        Figure("idle: voluntary context switches a minute", switches / minutes, 200, unit="a minute"),
+        Figure("idle: processor time a minute", processor * 1000 / minutes, 20, unit="ms"),
+    ]
+
+
+def settle(stage: Stage) -> None:
+    """Let what comes after READY happen."""
+    time.sleep(min(SETTLING_SECONDS, stage.effort.idle_seconds))
+
+
+def _memory_after_a_refresh(stage: Stage) -> Figure:
+    home = stage.home("refreshed")
+    records.fill(home, ["acme:p0"], left=DUE)
+    with peers.issuer() as (url,), Daemon(stage, home, config=records.provider("acme", url)) as daemon:
+        with daemon.connect() as connection:
+            answer = answer_to(connection, token_get('{"profile":"acme:p0","min_valid":600}'))
+        if b"granted-access" not in answer:
+            raise RuntimeError(f"it was not refreshed: {answer[:200]!r}")
+        settle(stage)
+        resident = daemon.resident()
+    return Figure("memory, idle, our own store, after a refresh", resident, 55, unit=MEGABYTES)
+
+
+def _crowd(stage: Stage) -> list[Figure]:
+    many = stage.effort.crowd
+    resident = []
+    for count in (1, many):
+        home = stage.home("crowd")
+        records.fill(home, [f"acme:p{number}" for number in range(count)], left=FAR)
+        daemon = Daemon(stage, home)
+        began = time.perf_counter()
+        with daemon.start() as connection:
+            answer_to(connection, token_get('{"profile":"acme:p0"}'))
+            took = time.perf_counter() - began
+        settle(stage)
+        resident.append(daemon.resident())
+        daemon.stop()
+    return [
+        Figure("memory for each 1,000 profiles", (resident[1] - resident[0]) / many * 1000, 2, unit=MEGABYTES),
+        Figure(f"{many:,} profiles: start to ready", took, 3, unit="s"),
+    ]

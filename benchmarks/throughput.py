@@ -1,0 +1,109 @@
+"""Answers a second with many clients at once, and with many profiles."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks import peers, records
+from benchmarks.daemon import Daemon, token_get
+from benchmarks.figures import Figure
+from benchmarks.stage import SOURCES, Stage
+
+CLIENTS = 256
+ROUNDS = 5
+TOKEN_CHARACTERS = 102
+ONE_HOUR = 3600.0
+
+
+class Load:
+    """The program that asks.
+
+    Args:
+        stage: where.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._program = str(stage.directory / "load")
+        source = str(Path(__file__).parent / "load.c")
+        subprocess.run(["cc", "-O2", "-o", self._program, source], check=True)
+
+    def answers(self, path: str, request: bytes, *, clients: int = CLIENTS) -> float:
+        """Answers a second."""
+        return self.measured(path, request, clients=clients)[0]
+
+    def measured(self, path: str, request: bytes, *, clients: int) -> tuple[float, float, float]:
+        """Answers a second, and the median and 99th percentile of the time to one, in seconds."""
+        stage = self._stage
+        argv = [
+            "taskset",
+            "-c",
+            str(stage.other_cpu),
+            self._program,
+            path,
+            str(clients),
+            str(stage.effort.seconds),
+        ]
+        done = subprocess.run([*argv, request.decode().strip()], check=True, capture_output=True, text=True)
+        rate, median, p99 = map(float, done.stdout.split())
+        return rate, median / 1e6, p99 / 1e6
+
+
+def measure(stage: Stage) -> list[Figure]:
+    """Many clients beside a bare protocol, and many profiles beside one."""
+    if not peers.are_there("cc"):
+        return []
+    load = Load(stage)
+    many = stage.effort.crowd
+    with ExitStack() as open_now:
+        bare = open_now.enter_context(bare_server(stage))
+        one = open_now.enter_context(_filled(stage, 1))
+        crowd = open_now.enter_context(_filled(stage, many))
+        asked = {
+            "bare": (bare, token_get('{"profile":"acme:p0"}')),
+            "one": (one.socket, token_get('{"profile":"acme:p0"}')),
+            "one, by provider": (one.socket, token_get('{"provider":"acme"}')),
+            "many": (crowd.socket, token_get(f'{{"profile":"acme:p{many // 2}"}}')),
+            "many, by provider": (crowd.socket, token_get('{"provider":"acme"}')),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in asked}
+        for _ in range(min(ROUNDS, stage.effort.rounds)):
+            for name, (path, request) in asked.items():
+                rates[name].append(load.answers(path, request))
+    best = {name: sorted(found)[len(found) // 2] for name, found in rates.items()}
+
+    def to(name: str, base: str, what: str, bound: float) -> Figure:
+        detail = f"{best[name]:,.0f} to {best[base]:,.0f} answers a second"
+        return Figure(what, best[name] / best[base], bound, at_least=True, detail=detail)
+
+    return [
+        to("one", "bare", f"throughput, {CLIENTS} persistent clients, to a bare asyncio protocol with json", 1.0),
+        to("many", "one", f"the same with {many:,} profiles to 1, by name", 0.9),
+        to("many, by provider", "one, by provider", f"the same with {many:,} profiles to 1, by provider", 0.9),
+    ]
+
+
+@contextmanager
+def bare_server(stage: Stage) -> Iterator[str]:
+    """The bare protocol in a process of its own; gives its socket."""
+    path = str(stage.home("bare") / "socket")
+    program = str(SOURCES / "benchmarks" / "bare_server.py")
+    argv = ["taskset", "-c", str(stage.cpu), stage.python, program, path, str(TOKEN_CHARACTERS)]
+    with subprocess.Popen(argv) as process:
+        try:
+            peers.wait_for(path)
+            yield path
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _filled(stage: Stage, profiles: int) -> Iterator[Daemon]:
+    """A daemon with logins of its own store, none of them due."""
+    home = stage.home(f"store{profiles}")
+    records.fill(home, [f"acme:p{number}" for number in range(profiles)], left=ONE_HOUR)
+    with Daemon(stage, home) as daemon:
+        yield daemon
