@@ -61,6 +61,8 @@ class Roster:
         self._resolution = resolution
         self._candidates: dict[str, Candidate] = {}
         self._rotas: dict[tuple[str, str], _Rota] = {}
+        self._shelf_of: dict[str, list[_Place]] = {}
+        """Where those stand that wait for nothing, by key."""
         self._latest = NEVER
         for candidate in candidates:
             self.put(candidate)
@@ -110,9 +112,13 @@ class Roster:
         if known is None:
             return None
         self._latest = max(now, self._latest + _TICK)
-        self._take_out(known)
-        used = self._candidates[key] = replace(known, last_used=self._latest)
-        self._put_in(used)
+        shelf = self._shelf_of.get(key)
+        if shelf is not None:  # it only goes to the end of where it stands
+            _remove(shelf, _last_use(known))
+            shelf.append((self._latest, known.profile.id))
+        self._candidates[key] = Candidate(
+            known.profile, known.kind, known.tier, last_used=self._latest, windows=known.windows
+        )
         return self._latest
 
     def first(self, selector: Selector, now: datetime) -> str | None:
@@ -165,6 +171,7 @@ class Roster:
     def _shelve(self, rota: _Rota, candidate: Candidate) -> None:
         shelf = rota.shelves.setdefault(step_and_kind(candidate, self._resolution), [])
         insort(shelf, _last_use(candidate))
+        self._shelf_of[candidate.profile.key] = shelf
 
     def _take_out(self, candidate: Candidate) -> None:
         profile = candidate.profile
@@ -175,6 +182,7 @@ class Roster:
         if until is not None and _remove(rota.waiting, (until, profile.id)):
             return
         shelf = step_and_kind(candidate, self._resolution)
+        del self._shelf_of[profile.key]
         _remove(rota.shelves[shelf], _last_use(candidate))
         if not rota.shelves[shelf]:
             del rota.shelves[shelf]

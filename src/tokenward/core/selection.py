@@ -166,6 +166,8 @@ class Candidate:
             now: aware UTC.
             model: the model that the request names; None = none, and no model's own window counts.
         """
+        if not self.windows:
+            return None  # nearly always
         inside = [each for each in self.windows if each.until > now and each.model in {None, model}]
         if not inside:
             return None
