@@ -221,6 +221,15 @@ def test_elsewhere_a_variable_is_text_and_that_is_said(home: Path, write: Write)
     assert "config.toml:2: sources.claude-code.path" in warning
 
 
+@pytest.mark.covers("A29")
+def test_the_page_where_funds_are_added_may_stand_behind_a_fragment(home: Path, write: Write) -> None:
+    """No secret is sent there, so it may have what an endpoint may not; variables are expanded in it."""
+    write('[providers.acme]\nbilling_url = "https://${HOST}/?tab=money#/topup"\n')
+    assert provider(loaded(home, HOST="acme.dev"), "acme").api.billing_url == "https://acme.dev/?tab=money#/topup"
+    write('[providers.acme]\nauth_token = "k"\napi_url = "https://acme.dev"\n')
+    assert provider(loaded(home), "acme").api.billing_url is None
+
+
 @pytest.mark.covers("L3")
 def test_the_shorthand_means_api_key(home: Path, write: Write) -> None:
     """A text in a provider's place is its key, variables included."""
@@ -445,6 +454,8 @@ def test_the_claude_code_source(home: Path, write: Write) -> None:
         ("[providers.a]\napi_url = 'ftp://a.dev'", 2, "https", ""),
         ("[providers.a]\napi_url = 'https://a.dev/?x=1'", 2, "query", ""),
         ("[providers.a]\napi_url = 'https://me:pw@a.dev'", 2, "no user", ""),
+        ("[providers.a]\nbilling_url = 'http://a.dev/topup'", 2, "https", ""),
+        ("[providers.a]\nbilling_url = 'topup'", 2, "must name a host", ""),
         ("[providers.a]\nissuer = 'https://a.dev?x=1'\nclient_id = 'c'", 2, "query", ""),
         ("[providers.a]\nissuer = 'https://a.dev'", 2, "needs a client_id", ""),
         ("[providers.a]\nclient_id = 'c'", 2, "needs to know where", "token_endpoint"),

@@ -27,7 +27,7 @@ CREDENTIAL_KEYS = frozenset({*RECOGNISED_KEYS, "client_secret"})
 ENDPOINT_KEYS = frozenset(
     {"token_endpoint", "authorization_endpoint", "revocation_endpoint", "device_authorization_endpoint"}
 )
-EXPANDED_KEYS = CREDENTIAL_KEYS | ENDPOINT_KEYS | {"api_url", "issuer"}
+EXPANDED_KEYS = CREDENTIAL_KEYS | ENDPOINT_KEYS | {"api_url", "billing_url", "issuer"}
 """The keys of a provider that ``${VAR}`` is expanded in."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -123,3 +123,12 @@ def url_fault(text: str, *, endpoint: bool) -> str | None:
     if (problem := endpoint_problem(text)) is not None:
         return problem
     return "the address must not have a query" if "?" in text and not endpoint else None
+
+
+def page_fault(text: str) -> str | None:
+    """Why a text is no address of a page to send people to; None if it is one.
+
+    Args:
+        text: the address. No secret goes there, and the pages of many consoles stand behind a fragment.
+    """
+    return endpoint_problem(text.partition("#")[0])

@@ -123,12 +123,14 @@ class ApiFacts:
         env_var: the variable that its own programs read a key from, and we too.
         model_prefix: how the ids of its models begin.
         base_url_overridden: whether the user named another base URL than the provider file.
+        billing_url: the page where funds are added, as the user named it.
     """
 
     type_name: str | None = None
     env_var: str | None = None
     model_prefix: str | None = None
     base_url_overridden: bool = False
+    billing_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         registration,
         _rules(known.headers, with_features=bool(said.beta_features)),
         _static_credential(said, known.key_kinds),
-        ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None),
+        ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None, said.billing_url),
         tier=said.tier,
         login=_login(registration, said, known),
     )

@@ -70,9 +70,16 @@ def _address(value: str) -> str:
     return value
 
 
+def _page(value: str) -> str:
+    if fault := config_values.page_fault(value):
+        raise ValueError(fault)
+    return value
+
+
 Secretive = Annotated[SecretStr, AfterValidator(_secret)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[str, AfterValidator(_address)]
+Page = Annotated[str, Field(max_length=2048), AfterValidator(_page)]
 AbsolutePath = Annotated[Path, BeforeValidator(_path)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")]
@@ -206,6 +213,9 @@ class ProviderSettings(_Table):
         default=None, description="A gateway's key, sent as a bearer token; needs api_url beside it."
     )
     api_url: Address | None = Field(default=None, description="Where its API or gateway answers.")
+    billing_url: Page | None = Field(
+        default=None, description="The page where funds are added; named where a credential has no money."
+    )
     beta_features: bool | None = Field(
         default=None, description="Whether the header advice names the provider's beta features too."
     )

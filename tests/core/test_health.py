@@ -186,20 +186,11 @@ def test_a_window_ends_by_itself(failure: FailureClass) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind"),
-    [
-        (F.RATE_LIMIT, "cooldown"),
-        (F.AUTH, "cooldown"),
-        (F.OVERLOADED, "cooldown"),
-        (F.BILLING, "disabled"),
-        (F.AUTH_PERMANENT, "disabled"),
-        (F.AUTH_POLICY, "disabled"),
-    ],
+    "failure", [F.RATE_LIMIT, F.AUTH, F.OVERLOADED, F.BILLING, F.AUTH_PERMANENT, F.AUTH_POLICY]
 )
-def test_reason_and_kind(failure: FailureClass, kind: str) -> None:
-    """Who asks is told the class, and whether waiting is enough."""
-    found = until(fail(cleared(), failure, NOW), NOW)
-    assert (found.reason, found.kind) == (failure, kind)
+def test_who_asks_is_told_the_class(failure: FailureClass) -> None:
+    """Whether a person must act is for selection to say (``selection.PERSON_MUST_ACT``)."""
+    assert until(fail(cleared(), failure, NOW), NOW).reason == failure
 
 
 @pytest.mark.parametrize("failure", [F.AUTH_PERMANENT, F.AUTH_POLICY])

@@ -146,6 +146,38 @@ async def test_where_all_rest_the_error_says_until_when(home: Callers) -> None:
     assert "tokenward add" in error.hint
 
 
+@pytest.mark.covers("A29")
+async def test_where_there_is_no_money_the_page_that_adds_some_is_named(home: Callers) -> None:
+    """To the reporter, to whoever gets nothing, and beside the profile; and to nobody whose money is not short."""
+    page = "https://gateway.example/console/#/topup"
+    provider = home.ward.household.provider("anthropic")
+    with_page = replace(provider, api=replace(provider.api, billing_url=page))
+    home.ward.household.providers = {**home.ward.household.providers, "anthropic": with_page}
+    assert (await home.report(B)).billing_url is None
+    assert (await home.report(A, 402)).billing_url == page
+    assert (home.ward.profile(A).unusable or "").endswith(f"; add funds at {page}")
+    assert home.ward.profile(B).unusable is None
+    with pytest.raises(AllUnavailable) as nobody:
+        await home.get()
+    assert f"add funds at {page}" in nobody.value.hint
+    assert [each.get("billing_url") for each in nobody.value.details["profiles"]] == [None, page]
+    with pytest.raises(ProfileUnavailable) as named:
+        await home.get(profile=A)
+    assert f"add funds at {page}, then say so: tokenward profiles clear {A}" in named.value.hint
+    assert named.value.details["billing_url"] == page
+
+
+async def test_without_a_page_nobody_is_sent_to_one(home: Callers) -> None:
+    """Most providers have none in the configuration."""
+    assert (await home.report(A, 402)).billing_url is None
+    await home.report(B, 402)
+    with pytest.raises(AllUnavailable) as nobody:
+        await home.get()
+    assert "funds" not in nobody.value.hint
+    assert "billing_url" not in nobody.value.details["profiles"][0]
+    assert "funds" not in (home.ward.profile(A).unusable or "")
+
+
 async def test_one_that_was_named_is_served_though_it_cools(home: Callers) -> None:
     """Marked; but not if a person must act first, with the reason and the way out."""
     await home.report(A)

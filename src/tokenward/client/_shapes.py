@@ -110,6 +110,7 @@ class Report(TypedDict):
     failure: str | None
     action: Literal["none", "retry", "rotate", "wait", "login"]
     retry_after: float | None
+    billing_url: str | None
 
 
 class LastFailure(TypedDict):

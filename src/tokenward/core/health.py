@@ -124,11 +124,6 @@ class Until:
     reason: FailureClass
     moment: datetime | None
 
-    @property
-    def kind(self) -> Literal["cooldown", "disabled"]:
-        """``disabled`` where a person is needed or money, ``cooldown`` where waiting is enough."""
-        return "disabled" if self.reason in _REFUSED | {FailureClass.BILLING} else "cooldown"
-
 
 def cleared() -> Health:
     """The health of a profile of which nothing bad is known: after ``clear`` and with new credential material."""

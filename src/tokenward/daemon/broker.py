@@ -17,11 +17,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import islice
 from typing import TypedDict
 
 from tokenward.core import selection
-from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Secret
+from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Secret
 from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
 from tokenward.daemon import answers, nothing_served, store_care
@@ -167,7 +168,7 @@ class Broker:
     ) -> TokenwardError:
         now = self._line.now()
         cooling = [
-            nothing_served.in_window(self._keepers[each.key].profile, each, now)
+            self._in_window(self._keepers[each.key].profile, each, now)
             for each in unusable
             if each.key in self._keepers and (selector.profile is None or each.kind == selection.DISABLED)
         ]
@@ -179,6 +180,10 @@ class Broker:
         if params.session is None or selector.profile is None or params.profile is not None:
             return error
         return nothing_served.pinned(selector.profile, error)
+
+    def _in_window(self, profile: Profile, why: Unusable, now: datetime) -> Refused:
+        billing_url = self.household.provider(profile.provider).api.billing_url
+        return nothing_served.in_window(profile, why, now, billing_url=billing_url)
 
     def _served(self, params: TokenParams, selector: Selector, keeper: Keeper) -> None:
         self._line.served(keeper.profile.key)

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from tokenward.core import selection
+from tokenward.core.classify import FailureClass
 from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.health import Window
 from tokenward.core.protocol import DEGRADED_COOLING
 from tokenward.daemon.health_book import NEVER, Shown, words
 from tokenward.daemon.keeper import Keeper
@@ -18,13 +20,14 @@ from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.service import HealthResult, ProfileResult
 
 
-def with_health(shown: ProfileResult, keeper: Keeper, line: LineUp) -> ProfileResult:
+def with_health(shown: ProfileResult, keeper: Keeper, line: LineUp, *, billing_url: str | None) -> ProfileResult:
     """A profile, with what callers reported of it.
 
     Args:
         shown: the profile as its keeper shows it.
         keeper: the keeper.
         line: knows the rest.
+        billing_url: where its provider's funds are added, if the configuration says so.
     """
     key = keeper.profile.key
     windows = line.health.shown(key)
@@ -37,7 +40,7 @@ def with_health(shown: ProfileResult, keeper: Keeper, line: LineUp) -> ProfileRe
     whole = [each for each in windows if each.model is None]
     if whole and keeper.resting is None:
         if _kind(whole[0]) == selection.DISABLED:
-            changes["unusable"] = shown.unusable or words(whole[0].window, None)
+            changes["unusable"] = shown.unusable or _out_of_use(whole[0].window, billing_url)
         else:
             changes["degraded"] = DEGRADED_COOLING
     return shown.model_copy(update=changes)
@@ -53,6 +56,12 @@ def _result(shown: Shown) -> HealthResult:
             "errors": shown.failures,
         }
     )
+
+
+def _out_of_use(window: Window, billing_url: str | None) -> str:
+    if billing_url is None or window.reason is not FailureClass.BILLING:
+        return words(window, None)
+    return f"{words(window, None)}; add funds at {billing_url}"
 
 
 def _kind(shown: Shown) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tokenward.core.classify import FailureClass
 from tokenward.core.credential import MAIN_AGENT, Profile, to_unix_milliseconds
 from tokenward.core.redact import printable
 from tokenward.core.selection import COOLDOWN, DISABLED, Unusable
@@ -32,6 +33,7 @@ from tokenward.errors import (
     TokenwardError,
 )
 
+_SHOWN_OF_A_WINDOW = ("kind", "until_ms", "billing_url")
 _STATE = {COOLDOWN: "cooling", DISABLED: "out of use"}
 _UNLESS_INHERITED = "agents have no credentials but their own, unless inherit_agents = true under [default]"
 
@@ -95,15 +97,18 @@ def no_such_profile(profile: str, agent: str = MAIN_AGENT) -> ProfileUnavailable
     )
 
 
-def in_window(profile: Profile, why: Unusable, now: datetime) -> Refused:
+def in_window(profile: Profile, why: Unusable, now: datetime, *, billing_url: str | None) -> Refused:
     """A profile that is not asked, because a window holds.
 
     Args:
         profile: whose.
         why: the window.
         now: aware UTC.
+        billing_url: where its provider's funds are added, if the configuration says so.
     """
     clear = f"tokenward profiles clear {profile.id}{_of_agent(profile.agent)}"
+    funds = {"billing_url": billing_url} if why.reason == FailureClass.BILLING and billing_url else {}
+    way = f"add funds at {billing_url}, then say so" if funds else "if that is over, say so"
     if why.until == NEVER:
         until_ms, wait, when = None, None, "until there is a new credential"
     else:
@@ -113,11 +118,12 @@ def in_window(profile: Profile, why: Unusable, now: datetime) -> Refused:
         profile,
         ProfileUnavailable(
             f"{profile.id} is {_STATE[why.kind]} ({why.reason}), {when}",
-            hint=f"if that is over, say so: {clear}",
+            hint=f"{way}: {clear}",
             reason=why.reason,
             kind=why.kind,
             until_ms=until_ms,
             retry_after=wait,
+            **funds,
         ),
     )
 
@@ -187,10 +193,12 @@ def _all_unavailable(provider: str, refused: Sequence[Refused]) -> AllUnavailabl
     soonest = min(waits) if waits else None
     ends = [end for each in refused if (end := each.error.details.get("until_ms")) is not None]
     when = f"the first is tried again in {soonest:g} s" if soonest is not None else "none recovers by itself"
+    pages = {page: None for each in refused if (page := each.error.details.get("billing_url")) is not None}
+    funds = "".join(f"add funds at {page}, or " for page in pages)
     reasons = "; ".join(f"{each.profile.id}: {each.error.cause}" for each in refused)
     return AllUnavailable(
         f"No available auth profile for {provider} (all in cooldown or unavailable).",
-        hint=f"{when}, or add another with: tokenward add; {reasons}",
+        hint=f"{when}, or {funds}add another with: tokenward add; {reasons}",
         retry_after=soonest,
         until_ms=min(ends) if ends else None,
         profiles=[_told(each) for each in refused],
@@ -199,7 +207,7 @@ def _all_unavailable(provider: str, refused: Sequence[Refused]) -> AllUnavailabl
 
 def _told(refused: Refused) -> dict[str, Any]:
     details = refused.error.details
-    window: dict[str, Any] = {name: details[name] for name in ("kind", "until_ms") if name in details}
+    window: dict[str, Any] = {name: details[name] for name in _SHOWN_OF_A_WINDOW if name in details}
     return {"profile": refused.profile.id, "reason": refused.error.cause, **window}
 
 

@@ -67,7 +67,11 @@ class Reports:
         if self._is_of_ours(keeper, params):
             limited = None if is_account_wide(params.headers) else model
             self._line.health.failed(keeper.profile.key, failure, model=limited, reset_at=moment)
-        return self._advice(keeper, failure, model, moment)
+        advice = self._advice(keeper, failure, model, moment)
+        if failure is not FailureClass.BILLING:
+            return advice
+        api = self._broker.household.provider(keeper.profile.provider).api
+        return advice.model_copy(update={"billing_url": api.billing_url})
 
     async def _unauthorized(self, keeper: Keeper, params: ReportParams) -> ReportResult:
         static = keeper.credential is not None and not keeper.credential.refreshable

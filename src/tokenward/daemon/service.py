@@ -195,6 +195,9 @@ class ReportResult(Result):
     failure: str | None = Field(description="The failure's class; null if it is none.")
     action: Literal["none", "retry", "rotate", "wait", "login"]
     retry_after: float | None = None
+    billing_url: str | None = Field(
+        default=None, description="Where funds are added, if there is no money and the configuration says where."
+    )
 
 
 class ProfileListParams(Params):

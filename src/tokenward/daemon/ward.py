@@ -278,7 +278,9 @@ class Ward:
         ]
 
     def _shown(self, keeper: Keeper, shared: str | None = None) -> ProfileResult:
-        shown = with_health(answers.profile_result(keeper, self.provider(keeper)), keeper, self.line)
+        provider = self.provider(keeper)
+        shown = answers.profile_result(keeper, provider)
+        shown = with_health(shown, keeper, self.line, billing_url=provider.api.billing_url)
         if shared is None:
             return shown
         return shown.model_copy(update={"note": f"{shared}; {shown.note}" if shown.note else shared})
