@@ -77,3 +77,13 @@ class StoredLogin:
         document = self.document()
         document["claudeAiOauth"]["expiresAt"] = int((time.time() + left) * 1000)
         self.replace(document)
+
+
+def given(login: Issued) -> dict[str, Any]:
+    """A login as `profile.add` takes it; it does not say what life was granted, so the full margin counts."""
+    return {
+        "access_token": login.access_token,
+        "refresh_token": login.refresh_token,
+        "expires_at_ms": int(login.expires_at * 1000),
+        "scope": login.scope,
+    }

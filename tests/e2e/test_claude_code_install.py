@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from e2e.claude_code import SCOPE, ClaudeCode
+from e2e.claude_code import CLIENT_ID, SCOPE, ClaudeCode
 from e2e.command import finished
 from e2e.daemon_process import DaemonProcess
+from e2e.stored_login import given
+from e2e.waiting import eventually
 from tokenward.client import Client
 from tokenward.core.credential import Kind, Secret
 from tokenward.ports import Published
@@ -187,6 +189,77 @@ class TestProfile:
         assert bearers(sandbox)[0] == bearer(first)
         assert bearers(sandbox)[-1] == bearer(second)
         assert sandbox.statistics().token_requests == 0
+
+
+LOGIN_PROFILE = "anthropic:me"
+
+
+class TestInstalledProfile:
+    """The whole way: `install --via profile`, the daemon that publishes, Claude Code that uses it."""
+
+    @pytest.mark.covers("A11")
+    def test_installed_used_rotated_and_gone_again(
+        self, claude_code: ClaudeCode, sandbox: Sandbox, own_home: Path
+    ) -> None:
+        """A rotation is taken in the same session, only the daemon refreshes, and uninstall takes the files."""
+        mine = f'[providers.anthropic]\ntoken_endpoint = "{sandbox.token_endpoint}"\nclient_id = "{CLIENT_ID}"\n'
+        files = claude_code.home / ".config" / "anthropic"
+        with DaemonProcess(claude_code.home, runtime_dir=own_home, config=mine) as daemon:
+            first = keep_login(daemon, sandbox)
+            install(daemon, "--via", "profile", "--profile", LOGIN_PROFILE)
+            with claude_code.start_session(env={"ANTHROPIC_PROFILE": PUBLISHED}) as session:
+                assert session.send("one").result == ANSWER
+                second = rotated(daemon)
+                assert sandbox.revoke(first)
+                assert session.send("two").result == ANSWER
+                session.close()
+            said = finished(daemon, "claude-code", "uninstall", "--via", "profile")
+            assert said.status == 0, said.said
+            assert daemon.call("sink.list")["sinks"] == []
+            assert daemon.config_file.read_text() == mine
+            assert [path for path in files.rglob("*") if path.is_file()] == []
+            after = claude_code.prompt("hi", env={"ANTHROPIC_PROFILE": PUBLISHED})
+        assert after.rc == 1
+        assert bearers(sandbox)[0] == bearer(first) != bearer(second)
+        assert bearers(sandbox)[-1] == bearer(second)
+        assert sandbox.statistics().token_requests == 1
+
+    def test_a_login_that_is_taken_out_of_use_is_withdrawn(
+        self, claude_code: ClaudeCode, sandbox: Sandbox, own_home: Path
+    ) -> None:
+        """Claude Code finds no profile then, and finds it again once the login is back."""
+        mine = f'[providers.anthropic]\ntoken_endpoint = "{sandbox.token_endpoint}"\nclient_id = "{CLIENT_ID}"\n'
+        with DaemonProcess(claude_code.home, runtime_dir=own_home, config=mine) as daemon:
+            keep_login(daemon, sandbox)
+            install(daemon, "--via", "profile")
+            eventually(lambda: is_published(daemon), daemon)
+            daemon.call("profile.disable", profile=LOGIN_PROFILE)
+            eventually(lambda: not is_published(daemon), daemon)
+            assert claude_code.prompt("hi", env={"ANTHROPIC_PROFILE": PUBLISHED}).rc == 1
+            daemon.call("profile.enable", profile=LOGIN_PROFILE)
+            eventually(lambda: is_published(daemon), daemon)
+            assert claude_code.prompt("hi", env={"ANTHROPIC_PROFILE": PUBLISHED}).stdout.strip() == ANSWER
+
+
+def keep_login(daemon: DaemonProcess, sandbox: Sandbox) -> str:
+    """A login in the daemon's own store; its access token."""
+    login = sandbox.issue(scope=SCOPE)
+    daemon.call("profile.add", profile=LOGIN_PROFILE, kind="oauth", credential=given(login))
+    return login.access_token
+
+
+def is_published(daemon: DaemonProcess) -> bool:
+    """Whether the daemon's only sink holds the value that the login does."""
+    (sink,) = daemon.call("sink.list")["sinks"]
+    held = daemon.call("profile.get", profile=LOGIN_PROFILE)["generation"]
+    return bool(sink["state"] == "published" and sink["generation"] == held)
+
+
+def rotated(daemon: DaemonProcess) -> str:
+    """Have the login refreshed by hand and its files written; the new access token."""
+    daemon.call("profile.refresh", profile=LOGIN_PROFILE)
+    eventually(lambda: is_published(daemon), daemon)
+    return str(daemon.call("token.get", profile=LOGIN_PROFILE)["token"])
 
 
 def publish(claude_code: ClaudeCode, sandbox: Sandbox) -> str:

@@ -5,14 +5,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyrage
 import pytest
 
 from e2e.claude_code import CLIENT_ID
 from e2e.daemon_process import DaemonProcess, RpcError
-from tokenward.sandbox import Issued, Sandbox
+from e2e.stored_login import given
+from tokenward.sandbox import Sandbox
 
 ACME, KEY = "acme:me", "anthropic:key"
 HOUR = 3600.0
@@ -30,15 +30,6 @@ def identity(tmp_path: Path) -> Path:
 def recipient_of(identity: Path) -> str:
     """The public half."""
     return identity.read_text().splitlines()[1].rpartition(" ")[2]
-
-
-def given(login: Issued) -> dict[str, Any]:
-    """A login as `profile.add` takes it."""
-    return {
-        "access_token": login.access_token,
-        "refresh_token": login.refresh_token,
-        "expires_at_ms": int(login.expires_at * 1000),
-    }
 
 
 def tokenward(daemon: DaemonProcess, *words: str) -> subprocess.CompletedProcess[str]:

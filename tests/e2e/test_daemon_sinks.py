@@ -8,27 +8,19 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from e2e.command import finished
-from e2e.daemon_process import CLAUDE_PROFILE, PATIENCE, DaemonProcess, direct
+from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, direct
 from e2e.stored_login import StoredLogin
+from e2e.waiting import eventually
 from tokenward.sandbox import Sandbox
 
 TOKEN = f'[sinks.job]\nformat = "token"\nprofile = "{CLAUDE_PROFILE}"\n'
 SDK = f'[sinks.sdk]\nformat = "anthropic-profile"\nprofile = "{CLAUDE_PROFILE}"\n'
-
-
-def eventually(holds: Callable[[], bool], daemon: DaemonProcess) -> None:
-    """Wait until something is so, for what no event announces."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, daemon.log
-        time.sleep(0.02)
 
 
 def read_by_shell(path: Path) -> str:

@@ -3,14 +3,13 @@
 import signal
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from e2e.claude_code import CLIENT_ID
 from e2e.daemon_process import DaemonProcess, direct
-from e2e.stored_login import StoredLogin
-from tokenward.sandbox import HOLD_AFTER, Issued, Sandbox, fingerprint
+from e2e.stored_login import StoredLogin, given
+from tokenward.sandbox import HOLD_AFTER, Sandbox, fingerprint
 
 DUE = 50.0
 """Seconds of life that are less than the margin: a refresh is due."""
@@ -20,16 +19,6 @@ ACME = "acme:me"
 def registered_at(sandbox: Sandbox) -> str:
     """The configuration of a provider of which only issuer and client_id are known."""
     return f'[providers.acme]\nissuer = "{sandbox.issuer}"\nclient_id = "{CLIENT_ID}"\n'
-
-
-def given(login: Issued) -> dict[str, Any]:
-    """A login as `profile.add` takes it; it does not say what life was granted, so the full margin counts."""
-    return {
-        "access_token": login.access_token,
-        "refresh_token": login.refresh_token,
-        "expires_at_ms": int(login.expires_at * 1000),
-        "scope": login.scope,
-    }
 
 
 def holders_of(directory: Path, *secrets: str) -> list[str]:
