@@ -13,5 +13,7 @@ LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imp
 def test_the_table_of_rooms_holds() -> None:
     """Every contract is kept, for the tree as it stands."""
     # In a process of its own: import-linter configures logging, and would mute the loggers of the tests after it.
-    ran = subprocess.run([sys.executable, "-c", LINT], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", LINT], cwd=ROOT, check=False, capture_output=True, text=True, timeout=120
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr

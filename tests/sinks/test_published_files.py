@@ -15,7 +15,7 @@ from tokenward.core.credential import Kind
 from tokenward.errors import ConfigurationFault
 from tokenward.ports import Sink
 from tokenward.settings import SinkSettings
-from tokenward.sinks.env_file import EnvFileSink, rendered, usual_variable
+from tokenward.sinks.env_file import EnvFileSink, rendered
 from tokenward.sinks.publication_record import LARGEST_PUBLISHED, PublicationRecord
 from tokenward.sinks.published_file import PublishedFile
 from tokenward.sinks.template_file import TemplateFileSink
@@ -74,11 +74,13 @@ class TestEnvFile(SinkContract):
             ("anthropic", Kind.SETUP_TOKEN, "CLAUDE_CODE_OAUTH_TOKEN"),
             ("acme-eu", Kind.OAUTH, "ACME_EU_TOKEN"),
             ("acme", Kind.API_KEY, "ACME_API_KEY"),
+            ("9router", Kind.API_KEY, "_9ROUTER_API_KEY"),
         ],
     )
     def test_the_variable_fits_the_kind(self, provider: str, kind: Kind, name: str) -> None:
         """A login's token where a key is expected would go out in the wrong header."""
-        assert usual_variable(provider, kind) == name
+        lines = rendered(replace(published("k"), provider=provider, kind=kind)).decode().splitlines()
+        assert lines[0].partition("=")[0] == name
 
     def test_a_gateway_goes_with_its_token(self) -> None:
         """Else the token would be sent to Anthropic; and no end is said where none is known."""

@@ -128,8 +128,8 @@ def _uninstall(arguments: argparse.Namespace) -> int:
 def _print(arguments: argparse.Namespace) -> int:
     from tokenward.cli.claude_code_helper import command
     from tokenward.cli.claude_code_profile import SINK
-    from tokenward.cli.program_variables import ANTHROPIC_VARIABLES
     from tokenward.client import Client
+    from tokenward.core.token_variables import ANTHROPIC_VARIABLES
     from tokenward.helper_ask import OFFICIAL_HOST
 
     settings: dict[str, object] = {}

@@ -134,8 +134,9 @@ def _print(arguments: argparse.Namespace) -> int:
 
 def _asked(arguments: argparse.Namespace) -> tuple[Token, Variables]:
     """The token that is wanted, and what a program needs to use it."""
-    from tokenward.cli.program_variables import ANTHROPIC, variables_for
+    from tokenward.cli.program_variables import variables_for
     from tokenward.client import Client
+    from tokenward.core.token_variables import ANTHROPIC
 
     with Client() as client:
         token = client.token(

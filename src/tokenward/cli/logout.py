@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import output
 from tokenward.cli.arguments import add_agent, add_command, add_json
+from tokenward.core.credential import Kind
+from tokenward.core.token_variables import ANTHROPIC, usual_variable
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
@@ -141,7 +143,7 @@ def still_held(call: Call, provider: str) -> list[str]:
     # A place that is watched and holds no login has no generation.
     holding = [each for each in profiles if each["source"] != _STORE and each["generation"] is not None]
     places = [f"{each['location']} ({each['profile']})" for each in holding]
-    names = _ANTHROPIC_VARIABLES if provider == "anthropic" else (f"{provider.upper().replace('-', '_')}_API_KEY",)
+    names = _ANTHROPIC_VARIABLES if provider == ANTHROPIC else (usual_variable(provider, Kind.API_KEY),)
     return places + [f"the variable {name} of this shell" for name in names if os.environ.get(name)]
 
 

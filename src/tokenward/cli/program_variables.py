@@ -18,18 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenward.client import Token
+from tokenward.core.token_variables import ANTHROPIC, ANTHROPIC_VARIABLES, prefix, usual_variable
 from tokenward.errors import ConfigurationFault
 
-ANTHROPIC = "anthropic"
 MODEL = "ANTHROPIC_MODEL"
-ANTHROPIC_VARIABLES = {
-    "api_key": "ANTHROPIC_API_KEY",
-    "auth_token": "ANTHROPIC_AUTH_TOKEN",
-    "setup_token": "CLAUDE_CODE_OAUTH_TOKEN",
-    "oauth": "CLAUDE_CODE_OAUTH_TOKEN",
-    "federated": "CLAUDE_CODE_OAUTH_TOKEN",
-}
-"""Under which name Anthropic's own programs read each kind."""
 _LOGIN_NAMES = ("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_OAUTH_TOKEN")
 """Claude Code's name for a login's token, and that of programs of others."""
 _RIVALS = (
@@ -119,15 +111,10 @@ def _anthropic_names(token: Token) -> Sequence[str]:
 
 
 def _named_after_provider(token: Token, env_var: str | None) -> dict[str, str]:
-    prefix = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in token.provider).upper()
-    if prefix[0].isdigit():
-        prefix = f"_{prefix}"
-    name = f"{prefix}_TOKEN"
-    if token.kind == "api_key":
-        name = env_var or f"{prefix}_API_KEY"
-    settings = {name: token.token}
+    own = env_var if token.kind == "api_key" else None
+    settings = {own or usual_variable(token.provider, token.kind): token.token}
     if token.base_url is not None:
-        settings[f"{prefix}_BASE_URL"] = token.base_url
+        settings[f"{prefix(token.provider)}_BASE_URL"] = token.base_url
     return settings
 
 

@@ -22,9 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokenward.cli import output
-from tokenward.cli.program_variables import ANTHROPIC, ANTHROPIC_VARIABLES, variables_for
+from tokenward.cli.program_variables import variables_for
 from tokenward.client import Token
 from tokenward.core import access_key
+from tokenward.core.token_variables import ANTHROPIC, ANTHROPIC_VARIABLES
 from tokenward.errors import AskDifferently, ConfigurationFault, RefreshFailed
 
 LIFE_WANTED = {"exec-credential": 300.0, "aws-credential-process": 900.0}

@@ -1,8 +1,7 @@
 """The token as assignments that a shell, systemd and dotenv readers all understand.
 
 Rules:
-- The variable is the one that programs expect for the kind of credential: a login's token in ``ANTHROPIC_API_KEY``
-  would be sent in the wrong header.
+- The variable is the one that programs expect for the kind of credential (``core.token_variables``).
 - ``KEY='value'``, one a line. What single quotes cannot hold in all of these readers is refused.
 """
 
@@ -11,19 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tokenward.core.credential import Kind, to_unix_milliseconds
+from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.token_variables import ANTHROPIC, usual_variable
 from tokenward.errors import ConfigurationFault
 from tokenward.ports import Published
 from tokenward.sinks.published_file import PublishedFile
 
-ANTHROPIC = "anthropic"
 EXPIRY_VARIABLE = "TOKENWARD_EXPIRES_AT"
-_ANTHROPIC_VARIABLES = {
-    Kind.API_KEY: "ANTHROPIC_API_KEY",
-    Kind.AUTH_TOKEN: "ANTHROPIC_AUTH_TOKEN",
-}
-_ANTHROPIC_LOGIN = "CLAUDE_CODE_OAUTH_TOKEN"
-"""What Claude Code sends as a login's token, with the beta header that it needs."""
 
 
 class EnvFileSink:
@@ -67,14 +60,6 @@ def rendered(published: Published, variable: str | None = None) -> bytes:
             )
         lines.append(f"{name}='{value}'\n")
     return "".join(lines).encode()
-
-
-def usual_variable(provider: str, kind: Kind) -> str:
-    """The variable that programs read such a token from."""
-    if provider == ANTHROPIC:
-        return _ANTHROPIC_VARIABLES.get(kind, _ANTHROPIC_LOGIN)
-    prefix = "".join(letter if letter.isalnum() else "_" for letter in provider.upper())
-    return f"{prefix}_API_KEY" if kind is Kind.API_KEY else f"{prefix}_TOKEN"
 
 
 def _assignments(published: Published, variable: str) -> Iterator[tuple[str, str]]:
