@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenward.core.classify import FailureClass
-from tokenward.core.reset_times import LONGEST_WAIT, is_account_wide, parse_rfc3339, parse_unix_seconds, reset_at
+from tokenward.core.reset_times import LONGEST_WAIT, is_account_wide, reset_at
 
 LAW = settings(derandomize=True, deadline=None)
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -191,21 +191,6 @@ def test_retry_after_does_not_shorten_an_empty_wallet() -> None:
 def test_whose_limit_it_is(headers: object, expected: bool) -> None:  # noqa: FBT001 - a column of a table
     """A subscription's window is the account's, a model's own window and a key's buckets are the model's."""
     assert is_account_wide(headers) is expected
-
-
-@pytest.mark.parametrize("text", ["9" * 12, "9999999999.9", "1_000", "٣", "-1", "", "0x10"])
-def test_unix_seconds_that_are_none(text: str) -> None:
-    """What is no number of seconds, or lies past the calendar, is not read; what is read is a moment."""
-    moment = parse_unix_seconds(text)
-    assert moment is None or moment.year > 2200
-
-
-@LAW
-@given(st.text(max_size=40))
-def test_rfc3339_never_raises(text: str) -> None:
-    """Anything but a moment with a zone is nothing."""
-    moment = parse_rfc3339(text)
-    assert moment is None or moment.tzinfo is UTC
 
 
 values = (

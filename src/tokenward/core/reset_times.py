@@ -20,21 +20,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from tokenward.core.classify import FailureClass
 from tokenward.core.grants import parse_retry_after
+from tokenward.core.limit_headers import (
+    PREFIX,
+    REJECTED,
+    UNIFIED,
+    parse_rfc3339,
+    parse_unix_seconds,
+    readable,
+)
 
 LONGEST_WAIT = timedelta(days=7)
 """The longest that a header may keep a profile out at once: the weekly window of subscriptions."""
 ABSURD_WAIT = timedelta(days=366)
 """What lies further away is not a moment but another unit or a mistake."""
-LONGEST_VALUE = 64
-"""Characters; every form of a moment is shorter."""
-
-PREFIX = "anthropic-ratelimit-"
-UNIFIED = PREFIX + "unified"
-REJECTED = "rejected"
 BUCKETS = ("requests", "tokens", "input-tokens", "output-tokens")
 REPRESENTATIVE_CLAIM = UNIFIED + "-representative-claim"
 _MODEL_CLAIM = re.compile(r"(?:five_hour|seven_day)_(?:opus|sonnet|haiku)")
@@ -56,7 +58,7 @@ def reset_at(headers: object, *, failure: FailureClass, now: datetime) -> dateti
     Returns:
         A moment after ``now`` and at most seven days away; None = the server does not say.
     """
-    said = _lower(headers)
+    said = readable(headers)
     after = _retry_after(said, now) if failure in _RETRY_AFTER_COUNTS else None
     unified = _rejected_windows(said, now) if failure in {FailureClass.RATE_LIMIT, FailureClass.BILLING} else []
     moments = [*unified, after] if after is not None else unified
@@ -74,23 +76,12 @@ def is_account_wide(headers: object) -> bool:
     Args:
         headers: those of the refusing answer, names in any case.
     """
-    said = _lower(headers)
+    said = readable(headers)
     if _MODEL_CLAIM.fullmatch(said.get(REPRESENTATIVE_CLAIM, "")):
         return False
     rejected = _rejected(said)
     windows = [name for name in rejected if name != UNIFIED]
     return bool(rejected) and (not windows or any(not _is_of_a_model(name) for name in windows))
-
-
-def _lower(headers: object) -> dict[str, str]:
-    """What can be read of the headers, names and values in lower case."""
-    if not isinstance(headers, Mapping):
-        return {}
-    return {
-        name.lower(): value.strip().lower()
-        for name, value in headers.items()
-        if isinstance(name, str) and isinstance(value, str) and len(value) <= LONGEST_VALUE
-    }
 
 
 def _retry_after(said: Mapping[str, str], now: datetime) -> datetime | None:
@@ -124,24 +115,3 @@ def _empty_buckets(said: Mapping[str, str], now: datetime) -> list[datetime]:
 
 def _ahead(moments: list[datetime | None], now: datetime) -> list[datetime]:
     return [moment for moment in moments if moment is not None and timedelta() < moment - now <= ABSURD_WAIT]
-
-
-def parse_unix_seconds(value: str | None) -> datetime | None:
-    """Read a moment given in seconds since 1970; None = unreadable."""
-    if value is None or not re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", value):
-        return None
-    try:
-        return datetime.fromtimestamp(float(value), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def parse_rfc3339(value: str | None) -> datetime | None:
-    """Read a moment in RFC 3339; None = unreadable, or without a zone."""
-    if value is None or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}t[0-9]{2}:", value, re.IGNORECASE):
-        return None
-    try:
-        moment = datetime.fromisoformat(value.upper())
-        return moment.astimezone(UTC) if moment.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None

@@ -17,12 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from tokenward.core.credential import from_unix_milliseconds
 from tokenward.core.grants import parse_retry_after
+from tokenward.core.limit_headers import PREFIX, REJECTED, UNIFIED, parse_rfc3339, parse_unix_seconds, readable
 
 LOW_REQUESTS = 5
 """As many remaining requests, or fewer, are a warning."""
@@ -35,14 +35,10 @@ LONGEST_WINDOW = timedelta(days=8)
 """No window is longer than a week; a reset further ahead is a mistake."""
 TOO_MANY_REQUESTS = 429
 
-_PREFIX = "anthropic-ratelimit-"
-_UNIFIED = _PREFIX + "unified-"
-_LONGEST_VALUE = 64
 LARGEST_COUNT = 2**53 - 1
 """What every JSON reader can count to."""
 LARGEST_UTILIZATION = 10.0
 LARGEST_PERCENTAGE = 100.0
-_REJECTED = "rejected"
 _ALLOWED = "allowed"
 T = TypeVar("T")
 
@@ -182,32 +178,23 @@ def parse(headers: Mapping[str, object], *, now: datetime, status: int | None = 
         now: the wall clock, aware UTC.
         status: the answer's HTTP status; None if nobody said it. ``Retry-After`` tells of a limit with 429 only.
     """
-    told = _known(headers)
+    told = readable(headers)
     limited_until = None
     if status in {None, TOO_MANY_REQUESTS}:
         seconds = _retry_after(told.get("retry-after"), now)
         limited_until = None if not seconds else now + min(timedelta(seconds=seconds), LONGEST_WINDOW)
     return Usage(
-        requests=_allowance(told, _PREFIX + "requests-", now),
-        tokens=_allowance(told, _PREFIX + "tokens-", now),
-        five_hours=_quota(told, _UNIFIED + "5h-", FIVE_HOURS, now),
-        seven_days=_quota(told, _UNIFIED + "7d-", SEVEN_DAYS, now),
-        fallback_percentage=_number(told.get(_UNIFIED + "fallback-percentage"), LARGEST_PERCENTAGE),
-        overage_status=word(told.get(_UNIFIED + "overage-status")),
+        requests=_allowance(told, PREFIX + "requests-", now),
+        tokens=_allowance(told, PREFIX + "tokens-", now),
+        five_hours=_quota(told, UNIFIED + "-5h-", FIVE_HOURS, now),
+        seven_days=_quota(told, UNIFIED + "-7d-", SEVEN_DAYS, now),
+        fallback_percentage=_number(told.get(UNIFIED + "-fallback-percentage"), LARGEST_PERCENTAGE),
+        overage_status=word(told.get(UNIFIED + "-overage-status")),
         limited_until=limited_until,
         request_count=1,
         counted_since=now,
         reported_at=now,
     )
-
-
-def _known(headers: Mapping[str, object]) -> dict[str, str]:
-    """The headers that may tell something, names in lower case; a long value tells nothing."""
-    told = {}
-    for name, value in headers.items():
-        if isinstance(name, str) and isinstance(value, str) and len(value) <= _LONGEST_VALUE:
-            told[name.lower()] = value.strip()
-    return told
 
 
 def _allowance(told: Mapping[str, str], prefix: str, now: datetime) -> Allowance:
@@ -248,16 +235,7 @@ def word(text: object) -> str | None:
 
 def _reset(text: str | None, now: datetime) -> datetime | None:
     """A moment that is ahead, written as RFC 3339 or in Unix seconds."""
-    if text is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,12}", text):
-        moment = from_unix_milliseconds(int(text) * 1000)
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-            moment = None if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            return None
+    moment = parse_unix_seconds(text) or parse_rfc3339(text)
     return moment if moment is not None and now < moment <= now + LONGEST_WINDOW else None
 
 
@@ -372,7 +350,7 @@ def is_rate_limited(usage: Usage, *, now: datetime) -> bool:
     held = usage.at(now)
     if held.limited_until is not None or 0 in {held.requests.remaining, held.tokens.remaining}:
         return True
-    rejected = _REJECTED in {held.five_hours.status, held.seven_days.status}
+    rejected = REJECTED in {held.five_hours.status, held.seven_days.status}
     return rejected and held.overage_status != _ALLOWED
 
 
