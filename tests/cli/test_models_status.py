@@ -84,6 +84,34 @@ def test_who_does_not_serve_is_listed_by_the_soonest_recovery(said: Any) -> None
     assert shown["auth"]["providers"][1]["profiles"]["apiKey"] == 5
 
 
+@pytest.mark.covers("E33")
+def test_every_member_of_openclaws_is_there(said: Any) -> None:
+    """A script that reads one finds it; ``probes`` is there with ``--probe`` alone, which is doctor's here."""
+    _, out = said([profile("anthropic:a", source="environment", cooling=[LIMIT])], "--json")
+    shown = json.loads(out)
+    assert set(shown) == {
+        "configPath", "agentDir", "defaultModel", "resolvedDefault", "fallbacks", "imageModel", "imageFallbacks",
+        "aliases", "allowed", "auth",
+    }  # fmt: skip
+    auth = shown["auth"]
+    assert set(auth) == {
+        "storePath", "shellEnvFallback", "providersWithOAuth", "missingProvidersInUse", "providers",
+        "unusableProfiles", "oauth",
+    }  # fmt: skip
+    assert auth["shellEnvFallback"] == {"enabled": False, "appliedKeys": []}
+    acme, anthropic = auth["providers"]
+    assert acme["effective"] == {"kind": "missing", "detail": "missing"}
+    assert anthropic["effective"]["kind"] == "env"
+    assert anthropic["profiles"] == {
+        "count": 1, "oauth": 0, "token": 0, "apiKey": 1, "labels": ["anthropic:a=api_key [cooldown 1m]"],
+    }  # fmt: skip
+    assert set(auth["oauth"]) == {"warnAfterMs", "profiles", "providers"}
+    assert set(auth["oauth"]["profiles"][0]) == {
+        "profileId", "provider", "type", "status", "expiresAt", "remainingMs", "source", "label",
+    }  # fmt: skip
+    assert set(auth["oauth"]["providers"][0]) == {"provider", "status", "expiresAt", "remainingMs", "profiles"}
+
+
 @pytest.mark.parametrize(
     ("login", "code", "state"),
     [

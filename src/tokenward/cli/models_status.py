@@ -32,6 +32,8 @@ _TYPES = {
     "auth_token": "token",
     "setup_token": "token",
 }
+_ORIGINS = {"environment": "env", "dotenv": "env", "config": "models.json"}
+"""What OpenClaw calls the places that are no profile's, by our source."""
 _REFRESHED = frozenset({"direct", "delegate", "mint"})
 _WORST_FIRST = ("missing", "expired", "expiring", "ok", "static")
 
@@ -91,20 +93,24 @@ def shape(answers: Mapping[str, Mapping[str, Any]], *, now_ms: int) -> dict[str,
     used = list(dict.fromkeys(model.partition("/")[0] for model in named if "/" in model))
     owners = sorted({profile["provider"] for profile in profiles} | set(used))
     health = [_login(profile, now_ms) for profile in profiles]
+    resting = unusable(profiles, now_ms=now_ms)
     return {
         "configPath": daemon["config"],
         "agentDir": daemon["state_directory"],
         "defaultModel": chain[0] if chain else models["default"],
         "resolvedDefault": chain[0] if chain else models["default"],
         "fallbacks": chain[1:],
+        "imageModel": None,
+        "imageFallbacks": [],
         "aliases": models["aliases"],
         "allowed": [],
         "auth": {
             "storePath": daemon["state_directory"],
+            "shellEnvFallback": {"enabled": False, "appliedKeys": []},
             "providersWithOAuth": _with_oauth(profiles),
             "missingProvidersInUse": [each for each in used if not _serving(profiles, each)],
-            "providers": [_provider(each, profiles) for each in owners],
-            "unusableProfiles": unusable(profiles, now_ms=now_ms),
+            "providers": [_provider(each, profiles, resting) for each in owners],
+            "unusableProfiles": resting,
             "oauth": {
                 "warnAfterMs": WARN_AFTER_MS,
                 "profiles": health,
@@ -190,21 +196,29 @@ def _worst(provider: str, logins: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
-def _provider(provider: str, profiles: Sequence[Profile]) -> dict[str, Any]:
+def _provider(provider: str, profiles: Sequence[Profile], resting: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     theirs = [each for each in profiles if each["provider"] == provider]
     types = [_TYPES.get(each["kind"] or "") for each in theirs]
-    serving = _serving(profiles, provider)
+    rests = {each["profileId"]: f" [{each['kind']} {_duration(each['remainingMs'])}]" for each in resting}
     return {
         "provider": provider,
-        "effective": {"kind": "profiles", "detail": serving[0]["location"]} if serving else {"kind": "missing"},
+        "effective": _effective(_serving(profiles, provider)),
         "profiles": {
             "count": len(theirs),
             "oauth": types.count("oauth"),
             "token": types.count("token"),
             "apiKey": types.count("api_key"),
-            "labels": [f"{each['profile']}={each['kind'] or 'nothing'}" for each in theirs],
+            "labels": [
+                f"{each['profile']}={each['kind'] or 'nothing'}{rests.get(each['profile'], '')}" for each in theirs
+            ],
         },
     }
+
+
+def _effective(serving: Sequence[Profile]) -> dict[str, str]:
+    if not serving:
+        return {"kind": "missing", "detail": "missing"}
+    return {"kind": _ORIGINS.get(serving[0]["source"], "profiles"), "detail": serving[0]["location"]}
 
 
 def _serving(profiles: Sequence[Profile], provider: str) -> list[Profile]:
