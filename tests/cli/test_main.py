@@ -81,6 +81,16 @@ def test_a_secret_in_a_wrong_place_is_not_repeated(capsys: pytest.CaptureFixture
     assert "secret" not in capsys.readouterr().err
 
 
+def test_an_argument_that_a_command_does_not_know_points_to_that_command_s_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The front door's help does not name what the command takes."""
+    assert main(["token", "--json"]) == 2
+    assert capsys.readouterr().err == (
+        "tokenward: unrecognized arguments: --json\n  hint: see: tokenward token --help\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [("LoginRequired", 3), ("RefreshFailed", 1), ("StoreUnavailable", 5)]
 )

@@ -142,7 +142,8 @@ async def test_where_all_rest_the_error_says_until_when(home: Callers) -> None:
         (B, "cooldown", now + 90_000),
         (A, "disabled", now + 18_000_000),
     ]
-    assert "rate_limit" in error.hint
+    assert f"; {B} is cooling (rate_limit), until " in error.hint
+    assert f"{B}: {B}" not in error.hint
     assert "tokenward add" in error.hint
 
 

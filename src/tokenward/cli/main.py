@@ -86,7 +86,11 @@ def guarded(work: Callable[[], int]) -> int:
 def _run(arguments: list[str]) -> int:
     command = next((word for word in arguments if not word.startswith("-")), "")
     parser = _parser([_MODULES[command]] if command in _MODULES else dict.fromkeys(_MODULES.values()))
-    parsed = parser.parse_args(arguments)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        if command in _MODULES:
+            parser.prog = f"{parser.prog} {command}"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if parsed.version:
         return _show_version()
     if not hasattr(parsed, "run"):

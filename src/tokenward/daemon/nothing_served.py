@@ -195,7 +195,7 @@ def _all_unavailable(provider: str, refused: Sequence[Refused]) -> AllUnavailabl
     when = f"the first is tried again in {soonest:g} s" if soonest is not None else "none recovers by itself"
     pages = {page: None for each in refused if (page := each.error.details.get("billing_url")) is not None}
     funds = "".join(f"add funds at {page}, or " for page in pages)
-    reasons = "; ".join(f"{each.profile.id}: {each.error.cause}" for each in refused)
+    reasons = "; ".join(map(_reason, refused))
     return AllUnavailable(
         f"No available auth profile for {provider} (all in cooldown or unavailable).",
         hint=f"{when}, or {funds}add another with: tokenward add; {reasons}",
@@ -203,6 +203,12 @@ def _all_unavailable(provider: str, refused: Sequence[Refused]) -> AllUnavailabl
         until_ms=min(ends) if ends else None,
         profiles=[_told(each) for each in refused],
     )
+
+
+def _reason(refused: Refused) -> str:
+    """Why one cannot serve; most causes begin with whose they are."""
+    profile, cause = refused.profile.id, refused.error.cause
+    return cause if cause.startswith(f"{profile} ") else f"{profile}: {cause}"
 
 
 def _told(refused: Refused) -> dict[str, Any]:
