@@ -162,6 +162,13 @@ def test_a_doubled_path_is_named_with_its_symptom_and_the_address_that_is_right(
     assert finding.hint == "run: export ANTHROPIC_BASE_URL=https://gateway.example/anthropic"
 
 
+@pytest.mark.parametrize("path", ["", "/", "/v1/account/gateway/anthropic", "/v1beta", "/v10"])
+def test_a_path_that_only_looks_alike_is_sound(patient: Patient, path: str) -> None:
+    """Gateways have roots with a /v1 in the middle, to which /v1/messages is rightly added."""
+    changed = {"ANTHROPIC_BASE_URL": f"https://gateway.example{path}"}
+    assert gateway.check(patient.context(environ=GATEWAY | changed))[0].cause == "base url ok"
+
+
 def test_settings_of_claude_code_count_as_its_environment(patient: Patient) -> None:
     """What they set is not missing from the shell."""
     patient.write(patient.claude / "settings.json", json.dumps({"env": GATEWAY}))

@@ -154,6 +154,9 @@ def test_a_jwt_names_its_end(claims: object, end: float | None) -> None:
         ("https://gw.example/", "https://gw.example", "/"),
         ("https://gw.example/v1", "https://gw.example", "/v1"),
         ("https://gw.example/v1/v1/", "https://gw.example", "/v1"),
+        ("https://gw.example/api/v1/messages", "https://gw.example/api", "/v1"),
+        ("https://gw.example/messages", "https://gw.example/messages", None),
+        ("https://gw.example/v1/account/anthropic", "https://gw.example/v1/account/anthropic", None),
         ("https://gw.example/anthropic", "https://gw.example/anthropic", None),
     ],
 )

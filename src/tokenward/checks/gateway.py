@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tokenward.checks.claude_code_settings import said_in_settings, variables_of_claude_code
 from tokenward.checks.finding import CheckContext, Finding, to_run
+from tokenward.core.recognise import api_root
 from tokenward.core.redact import printable
 
 NAME = "gateway"
@@ -49,9 +50,10 @@ def _address(address: str) -> Finding:
             to_run("export", f"{BASE_URL}=https://gateway.example"),
             "Claude Code reaches nothing",
         )
-    if "/v1" in parts.path:
-        root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.partition('/v1')[0]}"
-        cause = f"{BASE_URL} holds /v1, to which Claude Code adds its own"
+    path, tail = api_root(parts.path)
+    if tail == "/v1":
+        root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+        cause = f"{BASE_URL} ends in /v1, to which Claude Code adds its own"
         hint = to_run("export", f"{BASE_URL}={printable(root)}")
         return Finding(NAME, "fail", cause, hint, "requests go to /v1/v1/messages and get a 404")
     return Finding(NAME, "ok", "base url ok")

@@ -33,7 +33,7 @@ _BEARER = re.compile(r"bearer(?:\s+|$)", re.IGNORECASE)
 _PRINTABLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _CODE_AND_STATE = re.compile(r"[A-Za-z0-9_-]{8,}#[A-Za-z0-9_-]{8,}")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-_API_TAIL = re.compile(r"(?:/+v1)*/*$")
+_API_TAIL = re.compile(r"(?:(?:/+v1)+(?:/+messages)?)?/*$")
 
 
 class Shape(StrEnum):
