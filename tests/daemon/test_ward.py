@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -21,6 +22,7 @@ from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
+from tokenward.daemon import broker
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
@@ -402,6 +404,35 @@ async def test_the_callers_patience_is_one_for_all_profiles(home: Warded, monkey
     with pytest.raises(AllUnavailable):
         await home.ward.token(TokenParams(timeout=30))
     assert given == [30, 10, 0]
+
+
+async def test_a_slow_refresh_is_not_waited_for_long_where_another_serves(
+    home: Warded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever would get another one does not; whoever means that login, or has no other, waits as he said."""
+    home.store.add("anthropic:login", home.credential(1, left=-1))
+    await home.keep()
+    given: list[float] = []
+    obtain = Keeper.obtain
+
+    async def noting(keeper: Keeper, min_valid: float, *, newer_than: str | None, patience: float) -> Any:
+        given.append(patience)
+        return await obtain(keeper, min_valid, newer_than=newer_than, patience=0)
+
+    monkeypatch.setattr(Keeper, "obtain", noting)
+    home.endpoint.hold()
+    with pytest.raises(CallTimeout):
+        await home.ward.token(TokenParams(timeout=30))
+    await home.ward.add(
+        ProfileAddParams.model_validate(
+            {"profile": "anthropic:key", "kind": "api_key", "credential": {"access_token": "sk-ant-api03-1"}}
+        )
+    )
+    assert (await home.ward.token(TokenParams(timeout=30))).profile == "anthropic:key"
+    with pytest.raises(CallTimeout):
+        await home.ward.token(TokenParams(profile="anthropic:login", timeout=30))
+    assert given == [30, broker.PATIENCE_BESIDE_OTHERS, 30, 30]
+    home.endpoint.release()
 
 
 async def test_a_caller_without_time_is_told_that_it_goes_on(home: Warded) -> None:

@@ -9,6 +9,8 @@ Rules:
 - The lane is answered by the first choice that holds something, or not at all; who needs more than a look waits.
 - Whoever is in a window is not asked, but for one that was named and only cools (``Shortlist.turns``). Before
   that is said of all, their places are looked at: new material ends a window.
+- Whoever has nothing valid is waited for, since the first choice is a person's; but not long
+  (``PATIENCE_BESIDE_OTHERS``) if another could serve at once.
 - Each answer is a use: the next one is another's, unless a session or an order says whose.
 """
 
@@ -40,9 +42,11 @@ from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, Tokenward
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
 
 MOST_LOOKED_AT = 16
-"""Profiles in windows whose places are looked at where nobody else serves; the watcher tells of the others."""
+"""Profiles that one request looks at besides those it asks; the watcher tells of the others."""
 MOST_EMPTY = 8
 """Places with nothing in them that the lane passes over, at one look each."""
+PATIENCE_BESIDE_OTHERS = 5.0
+"""Seconds that a refresh is waited for while another profile could serve: many times what a good one takes."""
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
 
@@ -129,11 +133,17 @@ class Broker:
         refusals: list[Refused] = []
         deadline = self.household.around.clock.monotonic() + params.timeout
         shortlist = await self._shortlist(selector)
-        for turn in shortlist.turns(selector):
+        turns = shortlist.turns(selector)
+        for place, turn in enumerate(turns):
             keeper = self._keepers.get(turn.key)
             if keeper is None:
                 continue  # forgotten while another was asked
             patience = max(0.0, deadline - self.household.around.clock.monotonic())
+            if not self._serves_at_once(turn.key, params):
+                others = (
+                    self._serves_at_once(each.key, params) for each in turns[place + 1 : place + MOST_LOOKED_AT]
+                )
+                patience = min(patience, PATIENCE_BESIDE_OTHERS) if any(others) else patience
             try:
                 _, degraded = await keeper.obtain(
                     params.min_valid, newer_than=params.newer_than, patience=patience
@@ -151,6 +161,14 @@ class Broker:
                     self._served(params, selector, keeper)
                     return result
         raise self._nobody(params, selector, refusals, shortlist.unusable)
+
+    def _serves_at_once(self, key: str, params: TokenParams) -> bool:
+        """Whether a profile has something valid in hand that the caller has not refused."""
+        keeper = self._keepers.get(key)
+        if keeper is None or keeper.credential is None:
+            return False
+        excludes = params.newer_than == keeper.credential.generation
+        return isinstance(keeper.decide(Wish(min_valid=0.0, excludes_held=excludes)), Serve)
 
     async def _shortlist(self, selector: Selector) -> Shortlist:
         """Who may answer; if nobody, after a look at whether those in windows have got new material."""
