@@ -179,7 +179,7 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "token.get": ({}, TOKEN.model_dump(mode="json") | {"valid_for": 60.0, "source": "main"}),
         "token.report": (
             {"profile": "acme:me", "generation": "0123456789ab"},
-            {"failure": None, "action": "none", "retry_after": None},
+            {"failure": None, "action": "none", "retry_after": None, "billing_url": None},
         ),
         "profile.list": ({}, {"profiles": [profile]}),
         "profile.get": (one, profile),

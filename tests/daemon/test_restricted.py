@@ -254,7 +254,7 @@ async def test_a_limit_that_is_reported_cools_here_for_a_minute_at_most(
     async with restricted(tmp_path) as narrow:
         generation = (await narrow.get())["generation"]
         told = await narrow.report(429, generation, headers=headers)
-        assert told == {"failure": "rate_limit", "action": "rotate", "retry_after": seconds}
+        assert told == {"failure": "rate_limit", "action": "rotate", "retry_after": seconds, "billing_url": None}
         assert (await narrow.get())["profile"] == SPARE
         assert (await narrow.get(profile=BOT))["profile"] == BOT
         assert (await narrow.report(429, generation, SPARE))["action"] == "wait"
@@ -273,7 +273,7 @@ async def test_other_reports_have_no_effect(tmp_path: Path, more: dict[str, Any]
         limits = {"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-limit": "1"}
         params = {"profile": BOT, "generation": held["generation"], "headers": limits, **more}
         told = (await narrow.peer.call("token.report", params))["result"]
-        assert told == {"failure": None, "action": "none", "retry_after": None}
+        assert told == {"failure": None, "action": "none", "retry_after": None, "billing_url": None}
         await narrow.report(429, held["generation"], headers=limits)
         assert narrow.warding.ward.profile(BOT).unusable is None
         assert narrow.warding.ward.usage(UsageParams(profile=BOT)).profiles[0].reported_at_ms is None
