@@ -16,6 +16,7 @@ CLAUDE_CODE, INTERLEAVED, FINE_GRAINED = (
     "fine-grained-tool-streaming-2025-05-14",
 )
 OAUTH = "oauth-2025-04-20"
+CACHE_TTL = "extended-cache-ttl-2025-04-11"
 
 
 def headers(kind: Kind, rules: HeaderRules, text: str = "tok-1") -> dict[str, str]:
@@ -25,9 +26,10 @@ def headers(kind: Kind, rules: HeaderRules, text: str = "tok-1") -> dict[str, st
 
 @pytest.mark.covers("P25", "P37")
 def test_an_anthropic_api_key_travels_in_x_api_key_alone() -> None:
-    """An API key goes into x-api-key, with the API's version and nothing else."""
+    """An API key goes into x-api-key, with the API's version, the cache's beta and nothing else."""
     assert headers(Kind.API_KEY, ANTHROPIC, "sk-ant-api03-x") == {
         "x-api-key": "sk-ant-api03-x",
+        "anthropic-beta": CACHE_TTL,
         "anthropic-version": "2023-06-01",
     }
 
@@ -90,8 +92,18 @@ def test_who_pays(kind: Kind, billing: str) -> None:
 def test_an_api_key_has_the_beta_features_where_they_are_switched_on() -> None:
     """The three of the document, and none without the switch."""
     sent = headers(Kind.API_KEY, WITH_FEATURES)["anthropic-beta"]
-    assert sent.split(",") == [CLAUDE_CODE, INTERLEAVED, FINE_GRAINED]
-    assert "anthropic-beta" not in headers(Kind.API_KEY, ANTHROPIC)
+    assert sent.split(",") == [CACHE_TTL, CLAUDE_CODE, INTERLEAVED, FINE_GRAINED]
+    assert headers(Kind.API_KEY, ANTHROPIC)["anthropic-beta"] == CACHE_TTL
+
+
+@pytest.mark.covers("E10")
+def test_the_beta_of_the_long_cache_is_kept_beside_the_callers() -> None:
+    """Once, whether or not the caller names it too; a gateway's key and a login do not have it."""
+    for asked in ([CLAUDE_CODE], [CACHE_TTL, CLAUDE_CODE]):
+        merged = with_betas(headers(Kind.API_KEY, ANTHROPIC), asked)["anthropic-beta"]
+        assert merged.split(",") == [CACHE_TTL, CLAUDE_CODE]
+    for kind in (Kind.AUTH_TOKEN, Kind.OAUTH, Kind.SETUP_TOKEN):
+        assert CACHE_TTL not in headers(kind, ANTHROPIC).get("anthropic-beta", "")
 
 
 @pytest.mark.covers("N49")

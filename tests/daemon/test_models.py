@@ -134,7 +134,10 @@ async def test_an_inline_credential_is_dressed_too(home: Warding) -> None:
     """It is a token like any other."""
     inline = {"access_token": "mine", "kind": "api_key"}
     answer = await home.served(credential=inline, model="sonnet-4.5", betas=["x-1"])
-    assert (answer.model, answer.headers["anthropic-beta"]) == ("claude-sonnet-4-5", "x-1")
+    assert (answer.model, answer.headers["anthropic-beta"]) == (
+        "claude-sonnet-4-5",
+        "extended-cache-ttl-2025-04-11,x-1",
+    )
 
 
 @pytest.mark.parametrize("params", [{"model": "opus"}, {"betas": ["x-1"]}])
