@@ -107,10 +107,13 @@ def test_remarks_tell_the_truth() -> None:
     """The last failure with its class, how often, the next attempt; the lock waited for; the login's end."""
     failure = {"failure": "unavailable", "reason": "HTTP 503", "at_ms": (NOW - 60) * 1000, "failures": 3}
     locked = {"failure": "locked", "reason": "lock x is held by process 7", "at_ms": NOW * 1000, "failures": 1}
+    over = {"failure": "invalid_grant", "reason": "expired", "at_ms": NOW * 1000, "failures": 1}
     due = (NOW + 30) * 1000
     sick = profile("a:b", degraded="refresh_failing", last_failure=failure, next_refresh_at_ms=due)
     waiting = profile("c:d", last_failure=locked)
-    shown = " ".join(seen(drawn(picture(LOGIN, sick, waiting), Look(300, LINES)), 300))
+    dead = profile("e:f", degraded="refresh_failing", last_failure=over)
+    shown = " ".join(seen(drawn(picture(LOGIN, sick, waiting, dead), Look(300, LINES)), 300))
+    assert "e:f: refresh failed 0s ago (invalid_grant): expired; log in again: tokenward login e" in shown
     assert "a:b: refresh failed 1m ago, 3 times in a row (unavailable): HTTP 503; next attempt in 30s" in shown
     assert "c:d: waits for a lock, 0s ago: lock x is held by process 7; no attempt is planned" in shown
     assert "anthropic:claude-cli: the login ends in 3d; log in again before" in shown

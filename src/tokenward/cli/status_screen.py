@@ -21,6 +21,7 @@ from tokenward.cli.bars import Glyphs, bar, glyphs_for
 from tokenward.cli.output import clean, duration
 from tokenward.cli.status_watch import Picture
 from tokenward.cli.status_words import (
+    DISABLED,
     OK,
     Quotas,
     health,
@@ -166,6 +167,8 @@ def _health(profile: Profile, _quotas: Quotas, look: Look) -> Text:
     if name(profile) in look.fresh:
         return Text("rotated now", "reverse bold")
     word = health(profile)[0]
+    if word == DISABLED:
+        return Text(word, "dim")  # as a person wants it
     return Text(word, "green" if word == OK else "red" if profile["unusable"] else "yellow")
 
 

@@ -22,6 +22,7 @@ LOGIN_END_SOON = 14 * 86_400.0
 _UNKNOWN_GRANT = 3600.0
 """Seconds that a full bar means where nobody knows for how long the token was granted."""
 _LOCKED = "locked"
+_LOGIN_OVER = "invalid_grant"
 _REFRESH_FAILING = "refresh_failing"
 
 Quotas: TypeAlias = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -132,6 +133,8 @@ def _attempts(profile: Profile) -> str:
     then = "no attempt is planned"
     if profile["next_refresh_at_ms"] is not None:
         then = f"next attempt in {next_refresh(profile)}"
+    elif failure["failure"] == _LOGIN_OVER:
+        then = f"log in again: tokenward login {profile['provider']}"
     if failure["failure"] == _LOCKED:
         return f"waits for a lock, {ago} ago{times}: {failure['reason']}; {then}"
     return f"refresh failed {ago} ago{times} ({failure['failure']}): {failure['reason']}; {then}"

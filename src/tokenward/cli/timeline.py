@@ -30,7 +30,7 @@ class Moment(TypedDict):
 
 
 NOTHING = "."
-LEGEND = "R rotated  F refresh failed  ! needs you  C cooling  X failure reported  o used"
+LEGEND = "R new value  F refresh failed  ! needs you  C cooling  X failure reported  o used"
 _LETTERS = {
     "login_required": "!",
     "logged_out": "!",

@@ -1,7 +1,8 @@
 """The screen of ``tokenward top``: profiles with their last day, one of them in detail, and what a key did.
 
 Rules: this module loads ``textual`` and is loaded only when somebody looks. The daemon is asked in worker threads,
-so that no key waits for it; that it went away is said, and it is found again. Names go in as ``Text``, never as markup.
+so that no key waits for it; that it went away is said, and it is found again. Names go in as
+``Text``, never as markup.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ class Top(App[None]):
         lines: list[str] = []
         if profile is not None:
             theirs = [moment for moment in self._moments if moment["profile"] == name(profile)]
-            kind = ", ".join(filter(None, (profile["kind"], profile["tier"], profile["location"])))
+            kind = ", ".join(filter(None, (profile["kind"], profile["tier"], profile["source"])))
             lines = [f"{name(profile)}: {kind}", *remarks(profile), "", *told(theirs, process)]
         self.query_one("#moments", Static).update(Text("\n".join(map(clean, lines))))
 
