@@ -119,6 +119,13 @@ def test_remarks_tell_the_truth() -> None:
     assert "anthropic:claude-cli: the login ends in 3d; log in again before" in shown
 
 
+def test_a_model_that_rests_is_said_of_a_profile_that_is_well() -> None:
+    """It serves, but not everything."""
+    rest = {"kind": "cooldown", "reason": "rate_limit", "until_ms": None, "model": "opus", "errors": 1}
+    lines = seen(drawn(picture(profile(cooling=[rest])), Look(100, LINES)), 100)
+    assert lines[-1] == "anthropic:work: ok, but rate_limit of opus, for good"
+
+
 def test_a_rotation_flashes_by_in_words() -> None:
     """The row of a profile that rotated says so, and the log keeps it."""
     heard = Event(**event(detail="by hand"))
