@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tokenward.cli.timeline import LEGEND, SPANS, STYLES, Moment, axis, letter, line, told
+from tokenward.cli.timeline import LEGEND, SPANS, STYLES, Day, Moment, axis, letter, line, told
 
 NOW = 86_400_000
 
@@ -88,3 +88,41 @@ def test_moments_are_told_with_who_and_how_often() -> None:
         "asked  token.get  3 times  by process 7",
         "rotated  by hand [2J",
     ]
+
+
+def test_a_day_is_put_together_from_its_pages() -> None:
+    """Older pages until there are none; then only what is new, and a moment that went on is one moment."""
+    old, mid, new = moment("rotated", 300), moment("asked", 200), moment("asked", 100)
+    went_on = {**new, "count": 5, "until_ms": NOW}
+    pages = [
+        {"moments": [new], "earlier": True},
+        {"moments": [mid, new], "earlier": True},
+        {"moments": [old, mid], "earlier": False},
+        {"moments": [went_on], "earlier": False},
+    ]
+    asked: list[dict[str, Any]] = []
+
+    def call(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        assert method == "events.history"
+        asked.append(params)
+        return pages.pop(0)
+
+    day = Day(call)
+    assert day.heard(NOW) == [old, mid, new]
+    assert asked == [{}, {"before": new["at_ms"]}, {"before": mid["at_ms"]}]
+    assert day.heard(NOW) == [old, mid, went_on]
+    assert asked[3] == {"since": new["until_ms"] - 120_000}
+
+
+def test_a_page_that_leads_nowhere_ends_the_search() -> None:
+    """A daemon that always says there is more is not asked for ever."""
+    same = moment("rotated")
+    assert Day(lambda *_: {"moments": [same], "earlier": True}).heard(NOW) == [same]
+
+
+def test_what_is_older_than_a_day_is_forgotten() -> None:
+    """However long one looks."""
+    pages = [{"moments": [moment("rotated", 10)], "earlier": False}, {"moments": [], "earlier": False}]
+    day = Day(lambda *_: pages.pop(0))
+    assert len(day.heard(NOW)) == 1
+    assert day.heard(NOW + SPANS[0] * 1000) == []

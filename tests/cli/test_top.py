@@ -34,7 +34,7 @@ def asked_for(daemon: FakeDaemon) -> FakeDaemon:
     daemon.answers["daemon.status"] = lambda _: status(*PROFILES)
     daemon.answers["usage.get"] = lambda _: {"profiles": []}
     past = [moment("rotated"), moment("asked", count=7, pid=os.getpid()), moment("refresh_failed", "acme:off")]
-    daemon.answers["events.history"] = lambda _: {"moments": past}
+    daemon.answers["events.history"] = lambda _: {"moments": past, "earlier": False}
     for what in ("refresh", "clear", "disable", "enable"):
         daemon.answers[f"profile.{what}"] = lambda params: profile(params["profile"])
     daemon.answers["session.pin"] = lambda params: params

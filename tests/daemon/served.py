@@ -443,7 +443,7 @@ class ScriptedService:
 
     def history(self, params: HistoryParams) -> HistoryResult:
         """Nothing happened."""
-        return HistoryResult(moments=[])
+        return HistoryResult(moments=[], earlier=False)
 
     def status(self) -> DaemonStatusResult:
         """An error, for once of a call without params."""

@@ -6,10 +6,11 @@ import pytest
 
 from fakes.machine import FakeClock
 from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.protocol import MAX_LINE_BYTES
 from tokenward.daemon.audit import Seen
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.history import LARGEST_RING, History
-from tokenward.daemon.history_models import MomentResult
+from tokenward.daemon.history_models import MOST_AT_ONCE, MomentResult
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.service import ReportResult
 
@@ -35,8 +36,13 @@ def ask(history: History, profile: str = "acme:me", *, pid: int = 4711, times: i
 
 
 def moments(history: History) -> list[MomentResult]:
-    """All of it."""
-    return history.since(None, None).moments
+    """All of it, page by page as a client reads it."""
+    page = history.between(None, None, None)
+    found = page.moments
+    while page.earlier:
+        page = history.between(None, found[0].at_ms, None)
+        found = [moment for moment in page.moments if moment not in found] + found
+    return found
 
 
 def test_an_event_is_history(clock: FakeClock) -> None:
@@ -78,6 +84,7 @@ def test_who_asks_often_pushes_out_no_rotation(clock: FakeClock) -> None:
     hub = EventHub(clock)
     hub.announce("rotated", profile="acme:me")
     for pid in range(LARGEST_RING + 10):
+        clock.advance(0.01)
         ask(hub.history, pid=pid)
     kept = moments(hub.history)
     assert len(kept) == LARGEST_RING + 1
@@ -93,10 +100,23 @@ def test_a_day_is_kept_and_a_part_can_be_asked_for(clock: FakeClock) -> None:
     hub.announce("rotated", profile="acme:new")
     assert [moment.profile for moment in moments(hub.history)] == ["acme:old", "acme:new"]
     now = to_unix_milliseconds(clock.wall())
-    assert [moment.profile for moment in hub.history.since(now, None).moments] == ["acme:new"]
+    assert [moment.profile for moment in hub.history.between(now, None, None).moments] == ["acme:new"]
     clock.advance(11)
     assert [moment.profile for moment in moments(hub.history)] == ["acme:new"]
-    assert [moment.profile for moment in hub.history.since(0, None).moments] == ["acme:new"]
+    assert [moment.profile for moment in hub.history.between(0, None, None).moments] == ["acme:new"]
+
+
+def test_an_answer_fits_into_a_line(clock: FakeClock) -> None:
+    """The newest of what is kept, however long its words, with the word that there is more."""
+    hub = EventHub(clock)
+    for number in range(MOST_AT_ONCE + 1):
+        hub.announce("refresh_failed", profile=f"acme:{number:0100}", detail="\N{GRINNING FACE}" * 5000)
+        clock.advance(1)
+    answer = hub.history.between(None, None, None)
+    assert answer.earlier
+    assert len(answer.moments) == MOST_AT_ONCE
+    assert (answer.moments[-1].profile or "").endswith(f"{MOST_AT_ONCE}")
+    assert len(answer.model_dump_json().encode()) < MAX_LINE_BYTES
 
 
 def test_profiles_can_be_chosen(clock: FakeClock) -> None:
@@ -104,7 +124,7 @@ def test_profiles_can_be_chosen(clock: FakeClock) -> None:
     hub = EventHub(clock)
     for profile in ("acme:me", "acme:bot", None):
         hub.announce("reloaded", profile=profile)
-    chosen = hub.history.since(None, ["acme:bot"]).moments
+    chosen = hub.history.between(None, None, ["acme:bot"]).moments
     assert [moment.profile for moment in chosen] == ["acme:bot", None]
 
 

@@ -1,17 +1,19 @@
 """The last hours of a profile in one line, and its moments in words.
 
-Rules: pure; times are given. A letter says what happened in its cell, and the worst of a cell is shown: a colour
-is never needed to read it.
+Rules: times are given, and no clock is read. A letter says what happened in its cell, and the worst of a cell is
+shown: a colour is never needed to read it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from tokenward.cli.output import clean, duration
 
+_MAY_REPEAT_MS = 120_000
+"""How far back a moment may still have become another: repeats within a minute are one."""
 SPANS = (24 * 3600, 6 * 3600, 3600, 600)
 """Seconds that a line may show."""
 
@@ -27,6 +29,50 @@ class Moment(TypedDict):
     count: int
     pid: int | None
     detail: str
+
+
+class Day:
+    """The last day as far as it was heard; pages are put together, and what repeats is heard anew.
+
+    Args:
+        call: calls a method of the daemon.
+    """
+
+    def __init__(self, call: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        self._call = call
+        self._known: dict[tuple[object, ...], Moment] = {}
+
+    def heard(self, now_ms: int) -> list[Moment]:
+        """Ask for what is new, and tell all of it, the oldest first.
+
+        Args:
+            now_ms: Unix milliseconds.
+        """
+        newest = max((moment["until_ms"] for moment in self._known.values()), default=None)
+        asked: dict[str, Any] = {} if newest is None else {"since": newest - _MAY_REPEAT_MS}
+        fresh: dict[tuple[object, ...], Moment] = {}
+        while True:
+            answer = self._call("events.history", asked)
+            page = {_identity(moment): moment for moment in answer["moments"]}
+            if not answer["earlier"] or page.keys() <= fresh.keys():
+                break
+            fresh |= page
+            asked = {**asked, "before": answer["moments"][0]["at_ms"]}
+        begin = now_ms - SPANS[0] * 1000
+        known = {**self._known, **fresh, **page}
+        self._known = {key: moment for key, moment in known.items() if moment["until_ms"] >= begin}
+        return sorted(self._known.values(), key=lambda moment: moment["at_ms"])
+
+
+def _identity(moment: Moment) -> tuple[object, ...]:
+    return (
+        moment["type"],
+        moment["profile"],
+        moment["generation"],
+        moment["detail"],
+        moment["pid"],
+        moment["at_ms"],
+    )
 
 
 NOTHING = "."

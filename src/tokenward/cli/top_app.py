@@ -23,7 +23,7 @@ from tokenward.cli.bars import bar, glyphs_for
 from tokenward.cli.output import clean, duration
 from tokenward.cli.status_watch import Picture, asked
 from tokenward.cli.status_words import DISABLED, health, life_left, name, next_refresh, remarks, valid_for
-from tokenward.cli.timeline import LEGEND, SPANS, STYLES, Moment, axis, line, told
+from tokenward.cli.timeline import LEGEND, SPANS, STYLES, Day, Moment, axis, line, told
 from tokenward.client import Client, Profile
 from tokenward.errors import TokenwardError
 
@@ -69,6 +69,7 @@ class Top(App[None]):
         self._client = client
         self._agent = agent
         self._picture = Picture(None)
+        self._day = Day(client.call)
         self._moments: list[Moment] = []
         self._span = 0
         self._glyphs = glyphs_for(self.console.encoding)
@@ -102,7 +103,7 @@ class Top(App[None]):
         """Ask for everything that is shown."""
         try:
             picture = asked(self._client, self._agent, None)
-            moments = self._client.call("events.history")["moments"]
+            moments = self._day.heard(int(time.time() * 1000))
         except TokenwardError as error:
             self.call_from_thread(self._gone, error.cause)
         else:

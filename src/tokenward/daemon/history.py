@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.daemon.history_models import HistoryResult, MomentResult
+from tokenward.daemon.history_models import MOST_AT_ONCE, HistoryResult, MomentResult
 from tokenward.ports import Clock
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST_RING = 2000
 """Moments of each of the two kinds."""
+LONGEST_DETAIL = 200
 KEPT_MS = 24 * 3600 * 1000
 TOGETHER_MS = 60_000
 """Repeats within so long are one moment."""
@@ -106,11 +107,12 @@ class History:
                 return
         self._used.append(new)
 
-    def since(self, at_ms: int | None, profiles: Collection[str] | None) -> HistoryResult:
-        """What is known, the oldest first.
+    def between(self, at_ms: int | None, before_ms: int | None, profiles: Collection[str] | None) -> HistoryResult:
+        """The newest of what is known, the oldest of them first.
 
         Args:
             at_ms: only what ended at or after it, in Unix milliseconds; None = all that is kept.
+            before_ms: only what began at it or earlier, in Unix milliseconds; None = until now.
             profiles: only theirs and the daemon's; None = everybody's.
         """
         begin = to_unix_milliseconds(self._clock.wall()) - KEPT_MS
@@ -120,10 +122,12 @@ class History:
             for ring in (self._happened, self._used)
             for moment in ring
             if moment.until_ms >= earliest
+            and (before_ms is None or moment.at_ms <= before_ms)
             and (profiles is None or moment.profile is None or moment.profile in profiles)
         ]
         found.sort(key=lambda moment: moment.at_ms)
-        return HistoryResult(moments=[_shown(moment) for moment in found])
+        newest = found[-MOST_AT_ONCE:]
+        return HistoryResult(moments=[_shown(moment) for moment in newest], earlier=len(found) > len(newest))
 
 
 def _shown(moment: _Moment) -> MomentResult:
@@ -136,6 +140,6 @@ def _shown(moment: _Moment) -> MomentResult:
             "until_ms": moment.until_ms,
             "count": moment.count,
             "pid": moment.pid,
-            "detail": moment.detail,
+            "detail": moment.detail[:LONGEST_DETAIL],
         }
     )

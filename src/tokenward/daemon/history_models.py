@@ -6,12 +6,20 @@ from pydantic import Field
 
 from tokenward.daemon.service import Params, ProfileKey, Result
 
+MOST_AT_ONCE = 500
+"""Moments in one answer, which must fit into one line whatever they say."""
+
 
 class HistoryParams(Params):
     """Which part of it."""
 
     since: int | None = Field(
         default=None, description="Unix milliseconds; absent = all that is kept, a day at most."
+    )
+    before: int | None = Field(
+        default=None,
+        description="Unix milliseconds; only what began at it or earlier: the `at_ms` of the oldest "
+        "moment of an answer leads to those before.",
     )
     profiles: list[ProfileKey] | None = Field(default=None, max_length=1024, description="Absent = all.")
 
@@ -32,4 +40,5 @@ class MomentResult(Result):
 class HistoryResult(Result):
     """The oldest first; two bounded rings, one of what happened and one of who used it."""
 
-    moments: list[MomentResult]
+    moments: list[MomentResult] = Field(description="The newest that fit, at most 500.")
+    earlier: bool = Field(description="Whether older ones were left out.")

@@ -473,7 +473,7 @@ class Ward:
 
     def history(self, params: HistoryParams) -> HistoryResult:
         """The last day; see ``Service``."""
-        return self.household.hub.history.since(params.since, params.profiles)
+        return self.household.hub.history.between(params.since, params.before, params.profiles)
 
     def status(self) -> DaemonStatusResult:
         """The daemon as a whole; see ``Service``."""
