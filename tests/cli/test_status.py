@@ -4,20 +4,25 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
 import tokenward
+from cli.statuses import usage
 from client.fake_daemon import FakeDaemon, HangUp, Json, event, profile, status
-from tokenward.cli import status as command
+from tokenward.cli import status_words
 from tokenward.cli.main import main
-from tokenward.client import Profile
+from tokenward.cli.status_watch import KNOCK_SECONDS, watched
+from tokenward.client import Client, Event, Profile
+from tokenward.daemon.service import DaemonStatusResult, ProfileResult
 
 LOGIN = profile(
     "anthropic:claude-cli",
@@ -39,12 +44,13 @@ def serve(daemon: FakeDaemon, *profiles: Json, **members: Any) -> None:
 
 def test_a_pipe_gets_aligned_columns(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     """One line a profile under a heading, without colours, health last."""
-    serve(daemon, LOGIN, profile(unusable="the key was refused"))
+    serve(daemon, {**LOGIN, "tier": "max_5"}, profile(unusable="revoked"))
+    daemon.answers["usage.get"] = lambda _: {"profiles": [usage("anthropic:claude-cli", five_hours=0.62)]}
     assert main(["status"]) == 0
     assert capsys.readouterr().out == (
-        "PROFILE               KIND     VALID  NEXT  SOURCE       HEALTH\n"
-        "anthropic:claude-cli  oauth    7h12m  -     claude-code  ok\n"
-        "anthropic:work        api_key  -      -     store        unusable: the key was refused\n"
+        "PROFILE               KIND     TIER   VALID  LAST  NEXT  SOURCE       5H   7D  HEALTH\n"
+        "anthropic:claude-cli  oauth    max_5  7h12m  -     -     claude-code  62%  -   ok\n"
+        "anthropic:work        api_key  -      -      -     -     store        -    -   unusable: revoked\n"
     )
 
 
@@ -73,14 +79,14 @@ def test_json_is_the_daemons_own_answer(daemon: FakeDaemon, capsys: pytest.Captu
 def test_health_says_why(members: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Disabled before unusable before degraded, each with its reason; a failure of the past is no illness."""
     monkeypatch.setattr(time, "time", lambda: 1_000.0)
-    assert ": ".join(filter(None, command.health(cast("Profile", profile(**members))))) == words
+    assert ": ".join(filter(None, status_words.health(cast("Profile", profile(**members))))) == words
 
 
 def test_the_next_refresh_is_counted_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shown as a length of time; what is overdue is due now."""
     monkeypatch.setattr(time, "time", lambda: 1_000.0)
     due = [cast("Profile", profile(next_refresh_at_ms=at)) for at in (None, 1_060_000, 900_000)]
-    assert [command.next_refresh(each) for each in due] == ["-", "1m", "0s"]
+    assert [status_words.next_refresh(each) for each in due] == ["-", "1m", "0s"]
 
 
 def test_a_configuration_not_in_force_is_said(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,9 +113,26 @@ class TestScreen:
         shown = on_a_terminal(daemon, "status")
         assert "tokenward 0.1.0, pid 4711, up 1h1m" in shown
         assert "━" * 4 + "╌" * 4 + " 7h12m" in shown
+        assert "\x1b" not in shown
         assert "anthropic:claude-cli: log in [again]" in shown
         assert "acme:k: revoked" in shown
         assert max(map(len, shown.splitlines())) <= 80
+
+    def test_a_terminal_without_lines_gets_ascii(self, daemon: FakeDaemon) -> None:
+        """Where the encoding has no bars, the shape is kept in characters that every terminal has."""
+        granted = {"last_refresh_at_ms": 1_000, "expires_at_ms": 1_000 + 2 * 25_920_000}
+        serve(daemon, {**LOGIN, **granted})
+        assert "####.... 7h12m" in on_a_terminal(daemon, "status", PYTHONIOENCODING="ascii")
+
+    def test_no_color_leaves_the_words(self, daemon: FakeDaemon) -> None:
+        """NO_COLOR takes every colour away and nothing else; without it, a terminal has some."""
+        serve(daemon, profile("acme:k", unusable="revoked"))
+        coloured = on_a_terminal(daemon, "status", TERM="xterm")
+        plain = on_a_terminal(daemon, "status", TERM="xterm", NO_COLOR="1")
+        assert "\x1b[31munusable" in coloured
+        assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", plain)
+        assert "unusable" in plain
+        assert "acme:k: revoked" in plain
 
     def test_an_empty_daemon_says_what_to_do(self, daemon: FakeDaemon) -> None:
         """Without a profile there is no empty table."""
@@ -117,11 +140,16 @@ class TestScreen:
         assert "tokenward add" in on_a_terminal(daemon, "status")
 
 
+def interrupt(*_: object) -> NoReturn:
+    """Ctrl-C, where a program waits."""
+    raise KeyboardInterrupt
+
+
 class TestWatch:
     def test_every_event_is_a_new_picture(
         self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """In a pipe: the status at the start and after each event, until the daemon is gone."""
+        """In a pipe: the status at the start and after each event; then it waits for the daemon that is gone."""
         lives = iter([60.0, 50.0])
 
         def answer(_: Json) -> Json:
@@ -138,28 +166,72 @@ class TestWatch:
                 daemon.publish(event())
 
         daemon.answers["daemon.status"] = answer
+        monkeypatch.setattr("tokenward.cli.status.watched", partial(watched, pause=interrupt))
         driver = threading.Thread(target=drive)
         driver.start()
-        assert main(["status", "--watch", "--json"]) == 4
+        assert main(["status", "--watch", "--json"]) == 0
         driver.join()
-        pictures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        said = capsys.readouterr()
+        assert "waiting for it" in said.err
+        pictures = [json.loads(line) for line in said.out.splitlines()]
         assert [picture["profiles"][0]["valid_for"] for picture in pictures] == [60.0, 50.0]
+
+    def test_a_daemon_that_comes_back_is_found(self, daemon: FakeDaemon) -> None:
+        """Between its end and its return there are pictures that say so, and each look is after a pause."""
+        serve(daemon, LOGIN)
+        paused: list[float] = []
+        later: list[FakeDaemon] = []
+
+        def pause(seconds: float) -> None:
+            paused.append(seconds)
+            if len(paused) == 2:
+                later.append(FakeDaemon(daemon.path))
+                serve(later[0], profile("acme:back"))
+
+        with Client() as client:
+            pictures = watched(client, None, None, tick=None, pause=pause)
+            assert next(pictures).gone is None
+            daemon.close()
+            away = [next(pictures), next(pictures)]
+            assert all(picture.status is None and picture.gone for picture in away)
+            back = next(pictures)
+            assert back.status is not None
+            assert [each["profile"] for each in back.status["profiles"]] == ["acme:back"]
+            pictures.close()
+        assert paused == [KNOCK_SECONDS] * 2
+        later[0].close()
+
+    def test_no_daemon_at_the_start_is_an_error(self, no_daemon: Path) -> None:
+        """There is nothing to go on with: exit 4, as without --watch."""
+        assert main(["status", "--watch"]) == 4
+
+    def test_a_pipe_hears_what_happened(
+        self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Between two tables stands the event that made the second."""
+        serve(daemon, LOGIN)
+        heard = iter([Event("rotated", "anthropic:claude-cli", "0123456789ab", 1_000, "by hand")])
+
+        def wait(*_: object) -> Event:
+            return next(heard, None) or interrupt()
+
+        monkeypatch.setattr("tokenward.client.EventStream.wait", wait)
+        assert main(["status", "--watch"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in (lines[0], lines[4])] == ["PROFILE", "PROFILE"]
+        assert lines[3].endswith("rotated anthropic:claude-cli by hand")
 
     def test_an_interrupt_is_its_normal_end(
         self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Ctrl-C in --watch is exit 0, and what was shown stays."""
         serve(daemon, LOGIN)
-
-        def interrupt(*_: object) -> None:
-            raise KeyboardInterrupt
-
         monkeypatch.setattr("tokenward.client.EventStream.wait", interrupt)
         assert main(["status", "--watch"]) == 0
         assert "anthropic:claude-cli" in capsys.readouterr().out
 
 
-def on_a_terminal(daemon: FakeDaemon, *arguments: str) -> str:
+def on_a_terminal(daemon: FakeDaemon, *arguments: str, **environment: str) -> str:
     """What a person sees on a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
@@ -174,6 +246,7 @@ def on_a_terminal(daemon: FakeDaemon, *arguments: str) -> str:
                 "TOKENWARD_SOCKET": str(daemon.path),
                 "TERM": "dumb",
                 "LANG": "C.UTF-8",
+                **environment,
             },
         )
         os.close(theirs)
@@ -202,3 +275,10 @@ def test_an_agent_is_accepted_where_credentials_are_added_and_shown(
     assert [each["profile"] for each in shown["profiles"]] == ["acme:bot"]
     assert main(["status", "--agent", "b"]) == 0
     assert "b/acme:bot" in capsys.readouterr().out
+
+
+def test_every_member_of_the_json_is_documented() -> None:
+    """`docs/status.md` names each member that the daemon's status has, and its profiles have."""
+    page = (Path(__file__).parents[2] / "docs/status.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+)`", page.partition("## `--json`")[2]))
+    assert {*DaemonStatusResult.model_fields, *ProfileResult.model_fields} <= named

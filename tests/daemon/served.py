@@ -24,6 +24,7 @@ from tokenward.daemon.doctor_models import (
     DoctorRunResult,
     FindingResult,
 )
+from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
@@ -439,6 +440,10 @@ class ScriptedService:
             self.open_feeds -= 1
             feed.send.close()
             feed.receive.close()
+
+    def history(self, params: HistoryParams) -> HistoryResult:
+        """Nothing happened."""
+        return HistoryResult(moments=[], earlier=False)
 
     def status(self) -> DaemonStatusResult:
         """An error, for once of a call without params."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.machine import FakeClock
-from tokenward.daemon.audit import LARGEST_FILE_BYTES, REPEATS_SECONDS, AuditLog
+from tokenward.daemon.audit import LARGEST_FILE_BYTES, REPEATS_SECONDS, AuditLog, Seen
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.service import HelloResult, TokenResult
 
@@ -69,6 +69,19 @@ def test_repeats_are_counted_once_a_minute(audit: AuditLog, clock: FakeClock) ->
     clock.advance(REPEATS_SECONDS)
     (line,) = lines(audit.take())
     assert line["repeated"] == 9
+
+
+def test_who_wants_to_know_is_told_of_each_line(audit: AuditLog, clock: FakeClock) -> None:
+    """The first time at once, repeats with the line that counts them, and nothing of the token."""
+    told: list[tuple[object, ...]] = []
+    audit.told = lambda *line: told.append(line)
+    for _ in range(3):
+        audit(ME, "token.get", 0, answer())
+    once = Seen(ME, "token.get", 0, answer().profile, answer().generation)
+    assert told == [(once, 1)]
+    clock.advance(REPEATS_SECONDS)
+    audit.take()
+    assert told == [(once, 1), (once, 2)]
 
 
 def test_at_the_end_nothing_is_kept_back(audit: AuditLog) -> None:

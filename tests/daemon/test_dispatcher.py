@@ -257,6 +257,7 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         ),
         "daemon.reload": ({}, {"reloaded": True, "error": None}),
         "daemon.stop": ({}, {"stopping": True}),
+        "events.history": ({}, {"moments": [], "earlier": False}),
         "events.subscribe": ({}, {"subscribed": True}),
     }
     async with serving(tmp_path) as served, served.peer() as peer:

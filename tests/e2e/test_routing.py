@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,22 @@ def test_a_limited_key_rests_and_the_other_serves(own_home: Path) -> None:
         until = daemon.call("profile.get", profile=B)["cooling"][0]["until_ms"]
         again = daemon.call("profile.get", profile=B)["cooling"][0]
         assert (again["until_ms"], again["errors"]) == (until, 1)
+
+
+def test_the_day_is_remembered_with_who_asked(own_home: Path) -> None:
+    """What happened, what was reported and who asked, of one profile; and of none of it the token."""
+    with DaemonProcess(own_home, config=CONFIG) as daemon:
+        with_keys(daemon)
+        assert served(daemon) == [A, B, A, B]
+        limited(daemon, A)
+        moments = daemon.call("events.history", profiles=[A])["moments"]
+        told = [(each["type"], each["detail"]) for each in moments if each["profile"] == A]
+        assert ("asked", "token.get") in told
+        assert ("reported", "rate_limit, told to rotate") in told
+        assert [kind for kind, _ in told].count("cooling") == 1
+        assert {each["pid"] for each in moments if each["type"] == "asked"} == {os.getpid()}
+        assert {each["profile"] for each in moments} <= {A, None}
+        assert "sk-" not in json.dumps(moments)
 
 
 def test_orders_and_pins_outlast_a_kill(own_home: Path) -> None:

@@ -608,6 +608,27 @@ def test_the_legacy_lock_is_beside_the_real_directory(home: Home, tmp_path: Path
     locks.release()
 
 
+@pytest.mark.parametrize(
+    ("record", "named"),
+    [
+        (b'{"pid": 4711}', "is held by process 4711 (last touched"),
+        (b'{"pid": true}', "is held (last touched"),
+        (b'{"pid": -1}', "is held (last touched"),
+        (b"[]", "is held (last touched"),
+        (b"{torn", "is held (last touched"),
+        (b" " * 5000, "is held (last touched"),
+    ],
+)
+def test_the_holder_of_a_lock_is_named_where_its_record_says_who(record: bytes, named: str, home: Home) -> None:
+    """A record that is none names nobody, and hides nothing else."""
+    home.login()
+    (home.configuration / ".oauth_refresh.lock").mkdir()
+    (home.configuration / ".oauth_refresh.lock.owner").write_bytes(record)
+    result = home.place.acquire_locks(home.clock.monotonic())
+    assert isinstance(result, LocksBusy)
+    assert named in result.reason
+
+
 @pytest.mark.parametrize("name", [".oauth_refresh.lock", ".claude.lock"])
 def test_a_lock_held_by_claude_code_is_waited_for_within_bounds(name: str, home: Home) -> None:
     """Both or none; after the deadline it says which, and none of ours is left."""

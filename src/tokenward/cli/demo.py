@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -80,11 +79,8 @@ def _seconds(text: str) -> float:
 
 
 def _has_screen() -> bool:
-    """Whether a picture can be drawn: on a terminal that can move its cursor and knows the characters of a bar."""
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    return (
-        output.on_terminal() and encoding == "utf8" and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
-    )
+    """Whether a picture can be drawn, on a terminal that knows the characters of a bar."""
+    return output.has_screen() and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ _MODULES = {
     "env": "execute",
     "git-credential": "git_credential",
     "status": "status",
+    "top": "top",
     "profiles": "profiles",
     "refresh": "profiles",
     "add": "add",

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -99,6 +100,11 @@ def as_json(value: Any) -> None:
 def on_terminal() -> bool:
     """Whether a person reads standard output."""
     return sys.stdout.isatty()
+
+
+def has_screen() -> bool:
+    """Whether a picture can be drawn: on a terminal that can move its cursor."""
+    return on_terminal() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
 
 
 def columns(rows: Iterable[Sequence[str]]) -> list[str]:

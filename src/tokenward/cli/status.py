@@ -5,23 +5,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output
 from tokenward.cli.arguments import add_command, add_json
-from tokenward.client import Client, Health, Profile, Status
+from tokenward.cli.status_line import FORMATS, down, one_line
+from tokenward.cli.status_watch import TICK, Picture, asked, watched
+from tokenward.cli.status_words import (
+    Quotas,
+    health,
+    last_refresh,
+    name,
+    next_refresh,
+    used,
+    valid_for,
+)
+from tokenward.client import Client, Profile, Status
+from tokenward.errors import DaemonUnreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tokenward.cli.arguments import Subparsers
 
-_TICK = 1.0
-"""Seconds between two pictures on a terminal, where the bars shrink though nothing happens."""
-OK = "ok"
-"""The health of a profile that needs no attention."""
-_DISABLED = "disabled"
-_COOLING = "cooling"
-_HEADINGS = ("PROFILE", "KIND", "VALID", "NEXT", "SOURCE", "HEALTH")
+_HEADINGS = ("PROFILE", "KIND", "TIER", "VALID", "LAST", "NEXT", "SOURCE", "5H", "7D", "HEALTH")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -35,128 +42,116 @@ def add_parser(subparsers: Subparsers) -> None:
         about="In a pipe: one line a profile, HEALTH last.",
     )
     parser.add_argument("--agent", metavar="NAME", help="only the profiles of this agent")
+    parser.add_argument("--profile", metavar="PROFILE", help="only this one, as provider:name")
     parser.add_argument("--watch", action="store_true", help="go on, and show every change until interrupted")
+    parser.add_argument("--format", choices=FORMATS, help="one line for a status bar or a prompt")
     add_json(parser, "the result of `daemon.status` (with --watch one line a change)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the status."""
+    if arguments.format is not None and (arguments.watch or arguments.json):
+        output.complain("--format goes with neither --watch nor --json", "leave one of them out")
+        return output.USAGE
     with Client() as client:
+        if arguments.format is not None:
+            return _in_one_line(client, arguments)
         if not arguments.watch:
-            _show(_status(client, arguments.agent), as_json=arguments.json)
+            picture = asked(client, arguments.agent, arguments.profile)
+            _show(picture, as_json=arguments.json)
             return output.OK
         with contextlib.suppress(KeyboardInterrupt):  # the way out that --watch has
-            _watch(client, arguments.agent, as_json=arguments.json)
+            _watch(client, arguments)
     return output.OK
 
 
-def health(profile: Profile) -> tuple[str, str]:
-    """Whether a profile can serve, in one word, and the reason if it cannot or not well."""
-    failure = profile["last_failure"]
-    if not profile["enabled"]:
-        reason = profile["unusable"] or ""
-        return _DISABLED, "" if reason == _DISABLED else reason
-    if profile["unusable"]:
-        return "unusable", profile["unusable"]
-    if profile["insufficient_access"]:
-        return "insufficient API access", ""  # the note says why
-    if profile["degraded"] == _COOLING:
-        return _COOLING, "; ".join(map(window, profile["cooling"]))
-    if profile["degraded"]:
-        return "degraded", profile["degraded"] + (f" ({failure['reason']})" if failure else "")
-    return OK, "; ".join(map(window, profile["cooling"]))
-
-
-def window(health: Health) -> str:
-    """Why and how long a profile, or a model of it, rests, in words."""
-    whose = "" if health["model"] is None else f" of {health['model']}"
-    until = health["until_ms"]
-    left = "for good" if until is None else f"for {output.duration(until / 1000 - time.time())}"
-    return f"{health['reason']}{whose}, {left}"
-
-
-def name(profile: Profile) -> str:
-    """The profile's id; where it is not main's, with its agent in front."""
-    return profile["profile"] if profile["agent"] == "main" else f"{profile['agent']}/{profile['profile']}"
-
-
-def valid_for(profile: Profile) -> str:
-    """How long the token is good for, in words; ``-`` where it has no end, or none that is known."""
-    return output.duration(profile["valid_for"])
-
-
-def next_refresh(profile: Profile) -> str:
-    """When the next refresh is due, from now; ``-`` where none is planned."""
-    at_ms = profile["next_refresh_at_ms"]
-    return "-" if at_ms is None else output.duration(at_ms / 1000 - time.time())
-
-
-def plain_lines(profiles: list[Profile]) -> list[str]:
+def plain_lines(profiles: list[Profile], quotas: Quotas) -> list[str]:
     """Aligned columns under a heading."""
-    rows = [
-        (
-            name(profile),
-            profile["kind"] or "-",
-            valid_for(profile),
-            next_refresh(profile),
-            profile["source"],
-            ": ".join(filter(None, health(profile))),
-        )
-        for profile in profiles
-    ]
-    return output.columns([_HEADINGS, *rows])
+    return output.columns([_HEADINGS, *(_row(profile, quotas) for profile in profiles)])
 
 
-def _show(status: Status, *, as_json: bool) -> None:
+def _row(profile: Profile, quotas: Quotas) -> tuple[str, ...]:
+    return (
+        name(profile),
+        profile["kind"] or "-",
+        profile["tier"] or "-",
+        valid_for(profile),
+        last_refresh(profile),
+        next_refresh(profile),
+        profile["source"],
+        *(_percent(used(quotas, profile, quota)) for quota in ("five_hours", "seven_days")),
+        ": ".join(filter(None, health(profile))),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _in_one_line(client: Client, arguments: argparse.Namespace) -> int:
+    try:
+        picture = asked(client, arguments.agent, arguments.profile)
+    except DaemonUnreachable as error:
+        print(down(arguments.format, error.hint), flush=True)
+        return output.UNREACHABLE
+    assert picture.status is not None  # noqa: S101 - it was asked for just now
+    print(one_line(arguments.format, picture.status["profiles"], selected=arguments.profile), flush=True)
+    return output.OK
+
+
+def _show(picture: Picture, *, as_json: bool) -> None:
+    status = picture.status
+    assert status is not None  # noqa: S101 - the callers have looked
     if as_json:
         output.as_json(status)
         return
+    for trouble, hint in _troubles(status):
+        output.complain(trouble, hint)
+    if output.on_terminal():
+        from tokenward.cli import status_screen
+
+        status_screen.show(picture)
+    else:
+        print("\n".join(plain_lines(status["profiles"], picture.quotas)), flush=True)
+
+
+def _troubles(status: Status) -> Iterable[tuple[str, str]]:
     if status["config_error"]:
-        output.complain(
+        yield (
             f"the configuration on disk is not in force: {status['config_error']}",
             "correct it; the daemon goes on with the settings it had",
         )
     for trouble in status["sink_troubles"]:
-        output.complain(trouble, "see: tokenward sinks")
+        yield trouble, "see: tokenward sinks"
     if status["store_trouble"]:
-        output.complain(status["store_trouble"], "unlock it, then: tokenward store status")
+        yield status["store_trouble"], "unlock it, then: tokenward store status"
     for each in status.get("restricted_sockets", []):
         if each["trouble"]:
-            output.complain(f"nobody is served on {each['path']}: {each['trouble']}", "see: tokenward doctor")
-    if output.on_terminal():
+            yield f"nobody is served on {each['path']}: {each['trouble']}", "see: tokenward doctor"
+
+
+def _watch(client: Client, arguments: argparse.Namespace) -> None:
+    if not arguments.json and output.has_screen():
         from tokenward.cli import status_screen
 
-        status_screen.show(status)
-    else:
-        print("\n".join(plain_lines(status["profiles"])), flush=True)
-
-
-def _status(client: Client, agent: str | None) -> Status:
-    status = client.status()
-    if agent is not None:
-        status["profiles"] = [each for each in status["profiles"] if each["agent"] == agent]
-    return status
-
-
-def _watch(client: Client, agent: str | None, *, as_json: bool) -> None:
-    if as_json or not output.on_terminal():
-        for number, status in enumerate(_pictures(client, agent, tick=None)):
-            if number and not as_json:
-                print()
-            _show(status, as_json=as_json)
+        status_screen.animate(watched(client, arguments.agent, arguments.profile, tick=TICK))
         return
-    from tokenward.cli import status_screen
-
-    status_screen.animate(_pictures(client, agent, tick=_TICK))
-
-
-def _pictures(client: Client, agent: str | None, *, tick: float | None) -> Iterator[Status]:
-    """The status now, after each event, and every ``tick`` seconds; ends only by an error."""
-    while True:
-        with client.events() as events:
-            yield _status(client, agent)
-            while True:
-                events.wait(tick)
-                if events.ended:
-                    break
-                yield _status(client, agent)
+    first, gone = True, False
+    for picture in watched(client, arguments.agent, arguments.profile, tick=None):
+        if picture.gone is not None:
+            if not gone:
+                output.remark(f"{picture.gone}; waiting for it")
+            gone = True
+            continue
+        if gone:
+            output.remark("the daemon is back")
+        gone = False
+        if not arguments.json:
+            if not first:
+                print()
+            for event in picture.news:
+                moment = time.strftime("%H:%M:%S", time.localtime(event.at_ms / 1000))
+                words = (moment, event.type, event.profile or "-", event.detail)
+                print(output.clean(" ".join(words)), flush=True)
+        _show(picture, as_json=arguments.json)
+        first = False

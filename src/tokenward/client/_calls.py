@@ -20,6 +20,7 @@ CHANGES_NOTHING = frozenset(
     {
         "daemon.hello",
         "daemon.status",
+        "events.history",
         "events.subscribe",
         "fallback.next",
         "model.for_tier",

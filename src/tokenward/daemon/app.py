@@ -117,6 +117,7 @@ class Daemon:
         self._config_error: str | None = None
         self._reloading = anyio.Lock()
         self.audit = AuditLog(ensure_private_dir(options.paths.state) / AUDIT_FILE, clock)
+        self.audit.told = self.hub.history.asked
         self._beats = 0
         self.second_sockets = SecondSockets(group, clock, self.audit)
         self._unlocking = anyio.CapacityLimiter(1)

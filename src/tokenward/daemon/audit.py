@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,17 @@ _WORTH_A_LINE = frozenset({"token.get", "profile.add", "profile.forget", "profil
 _named = re.compile(rb'"profile":"([^"\\]*)".*?"generation":"([0-9a-f]*)"').search
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """One who asked for one thing.
+
+    Args:
+        peer: who.
+        method: what for.
+        code: 0, or the error's code.
+        profile: whose token was handed out; empty if none was.
+        generation: of the token, or empty.
+    """
+
     peer: Peer
     method: str
     code: int
@@ -56,15 +66,17 @@ class AuditLog:
         self._path = path
         self._clock = clock
         self._lines: list[Mapping[str, object]] = []
-        self._repeats: dict[_Seen, int] = {}
+        self._repeats: dict[Seen, int] = {}
         self._repeats_since = clock.monotonic()
+        self.told: Callable[[Seen, int], None] = lambda *_: None
+        """Told of each line, and how often it happened."""
 
     def __call__(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
         """Take note of one call; see ``methods.method.Audit``."""
         if method not in _WORTH_A_LINE:
             return
         profile, generation = _what(result)
-        seen = _Seen(peer, method, code, profile, generation)
+        seen = Seen(peer, method, code, profile, generation)
         if seen in self._repeats:
             self._repeats[seen] += 1
             return
@@ -73,8 +85,9 @@ class AuditLog:
             self._repeats.clear()
         self._repeats[seen] = 0
         self._lines.append(self._line(seen))
+        self.told(seen, 1)
 
-    def _line(self, seen: _Seen, **more: object) -> Mapping[str, object]:
+    def _line(self, seen: Seen, **more: object) -> Mapping[str, object]:
         return {
             "at_ms": to_unix_milliseconds(self._clock.wall()),
             "pid": seen.peer.pid,
@@ -90,6 +103,7 @@ class AuditLog:
         for seen, times in self._repeats.items():
             if times:
                 self._lines.append(self._line(seen, repeated=times))
+                self.told(seen, times)
                 self._repeats[seen] = 0
         self._repeats_since = self._clock.monotonic()
 

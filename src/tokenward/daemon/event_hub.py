@@ -20,6 +20,7 @@ import anyio
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.protocol import MAX_QUEUED_EVENTS
 from tokenward.daemon import fault
+from tokenward.daemon.history import History
 from tokenward.daemon.service import Event
 from tokenward.ports import Clock
 
@@ -103,7 +104,9 @@ class EventHub:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._feeds: set[Feed] = set()
-        self._listeners: list[Listener] = []
+        self.history = History(clock)
+        """The last day of it."""
+        self._listeners: list[Listener] = [self.history.happened]
         self.lost = 0
         """Subscribers that were cut off because they did not read."""
 

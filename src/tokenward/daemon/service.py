@@ -25,6 +25,7 @@ from tokenward.core.model_reference import MODEL_TEXT, may_be_model
 if TYPE_CHECKING:
     from tokenward.daemon.decisions import Decisions
     from tokenward.daemon.doctor import Doctor
+    from tokenward.daemon.history_models import HistoryParams, HistoryResult
     from tokenward.daemon.logins import Logins
     from tokenward.daemon.models import Models
     from tokenward.daemon.sink_models import SinkListResult
@@ -561,6 +562,9 @@ class Service(Protocol):
 
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """Open a feed of events."""
+
+    def history(self, params: HistoryParams) -> HistoryResult:
+        """What happened in the last day, and who asked."""
 
     def status(self) -> DaemonStatusResult:
         """The daemon as a whole."""

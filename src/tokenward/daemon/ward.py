@@ -37,6 +37,7 @@ from tokenward.daemon.broker import Broker
 from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
 from tokenward.daemon.health_shown import with_health
+from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import ADOPTED, Intake
 from tokenward.daemon.keeper import Keeper
@@ -237,7 +238,9 @@ class Ward:
         keeper = self._keeper(params.profile, params.agent)
         if params.headers:
             usage_reports.take(self.household, keeper.profile, params.headers, status=params.status)
-        return await self._reports.take(keeper, params)
+        result = await self._reports.take(keeper, params)
+        self.household.hub.history.reported(keeper.profile.key, params.generation, result)
+        return result
 
     # Usage
 
@@ -467,6 +470,10 @@ class Ward:
     def subscribe(self, profiles: frozenset[str] | None) -> AbstractAsyncContextManager[EventFeed]:
         """A feed of events; see ``Service``."""
         return self.household.hub.subscribe(profiles)
+
+    def history(self, params: HistoryParams) -> HistoryResult:
+        """The last day; see ``Service``."""
+        return self.household.hub.history.between(params.since, params.before, params.profiles)
 
     def status(self) -> DaemonStatusResult:
         """The daemon as a whole; see ``Service``."""

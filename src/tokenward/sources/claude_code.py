@@ -12,6 +12,7 @@ Rules (measured on 2.1.329; reference/claude_code.md 2.1 to 2.4):
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +22,18 @@ from typing import Any
 from tokenward.core.credential import Credential, Kind, Secret, to_unix_milliseconds
 from tokenward.core.reading import Absent, Blanked, Found, Reading, Unreadable
 from tokenward.disk.foreign_lock import Busy, ForeignLock, HeldForeignLocks, RefusedBy, acquire_in_order
+from tokenward.disk.regular_file import read_regular
 from tokenward.ports import Clock, HeldLocks, LocksBusy
 from tokenward.sources.login_file import LoginFile, moment_or_none, text_or_none
 
 ROOT = "claudeAiOauth"
 LOGIN_ENDED = "loginEnded"
 """The member that Claude Code adds when the login itself is over, beside the blanked tokens."""
+
+OWNER_RECORD = ".oauth_refresh.lock.owner"
+MAX_OWNER_BYTES = 4096
+"""The record is a few numbers."""
+WRITE_LOCK = ".storage-write.lock"
 
 REFRESH_STALE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
@@ -124,12 +131,25 @@ class ClaudeCodeFile(LoginFile):
         match held:
             case Busy():
                 when = "in the future" if held.future else f"{max(held.age, 0.0):.0f} s ago"
-                return LocksBusy(f"Claude Code's lock {held.path.name} is held (last touched {when})")
+                return LocksBusy(
+                    f"Claude Code's lock {held.path.name} is held{self._by_whom(held.path)} (last touched {when})"
+                )
             case RefusedBy():
                 why = os.strerror(held.errno)
                 return LocksBusy(f"Claude Code's lock {held.path.name} cannot be made: {why}", refused=True)
             case _:
                 return held
+
+    def _by_whom(self, lock: Path) -> str:
+        """The process that the holder's record names; only holders of the refresh locks write one."""
+        if lock.name == WRITE_LOCK:
+            return ""
+        try:
+            record = json.loads(read_regular(self.path.parent / OWNER_RECORD, MAX_OWNER_BYTES).data)
+        except (OSError, ValueError, RecursionError):
+            return ""
+        pid = record.get("pid") if isinstance(record, dict) else None
+        return f" by process {pid}" if type(pid) is int and pid > 0 else ""
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
@@ -139,7 +159,7 @@ class ClaudeCodeFile(LoginFile):
             OSError: if it cannot be had in time.
         """
         lock = ForeignLock(
-            self.path.parent / ".storage-write.lock",
+            self.path.parent / WRITE_LOCK,
             stale_seconds=WRITE_STALE_SECONDS,
             heartbeat_seconds=WRITE_HEARTBEAT_SECONDS,
         )

@@ -5,6 +5,7 @@ Rules: an event never holds a token. A subscription lives as long as its connect
 
 from __future__ import annotations
 
+from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.methods.method import Call, Method
 from tokenward.daemon.service import SubscribeParams, SubscribeResult
 
@@ -14,6 +15,10 @@ async def _subscribe(call: Call, params: SubscribeParams) -> SubscribeResult:
     return SubscribeResult()
 
 
+async def _history(call: Call, params: HistoryParams) -> HistoryResult:
+    return call.service.history(params)
+
+
 METHODS = (
     Method(
         name="events.subscribe",
@@ -21,5 +26,12 @@ METHODS = (
         result=SubscribeResult,
         handler=_subscribe,
         summary="From here on this connection gets a notification `event` for whatever happens.",
+    ),
+    Method(
+        name="events.history",
+        params=HistoryParams,
+        result=HistoryResult,
+        handler=_history,
+        summary="What happened in the last day, what callers reported, and who asked, as far as memory goes.",
     ),
 )
