@@ -27,7 +27,14 @@ MOST_BYTES = 1 << 20
 """Of a line without its newline."""
 ENDING = b'"id": "end"}'
 LAST = b'{"jsonrpc": "2.0", "method": "daemon.hello", ' + ENDING
-TYPES: dict[str, type | tuple[type, ...]] = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+}
 
 
 @pytest.fixture(scope="module")
