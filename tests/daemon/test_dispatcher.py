@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conformance.json_rpc import SPECIFICATION, codes
 from daemon.served import FINDING, PROBED, PROFILE, SECRET, SINK, TOKEN, USAGE, ScriptedService, serving
 from tokenward import errors
 from tokenward.daemon.methods.registry import METHODS
@@ -22,85 +23,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def _codes(answer: Any) -> Any:
-    """Ids and error codes, or ids and "ok": what the specification fixes."""
-    if isinstance(answer, list):
-        return sorted((_codes(each) for each in answer), key=repr)
-    return answer["id"], answer["error"]["code"] if "error" in answer else "ok"
-
-
-def _hello(members: str) -> str:
-    return '{"jsonrpc": "2.0", "method": "daemon.hello", ' + members + "}"
-
-
-SPECIFICATION = {
-    "named parameters": (_hello('"params": {"client": "t/1"}, "id": 3'), (3, "ok")),
-    "absent parameters": (_hello('"id": 3'), (3, "ok")),
-    "string id": (_hello('"id": "1"'), ("1", "ok")),
-    "empty string id": (_hello('"id": ""'), ("", "ok")),
-    "zero id": (_hello('"id": 0'), (0, "ok")),
-    "negative id": (_hello('"id": -7'), (-7, "ok")),
-    "id of many digits": (_hello('"id": 123456789012345678901'), (123456789012345678901, "ok")),
-    "positional parameters": (_hello('"params": ["t/1"], "id": 1'), (1, -32602)),
-    "empty positional parameters": (_hello('"params": [], "id": 1'), (1, -32602)),
-    "non-existent method": ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', ("1", -32601)),
-    "private method name": ('{"jsonrpc": "2.0", "method": "__init__", "id": "1"}', ("1", -32601)),
-    "invalid JSON": ('{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]', (None, -32700)),
-    "invalid request object": ('{"jsonrpc": "2.0", "method": 1, "params": "bar"}', (None, -32600)),
-    "batch, invalid JSON": (
-        '[{"jsonrpc": "2.0", "method": "sum", "id": "1"}, {"jsonrpc": "2.0", "method"',
-        (None, -32700),
-    ),
-    "empty array": ("[]", (None, -32600)),
-    "invalid batch of one": ("[1]", [(None, -32600)]),
-    "invalid batch": ("[1,2,3]", [(None, -32600)] * 3),
-    "batch": (
-        json.dumps(
-            [
-                {"jsonrpc": "2.0", "method": "daemon.hello", "id": "1"},
-                {"jsonrpc": "2.0", "method": "daemon.hello"},
-                {"foo": "boo"},
-                {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},
-                {"jsonrpc": "2.0", "method": "profile.list", "id": "9"},
-            ]
-        ),
-        sorted([("1", "ok"), (None, -32600), ("5", -32601), ("9", "ok")], key=repr),
-    ),
-    "batch of 32": (json.dumps([{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}] * 32), [(1, "ok")] * 32),
-    "batch of 33": (json.dumps([{"jsonrpc": "2.0", "method": "daemon.hello", "id": 1}] * 33), (None, -32600)),
-    "batch with a batch in it": ("[[" + _hello('"id": 1') + "]]", [(None, -32600)]),
-    "null id": (_hello('"id": null'), (None, -32600)),
-    "float id": (_hello('"id": 1.0'), (None, -32600)),
-    "boolean id": (_hello('"id": true'), (None, -32600)),
-    "object id": (_hello('"id": {"a": 1}'), (None, -32600)),
-    "array id": (_hello('"id": [1]'), (None, -32600)),
-    "another version": ('{"jsonrpc": "1.0", "method": "daemon.hello", "id": 4}', (4, -32600)),
-    "no version": ('{"method": "daemon.hello", "id": 4}', (4, -32600)),
-    "no method": ('{"jsonrpc": "2.0", "id": 4}', (4, -32600)),
-    "null parameters": (_hello('"params": null, "id": 4'), (4, -32600)),
-    "unknown parameter": (_hello('"params": {"cilent": "t"}, "id": 4'), (4, -32602)),
-    "parameter of a wrong type": (_hello('"params": {"client": 5}, "id": 4'), (4, -32602)),
-    "twice the same member": (_hello('"id": 1, "id": 2'), (2, "ok")),
-    "a number": ("17", (None, -32600)),
-    "a string": ('"daemon.hello"', (None, -32600)),
-    "null": ("null", (None, -32600)),
-    "nothing": ("", (None, -32700)),
-    "NaN": (_hello('"params": {"client": NaN}, "id": 4'), (None, -32700)),
-    "infinity": (_hello('"id": -Infinity'), (None, -32700)),
-    "more digits than can be read": (_hello('"id": ' + "9" * 5000), (None, -32700)),
-    "deep nesting": ("[" * 100_000, (None, -32700)),
-    "deep nesting that ends": ("[" * 100_000 + "]" * 100_000, (None, -32700)),
-    "carriage return": (_hello('"id": 1') + "\r", (1, "ok")),
-}
-
-
 @pytest.mark.parametrize("case", SPECIFICATION)
 async def test_a_line_is_answered_as_the_specification_says(tmp_path: Path, case: str) -> None:
     """The examples of JSON-RPC 2.0 section 7, and the edges of our own rules, get their ids and codes."""
     line, expected = SPECIFICATION[case]
     async with serving(tmp_path) as served, served.peer() as peer:
         await peer.send(line.encode() + b"\n")
-        assert expected == _codes(await peer.line())
+        assert expected == codes(await peer.line())
 
 
 @pytest.mark.parametrize(
@@ -138,7 +67,7 @@ async def test_bytes_that_are_not_utf8_are_a_parse_error(tmp_path: Path) -> None
     async with serving(tmp_path) as served, served.peer() as peer:
         for line in lines:
             await peer.send(line + b"\n")
-            assert _codes(await peer.line()) == (None, -32700)
+            assert codes(await peer.line()) == (None, -32700)
 
 
 _PROVIDER = {
@@ -385,7 +314,7 @@ async def test_credentials_never_reach_the_log(tmp_path: Path, caplog: pytest.Lo
 async def test_an_answer_too_long_for_a_line_is_an_error(tmp_path: Path) -> None:
     """What no client would read is not sent; the caller learns that it failed."""
     async with serving(tmp_path) as served, served.peer() as peer:
-        assert _codes(await peer.call("token.get", {"profile": "acme:huge"}, 8)) == (8, -32603)
+        assert codes(await peer.call("token.get", {"profile": "acme:huge"}, 8)) == (8, -32603)
 
 
 async def test_the_requests_of_a_batch_do_not_wait_for_each_other(tmp_path: Path) -> None:
@@ -399,7 +328,7 @@ async def test_the_requests_of_a_batch_do_not_wait_for_each_other(tmp_path: Path
         while served.service.waiting < 3:
             assert (await peer.call("daemon.hello"))["result"]
         served.service.release.set()
-        assert _codes(await peer.line()) == sorted([(0, "ok"), (1, "ok"), (2, "ok"), ("x", -32601)], key=repr)
+        assert codes(await peer.line()) == sorted([(0, "ok"), (1, "ok"), (2, "ok"), ("x", -32601)], key=repr)
 
 
 async def test_every_call_is_audited_by_itself(tmp_path: Path) -> None:
@@ -426,5 +355,5 @@ async def test_what_cannot_be_audited_is_not_handed_out(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     async with serving(tmp_path, audit=audit) as served, served.peer() as peer:
-        assert _codes(await peer.call("token.get")) == (1, -32603)
-        assert _codes(await peer.call("token.get", {"profile": "acme:locked"})) == (1, -32005)
+        assert codes(await peer.call("token.get")) == (1, -32603)
+        assert codes(await peer.call("token.get", {"profile": "acme:locked"})) == (1, -32005)

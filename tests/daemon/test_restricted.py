@@ -26,7 +26,7 @@ from tokenward.daemon.listener import bind_second_socket
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import TokenParams, TokenResult
+from tokenward.daemon.service import ReportParams, TokenParams, TokenResult
 from tokenward.daemon.usage_models import UsageParams
 
 BOT = "anthropic:bot"
@@ -263,6 +263,35 @@ async def test_a_limit_that_is_reported_cools_here_for_a_minute_at_most(
         narrow.warding.clock.advance(seconds)
         assert (await narrow.get())["profile"] == BOT
         assert not (tmp_path / "state.json").exists()
+
+
+async def test_who_rests_by_the_owners_word_serves_last(tmp_path: Path) -> None:
+    """A window of the daemon's own callers orders this list too; where all rest, the first still serves."""
+    async with restricted(tmp_path) as narrow:
+        for profile, then in ((BOT, SPARE), (SPARE, BOT)):
+            held = await narrow.warding.served(profile=profile)
+            limited = ReportParams(profile=profile, generation=held.generation, status=429)
+            await narrow.warding.ward.report(limited)
+            assert (await narrow.get())["profile"] == then
+        named = await narrow.get(profile=SPARE)
+        assert (named["profile"], named["degraded"]) == (SPARE, "cooling")
+
+
+async def test_who_is_out_of_use_for_a_while_says_for_how_long(tmp_path: Path) -> None:
+    """Credit that ran out is a refusal with a time, alone or among others, and with no word from inside."""
+    async with restricted(tmp_path) as narrow:
+        held = await narrow.warding.served(profile=BOT)
+        unpaid = ReportParams(profile=BOT, generation=held.generation, status=402)
+        await narrow.warding.ward.report(unpaid)
+        assert (await narrow.get())["profile"] == SPARE
+        refused = await narrow.get(profile=BOT)
+        await narrow.warding.ward.disable(SPARE)
+        nobody = await narrow.get()
+    assert (refused["code"], refused["data"]["hint"]) == (PROFILE_UNAVAILABLE, "ask again later")
+    assert nobody["code"] == -32002
+    assert refused["data"]["retry_after"] == nobody["data"]["retry_after"] > 0
+    assert "tokenward profiles" not in json.dumps([refused, nobody])
+    assert "billing" not in json.dumps([refused, nobody])
 
 
 @pytest.mark.parametrize("more", [{"status": 402}, {"status": 500}, {"outcome": "failed"}, {"outcome": "ok"}])

@@ -135,3 +135,12 @@ async def test_a_subscriber_that_hangs_up_lets_its_feed_go(tmp_path: Path) -> No
         await peer.stream.send_eof()
         assert await peer.rest() == b""
         await until(lambda: served.service.open_feeds == 0)
+
+
+async def test_who_subscribes_and_hangs_up_at_once_is_not_kept(tmp_path: Path) -> None:
+    """The half-close that is read before the subscription begins ends it too: answered, and nothing is left."""
+    async with serving(tmp_path) as served, served.peer() as peer:
+        await peer.send(b'{"jsonrpc": "2.0", "method": "events.subscribe", "id": 1}')
+        await peer.stream.send_eof()
+        assert json.loads(await peer.rest())["result"] == {"subscribed": True}
+        await until(lambda: (served.service.open_feeds, served.server.subscribers) == (0, 0))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.served import serving, settle, until
@@ -30,6 +30,7 @@ GIBIBYTE = 1024**3
 MOST_GROWTH_KIB = 64 * 1024
 """Of the daemon's memory while it is attacked: far below what was sent, far above noise."""
 
+SUBSCRIBE = b'{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{}}'
 _words = st.sampled_from([*METHODS, "no.such", "acme:me", "acme:locked", "acme:slow", "2.0", "0123456789ab", ""])
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | _words,
@@ -78,6 +79,7 @@ def test_any_bytes_are_answered_or_refused(record_property: Callable[[str, objec
             end=st.sampled_from([b"\n", b"\r\n", b""]),
             piece=st.integers(1, 99),
         )
+        @example(lines=[SUBSCRIBE], end=b"\n", piece=99)
         def answered(lines: list[bytes], end: bytes, piece: int) -> None:
             nonlocal tried
             tried += 1
@@ -177,7 +179,7 @@ def test_a_line_of_a_gibibyte_is_not_swallowed(own_home: Path) -> None:
 
 @pytest.mark.fault(
     "socket-half-open",
-    "peers that ask and vanish, close their half and never read, or hang up in the middle of a line",
+    "peers that ask or subscribe and vanish, close their half and never read, or hang up in the middle of a line",
     "nothing is left of them, and the daemon serves on",
 )
 def test_peers_that_vanish_leave_nothing(own_home: Path) -> None:
@@ -189,7 +191,7 @@ def test_peers_that_vanish_leave_nothing(own_home: Path) -> None:
             peer = socket.socket(socket.AF_UNIX)
             peer.connect(str(daemon.socket_file))
             with contextlib.suppress(BrokenPipeError):
-                peer.sendall((call * 3, call[:20], call + call[:9], b"")[number % 4])
+                peer.sendall((call * 3, call[:20], call + call[:9], b"", SUBSCRIBE)[number % 5])
             if number % 3 == 0:
                 peer.shutdown(socket.SHUT_WR)
                 half_open.append(peer)

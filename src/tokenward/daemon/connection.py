@@ -124,6 +124,11 @@ class Connection:
         return self.subscription is not None
 
     @property
+    def is_ending(self) -> bool:
+        """Whether it takes no more requests: its peer closed its half or is gone, or the server ends."""
+        return self._finishing or self._closed
+
+    @property
     def deadline(self) -> float:
         """When ``expire`` has something to do, in seconds on the monotonic clock."""
         deadline = self._write_deadline

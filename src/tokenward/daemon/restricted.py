@@ -10,6 +10,7 @@ Rules:
   what the caller asked for, and profiles of the list.
 - Who may serve is tried in the order of the list; a profile of which a 429 was reported here goes last for the
   time named, a minute at most. Only this socket knows of it, and only until the daemon ends.
+- A profile that rests by the word of the daemon's own callers serves only if no other of the list does.
 - A 401 forces a refresh as "not this one" does, from a bucket of one for each profile, beside the bucket that all
   share (design I11). It condemns nothing. Other reports have no effect.
 - A parameter that is not named here is not passed on, so that what a later version adds is not open by accident.
@@ -24,6 +25,7 @@ from typing import Any, Protocol
 import anyio
 
 from tokenward import errors
+from tokenward.core import protocol
 from tokenward.core.credential import agent_and_id, profile_key
 from tokenward.core.freshness import ForcedRefreshes
 from tokenward.daemon import nothing_served
@@ -114,12 +116,19 @@ class RestrictedTokens:
             raise refused()
         deadline = self._clock.monotonic() + params.timeout
         failures: list[tuple[str, TokenwardError]] = []
+        cooling: TokenResult | None = None
         for key in list(self._order(params)):
             left = max(0.0, deadline - self._clock.monotonic())
             try:
-                return await self._token_of(key, params, left)
+                result = await self._token_of(key, params, left)
             except TokenwardError as error:
                 failures.append((agent_and_id(key)[1], error))
+                continue
+            if result.degraded != protocol.DEGRADED_COOLING:
+                return result
+            cooling = cooling or result
+        if cooling is not None:
+            return cooling
         raise _error_for(params, failures)
 
     async def _token_of(self, key: str, params: TokenParams, patience: float) -> TokenResult:
@@ -240,8 +249,10 @@ _WORDS: Sequence[tuple[type[TokenwardError], str, str]] = (
 
 
 def _outside(profile: str, error: TokenwardError) -> TokenwardError:
-    cause, hint = next((cause, hint) for kind, cause, hint in _WORDS if isinstance(error, kind))
-    waits = {"retry_after": wait} if (wait := error.details.get("retry_after")) is not None else {}
+    wait = error.details.get("retry_after")
+    meant = errors.RetryLater if wait is not None else type(error)
+    cause, hint = next((cause, hint) for kind, cause, hint in _WORDS if issubclass(meant, kind))
+    waits = {"retry_after": wait} if wait is not None else {}
     return type(error)(f"{profile}: {cause}", hint=hint, error_class=error.error_class, **waits)
 
 

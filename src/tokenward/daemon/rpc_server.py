@@ -295,6 +295,8 @@ class RpcServer:
         except BaseException:
             connection.subscription = None
             raise
+        if connection.is_ending:  # it ended before there was a subscription that its end could cancel
+            scope.cancel()
 
     async def _pump(
         self,
