@@ -63,7 +63,7 @@ def test_the_default_provider_and_its_model(own_home: Path) -> None:
 
 @pytest.mark.covers("N48", "N49")
 def test_betas_by_kind_and_by_the_caller(own_home: Path, sandbox: Sandbox) -> None:
-    """Those of the document for a key; a login's own with the caller's behind, each once."""
+    """Those of the documents for a key; a login's own with the caller's behind, each once."""
     StoredLogin(own_home).write(sandbox.issue())
     with DaemonProcess(own_home, config=CONFIG, env={"ANTHROPIC_API_KEY": KEY}) as daemon:
         key = daemon.call("token.get", kinds=["api_key"])
@@ -71,6 +71,7 @@ def test_betas_by_kind_and_by_the_caller(own_home: Path, sandbox: Sandbox) -> No
         login = daemon.call("token.get", kinds=["oauth"], betas=asked)
         plain = daemon.call("token.get", kinds=["oauth"])
     assert key["headers"]["anthropic-beta"].split(",") == [
+        "extended-cache-ttl-2025-04-11",
         "claude-code-20250219",
         "interleaved-thinking-2025-05-14",
         "fine-grained-tool-streaming-2025-05-14",
