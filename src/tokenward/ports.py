@@ -23,6 +23,7 @@ from tokenward.core.grants import RefreshOutcome, Unavailable
 from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
 from tokenward.core.reading import Reading
+from tokenward.core.sharing import Claimed, Committed, Condemnation, Outdated, Removal, SealedValue, SharedRecord
 
 
 class Clock(Protocol):
@@ -497,4 +498,70 @@ class Sink(Protocol):
 
         Raises:
             OSError: if it could not be removed.
+        """
+
+
+class SharedStoreAway(OSError):
+    """The engine did not answer; for whoever writes to a place, the same as a disk that fails.
+
+    Its ``strerror`` is one line for people, without a secret.
+    """
+
+
+class SharedStore(Protocol):
+    """An engine in which daemons on many hosts agree about credentials; all agreement is the engine's.
+
+    ``read``, ``claim`` and ``commit`` block, each within a deadline of its own, and hold no connection afterwards.
+    What raises ``SharedStoreAway`` may or may not have happened; each may be repeated.
+    """
+
+    @property
+    def description(self) -> str:
+        """Where it is, for people and logs; without a password."""
+
+    def read(self, profile: str | None = None) -> Sequence[SharedRecord]:
+        """The record of one profile, or all of them, sorted by profile.
+
+        Raises:
+            SharedStoreAway: if it does not answer.
+        """
+
+    def claim(self, seen: SharedRecord, *, holder: str, seconds: float) -> Claimed | Outdated:
+        """Take the lease on a record, if nothing has changed since it was seen.
+
+        Whether a lease that is there may be taken over is decided before (``core.sharing``); the engine compares
+        the revision alone.
+
+        Args:
+            seen: the record as it was read.
+            holder: who takes it.
+            seconds: how long it lasts by the engine's clock; 0 gives a lease back, and leaves nothing in doubt.
+
+        Raises:
+            SharedStoreAway: if it does not answer.
+        """
+
+    def commit(
+        self, profile: str, expected: str | None, change: SealedValue | Condemnation | Removal, *, holder: str
+    ) -> Committed | Outdated:
+        """Change a record, fenced by the generation alone; whoever holds the lease.
+
+        A value that is already there counts as stored, so that a commit whose answer was lost can be repeated.
+
+        Args:
+            profile: whose record.
+            expected: the generation that the change replaces; None = there is no record yet.
+            change: what becomes of it. A value that comes too late is kept beside the records, as an orphan.
+            holder: who says so, for people who look.
+
+        Raises:
+            SharedStoreAway: if it does not answer.
+        """
+
+    async def subscribe(self, changed: Callable[[str | None], None]) -> None:
+        """Tell of changes until cancelled; never raises.
+
+        Args:
+            changed: called with the profile whose record changed, or with None where any may have: at the
+                beginning, after each time the engine was away, and now and then where it cannot tell.
         """
