@@ -19,7 +19,7 @@ from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon import app, examination
 from tokenward.daemon.composition import CLAUDE_PROFILE, Equipment
 from tokenward.daemon.options import Options
-from tokenward.daemon.service import TokenParams
+from tokenward.daemon.token_models import TokenParams
 from tokenward.daemon.ward import Ward
 from tokenward.errors import TokenwardError
 

@@ -17,7 +17,7 @@ from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Ref
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logins import LOGIN_SECONDS, MAX_LOGINS, Logins, Needs
-from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.errors import (
     CallTimeout,
     ConfigurationFault,

@@ -38,6 +38,7 @@ from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import RECORDS_NAME, Composition, Equipment, key_custody, tell_person
+from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.event_log import EventLog
 from tokenward.daemon.hardening import protect
@@ -50,13 +51,13 @@ from tokenward.daemon.metrics import Family, Watched, families
 from tokenward.daemon.metrics_socket import serve_metrics
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.publishing import Publishing
 from tokenward.daemon.refresher import flight_limiter
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.second_sockets import SecondSockets
-from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.ward import Ward

@@ -28,7 +28,7 @@ from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import DEFAULT_NAME, LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.errors import (
     CallTimeout,
