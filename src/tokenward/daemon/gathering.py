@@ -25,7 +25,7 @@ from tokenward.daemon.refresher import Refresher
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import Place
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, goes_to_gateway, provider_named
-from tokenward.settings import CommandSettings
+from tokenward.source_settings import CommandSettings
 from tokenward.sources import anthropic_profile, command, dotenv, environment
 from tokenward.sources.claude_code_command import clean_environment
 
