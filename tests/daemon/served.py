@@ -17,6 +17,7 @@ from tokenward import errors
 from tokenward.core.credential import Credential
 from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoginTerms
+from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams, MetricsResult, ReloadResult
 from tokenward.daemon.doctor_models import (
     DoctorProbeParams,
     DoctorProbeResult,
@@ -24,11 +25,14 @@ from tokenward.daemon.doctor_models import (
     DoctorRunResult,
     FindingResult,
 )
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
+from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.routing_models import (
     FallbackParams,
     FallbackResult,
@@ -40,27 +44,6 @@ from tokenward.daemon.routing_models import (
     SessionResult,
 )
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import (
-    DaemonStatusResult,
-    Event,
-    ExportParams,
-    ExportResult,
-    MetricsParams,
-    MetricsResult,
-    ProfileAddParams,
-    ProfileListParams,
-    ProfileResult,
-    ProviderResult,
-    RekeyParams,
-    ReloadResult,
-    ReportParams,
-    ReportResult,
-    RestoreParams,
-    RestoreResult,
-    StoreStatusResult,
-    TokenParams,
-    TokenResult,
-)
 from tokenward.daemon.sink_models import SinkListResult, SinkResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
@@ -68,6 +51,15 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.store_models import (
+    ExportParams,
+    ExportResult,
+    RekeyParams,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
+)
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.daemon.usage_models import (
     AllowanceResult,
     QuotaResult,

@@ -24,8 +24,8 @@ from daemon.served import (
 from tokenward.core import protocol
 from tokenward.daemon import listener as listener_module
 from tokenward.daemon import rpc_server as rpc_server_module
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import Event
 
 HELLO = b'{"jsonrpc":"2.0","id":1,"method":"daemon.hello"}\n'
 GET = b'{"jsonrpc":"2.0","id":1,"method":"token.get"}\n'

@@ -15,7 +15,7 @@ from daemon.served import (
 )
 from tokenward.core import protocol
 from tokenward.daemon.connection import Connection
-from tokenward.daemon.service import Event
+from tokenward.daemon.event_models import Event
 
 HELLO = b'{"jsonrpc":"2.0","id":1,"method":"daemon.hello"}\n'
 GET = b'{"jsonrpc":"2.0","id":1,"method":"token.get"}\n'

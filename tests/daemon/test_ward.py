@@ -24,22 +24,13 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon import broker
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult, StoredCredential
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
-from tokenward.daemon.service import (
-    CredentialInput,
-    DaemonStatusResult,
-    ProfileAddParams,
-    ProfileListParams,
-    ProfileResult,
-    ReloadResult,
-    ReportParams,
-    StoredCredential,
-    TokenParams,
-    TokenResult,
-)
+from tokenward.daemon.token_models import CredentialInput, ReportParams, TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
 from tokenward.errors import (
     AllUnavailable,

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from fakes.machine import FakeClock
-from tokenward.core.login import LoggedIn, LoginRules, NotOurs, Refused, Wait
+from tokenward.core.login import LoginRules, NotOurs, Refused
+from tokenward.core.login_answers import LoggedIn, Wait
 from tokenward.core.provider import ProviderRegistration
 from tokenward.http import HttpClient
 from tokenward.oauth.device import DeviceLogin, start_device_login

@@ -34,6 +34,7 @@ from tokenward.daemon import (
     usage_reports,
 )
 from tokenward.daemon.broker import Broker
+from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams, MetricsResult, ReloadResult
 from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
 from tokenward.daemon.health_shown import with_health
@@ -44,29 +45,11 @@ from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.models import Models
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
+from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.reports import Reports
 from tokenward.daemon.resting import let_rest
-from tokenward.daemon.service import (
-    DaemonStatusResult,
-    EventFeed,
-    ExportParams,
-    ExportResult,
-    MetricsParams,
-    MetricsResult,
-    ProfileAddParams,
-    ProfileListParams,
-    ProfileResult,
-    ProviderResult,
-    RekeyParams,
-    ReloadResult,
-    ReportParams,
-    ReportResult,
-    RestoreParams,
-    RestoreResult,
-    StoreStatusResult,
-    TokenParams,
-    TokenResult,
-)
+from tokenward.daemon.service import EventFeed
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.sink_models import SinkListResult
 from tokenward.daemon.source_models import (
@@ -75,6 +58,15 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.store_models import (
+    ExportParams,
+    ExportResult,
+    RekeyParams,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
+)
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 from tokenward.errors import ProfileUnavailable, StoreUnavailable
 from tokenward.provider_files import Provider, choose

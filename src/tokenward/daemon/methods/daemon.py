@@ -11,16 +11,9 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from tokenward import __version__
+from tokenward.daemon.daemon_models import DaemonStatusResult, HelloParams, HelloResult, ReloadResult, StopResult
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import (
-    DaemonStatusResult,
-    HelloParams,
-    HelloResult,
-    NoParams,
-    ReloadResult,
-    Result,
-    StopResult,
-)
+from tokenward.daemon.rpc_types import NoParams, Result
 
 
 class DiscoverResult(Result):

@@ -5,9 +5,9 @@ Rules: an event never holds a token. A subscription lives as long as its connect
 
 from __future__ import annotations
 
+from tokenward.daemon.event_models import SubscribeParams, SubscribeResult
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import SubscribeParams, SubscribeResult
 
 
 async def _subscribe(call: Call, params: SubscribeParams) -> SubscribeResult:

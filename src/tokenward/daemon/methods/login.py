@@ -13,7 +13,8 @@ from tokenward import errors
 from tokenward.core.credential import Credential, Kind, Secret, to_unix_milliseconds
 from tokenward.core.login import LoginMethod, LoginTerms
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import AgentName, Params, ProfileId, ProfileParams, ProfileResult, Result
+from tokenward.daemon.profile_models import ProfileParams, ProfileResult
+from tokenward.daemon.rpc_types import AgentName, Params, ProfileId, Result
 from tokenward.provider_files import choose
 
 LONGEST_WAIT = 60.0

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import Params, Result, Service
+from tokenward.daemon.rpc_types import Params, Result
+from tokenward.daemon.service import Service
 from tokenward.errors import TokenwardError
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import (
+from tokenward.daemon.profile_models import (
     ProfileAddParams,
     ProfileListParams,
     ProfileListResult,

@@ -6,7 +6,7 @@ Rule: no result holds a secret.
 from __future__ import annotations
 
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import ProviderListParams, ProviderListResult, ProviderParams, ProviderResult
+from tokenward.daemon.provider_models import ProviderListParams, ProviderListResult, ProviderParams, ProviderResult
 
 
 async def _list(call: Call, params: ProviderListParams) -> ProviderListResult:

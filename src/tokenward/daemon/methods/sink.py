@@ -6,7 +6,7 @@ Rule: no result holds a token.
 from __future__ import annotations
 
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import NoParams
+from tokenward.daemon.rpc_types import NoParams
 from tokenward.daemon.sink_models import SinkListResult
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import NoParams, ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
+from tokenward.daemon.rpc_types import NoParams
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
     SourceImportParams,

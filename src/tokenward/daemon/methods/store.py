@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import (
+from tokenward.daemon.rpc_types import NoParams
+from tokenward.daemon.store_models import (
     ExportParams,
     ExportResult,
-    NoParams,
     RekeyParams,
     RestoreParams,
     RestoreResult,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import ReportParams, ReportResult, TokenParams, TokenResult
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 
 
 async def _get(call: Call, params: TokenParams) -> TokenResult:
