@@ -328,7 +328,7 @@ class KnownDead:
 
 @runtime_checkable
 class HeldLease(HeldLocks, Protocol):
-    """The right to spend one refresh token for a while. Nobody can be asked whether it is ours still: time tells."""
+    """The right to spend one refresh token for a while; time alone tells whether it is ours still."""
 
     def may_send(self) -> bool:
         """Whether it lasts for a whole request still, asked before the token leaves.
@@ -342,7 +342,7 @@ class HeldLease(HeldLocks, Protocol):
 
 @runtime_checkable
 class LeasedPlace(Place, Protocol):
-    """A place that many hosts hold. A refresh token is spent under its lease; a write needs none, and may be late."""
+    """A place that many hosts hold: its refresh token is spent under a lease, and written without one."""
 
     def claim(self, generation: str, deadline: float) -> HeldLease | LocksBusy | PerhapsSpent | KnownDead:
         """Take the lease, or wait until whoever has it is done.

@@ -8,7 +8,8 @@ Rules (the rule for a refresh that was never answered, design section 4.10, for 
 - While the access token lives there is something to lose: a token that another holder may have spent is not sent,
   but once within the time in which the authorization server takes a spent one again.
 - When it has ended nothing is left to lose: it is sent again, by one host for each lease.
-- A lease that was given back, or that the new value ended, leaves nothing in doubt.
+- A lease that was given back, or that the new value ended, leaves nothing in doubt. One that was taken over while
+  there is something to lose is therefore not given back.
 - Our own lease is ours again after a restart: what this host sent, its family file knows.
 - Whoever takes a lease over says so in its name, so that a token is sent again within that time once and not in a
   chain of hosts.
@@ -29,9 +30,11 @@ class Take:
 
     Args:
         holder: under which name.
+        may_return: whether giving it back, if the value stays as it is, leaves nothing in doubt.
     """
 
     holder: str
+    may_return: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,13 @@ def may_claim(
     lease = record.lease
     if lease is None:
         return Take(holder)
-    again = Take(holder + _AGAIN)
+    lives = left is not None and left > 0
+    again = Take(holder + _AGAIN, may_return=not lives)
     if name_of(lease) == holder:
         return again
     if lease.left > 0:
         return AtWork(name_of(lease), lease.left)
-    if left is None or left <= 0:
+    if left is None or not lives:
         return again
     if not lease.holder.endswith(_AGAIN) and lease.age <= reuse_grace:
         return again

@@ -139,10 +139,20 @@ class SharedPlace:
                 taken_at = self._clock.boottime()
                 answer = self._records.claim(record, holder=word.holder, seconds=self._lease_seconds)
                 if isinstance(answer, Claimed):
-                    return _Lease(self._records, answer.record, self._clock, taken_at, self._request_seconds)
+                    ends_at = taken_at + self._lease_seconds
+                    return _Lease(self, self._records, answer.record, ends_at, may_return=word.may_return)
                 looked = True
                 continue
             return _refusal(word)
+
+    def lasts_until(self, ends_at: float, *, for_a_request: bool = False) -> bool:
+        """Whether a lease is ours now, or until a request that begins now has ended.
+
+        Args:
+            ends_at: on the boot clock, in seconds.
+            for_a_request: as above.
+        """
+        return self._clock.boottime() + self._request_seconds * for_a_request < ends_at
 
     @property
     def _lease_seconds(self) -> float:
@@ -179,32 +189,36 @@ class _Lease:
     identities: Sequence[LockIdentity] = ()
 
     def __init__(
-        self, records: SharedRecords, claimed: SharedRecord, clock: Clock, taken_at: float, request_seconds: float
+        self,
+        place: SharedPlace,
+        records: SharedRecords,
+        claimed: SharedRecord,
+        ends_at: float,
+        *,
+        may_return: bool,
     ) -> None:
+        self._place = place
         self._records = records
         self._claimed = claimed
-        self._clock = clock
-        self._ends_at = taken_at + LEASE_REQUESTS * request_seconds
-        self._request_seconds = request_seconds
-        self._in_doubt = False
-        self._released = False
+        self._ends_at = ends_at
+        self._may_return = may_return
+        self._is_in_doubt = False
 
     def still_owned(self) -> bool:
-        return self._clock.boottime() < self._ends_at
+        return self._place.lasts_until(self._ends_at)
 
     def may_send(self) -> bool:
-        if self._clock.boottime() + self._request_seconds > self._ends_at:
-            return False
-        self._in_doubt = True
-        return True
+        lasts = self._place.lasts_until(self._ends_at, for_a_request=True)
+        self._is_in_doubt = self._is_in_doubt or lasts
+        return lasts
 
     def settle(self) -> None:
-        self._in_doubt = False
+        self._is_in_doubt = False
 
     def release(self) -> None:
-        if self._in_doubt or self._released:
+        if self._is_in_doubt or not self._may_return:
             return
-        self._released = True
+        self._may_return = False
         record = self._records.record(self._claimed.profile)
         if record is not None and record.revision == self._claimed.revision:
             self._records.claim(self._claimed, holder=self._records.holder, seconds=0.0)

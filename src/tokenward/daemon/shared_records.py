@@ -1,4 +1,4 @@
-"""What this host knows of the credentials that many hosts share: the newest word of the engine, and a copy on disk.
+"""What this host knows of credentials that many hosts share: the newest word of the engine, and a copy on disk.
 
 The problem: each request of a caller looks at its place, and a place that lies in a database would be asked a
 thousand times a second; and the database may be away for hours, while tokens are valid still. So the engine is
@@ -117,6 +117,7 @@ class SharedRecords:
         self._clock = clock
         self._pause = pause
         self._changed = threading.Condition()
+        self._copying = threading.Lock()
         self._seen: dict[str, _Seen] = {}
         self._counts: Counter[str] = Counter()
         self._copied: set[str] = set(copies.profiles())
@@ -271,26 +272,27 @@ class SharedRecords:
             self._counts[name] += is_news
             self._changed.notify_all()
         if is_news:
-            self._copy(record)
+            self._copy(name)
             self.told(SharedNews.CHANGED, name, "")
 
-    def _copy(self, record: SharedRecord) -> None:
-        """Keep the value on our own disk; where that cannot be, only a start without the engine suffers."""
-        opened = self.open(record.profile, record.value)
-        if isinstance(opened, Unreadable):
-            return
-        try:
-            there = self._copies.place(record.profile).read()
-            if there == opened:
+    def _copy(self, name: str) -> None:
+        """Keep the newest value on our own disk; where that cannot be, only a start without the engine suffers."""
+        with self._copying:
+            record = self.record(name)
+            opened = self.open(name, record.value) if record is not None else None
+            if not isinstance(opened, Found):
                 return
-            if isinstance(there, Unreadable):
-                self._copies.remove(record.profile)
-            self._copies.add(record.profile, opened.credential)
-        except (OSError, StoreUnavailable) as error:
-            log.warning("the copy of %s could not be written: %s", record.profile, type(error).__name__)
-            return
+            try:
+                there = self._copies.place(name).read()
+                if isinstance(there, Unreadable):
+                    self._copies.remove(name)
+                if there != opened:
+                    self._copies.add(name, opened.credential)
+            except (OSError, StoreUnavailable) as error:
+                log.warning("the copy of %s could not be written: %s", name, type(error).__name__)
+                return
         with self._changed:
-            self._copied.add(record.profile)
+            self._copied.add(name)
 
     def _miss(self, name: str) -> None:
         """The engine has no such record."""
