@@ -101,6 +101,8 @@ class SharedPlace:
     def prepare_write(self) -> PlaceWriter:
         """A claim has just shown that the engine takes writes; where no record is, none is made."""
         if self._records.record(self._profile) is None:
+            self._records.look(self._profile)  # as after a start, for a value that is late
+        if self._records.record(self._profile) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.description)
         return _SharedWriter(self._profile, self._records)
 
