@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tokenward.core.sharing import Orphan, SealedValue
+from tokenward.ports import SharedStoreAway
 from tokenward.stores.postgres.schema import KnownSchema
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ class Administration:
     """
 
     def __init__(self, wire: Wire) -> None:
+        self.wire = wire
         self.description = wire.description
-        self._wire = wire
         self._schema = KnownSchema(wire)
 
     def keys(self) -> Sequence[FleetKey]:
@@ -99,6 +100,17 @@ class Administration:
             SharedStoreAway: as every method here: if it does not answer, or its tables are not ours.
         """
         return [FleetKey(*row) for row in self._rows(_KEYS)]
+
+    def current_key(self) -> str:
+        """The name of the key that seals first values.
+
+        Raises:
+            SharedStoreAway: also if there is none yet.
+        """
+        rows = self._rows("SELECT key_id FROM tokenward.keys WHERE state = 'current'")
+        if not rows:
+            raise SharedStoreAway("the fleet has no key yet", hint="make the first one: tokenward fleet init")
+        return str(rows[0][0])
 
     def hosts(self) -> Sequence[HostSeen]:
         """Who subscribed lately, the last first."""
@@ -117,7 +129,7 @@ class Administration:
     def introduce(self, key_id: str) -> None:
         """Tell of a key: the first one is in force at once, another one is coming."""
         self._schema.check()
-        self._wire.run(_INTRODUCE, {"key_id": key_id})
+        self.wire.run(_INTRODUCE, {"key_id": key_id})
 
     def put_in_force(self, key_id: str) -> None:
         """Have this key seal first values from here on; the one before it is a former one."""
@@ -133,7 +145,7 @@ class Administration:
                 "UPDATE tokenward.keys SET state = 'current' WHERE key_id = %(key_id)s", {"key_id": key_id}
             )
 
-        self._wire.transact(act, patience=self._wire.patience)
+        self.wire.transact(act, patience=self.wire.patience)
 
     def reseal(self, profile: str, revision: int, value: SealedValue) -> bool:
         """Replace how a record is sealed, and nothing else.
@@ -141,7 +153,7 @@ class Administration:
         Returns:
             Whether it was; not if it changed since, or somebody holds its lease.
         """
-        (done,) = self._wire.run(
+        (done,) = self.wire.run(
             _RESEAL,
             {"profile": profile, "revision": revision, "key_id": value.key_id, "sealed": value.sealed},
         )
@@ -149,9 +161,9 @@ class Administration:
 
     def reseal_orphan(self, orphan: Orphan, value: SealedValue) -> None:
         """Replace how an orphan is sealed, and nothing else."""
-        self._wire.run(_RESEAL_ORPHAN, {"id": int(orphan.name), "key_id": value.key_id, "sealed": value.sealed})
+        self.wire.run(_RESEAL_ORPHAN, {"id": int(orphan.name), "key_id": value.key_id, "sealed": value.sealed})
 
     def _rows(self, query: str) -> list[Row]:
         self._schema.check()
-        (rows,) = self._wire.run(query, {})
+        (rows,) = self.wire.run(query, {})
         return rows

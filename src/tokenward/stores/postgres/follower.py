@@ -35,7 +35,7 @@ LOOK_SECONDS = 15.0
 """Where notifications do not pass: how late a change is seen, at most half as much again."""
 GREETING_SECONDS = 600.0
 """How often a host says that it lives, and makes sure that it missed nothing."""
-FORGOTTEN_AFTER = "30 days"
+FORGOTTEN_AFTER = "7 days"
 """A host that was not seen so long is taken out of the table."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
