@@ -208,7 +208,6 @@ class SharedRecords:
             answer = self.engine.commit(profile, expected, change, holder=self.holder)
         if isinstance(answer, Outdated) and answer.orphan is not None:
             self.tally["orphans"] += 1
-            log.warning("%s: a new token came after another had replaced the old one; %s", profile, ORPHAN_HINT)
             self.told(SharedNews.ORPHANED, profile, answer.orphan)
         if isinstance(change, Removal) and isinstance(answer, Committed):
             self._drop(profile)
@@ -244,12 +243,10 @@ class SharedRecords:
             self.tally["unanswered"] += 1
             if self.away is None:
                 self.away = Away(self._clock.wall(), fault.cause, fault.hint)
-                log.warning("the shared store is away: %s", fault.cause)
                 self.told(SharedNews.AWAY, None, fault.cause)
             raise
         if self.away is not None:
             self.away = None
-            log.info("the shared store is back")
             self.told(SharedNews.BACK, None, "")
 
     # What is learnt
@@ -319,9 +316,6 @@ class SharedRecords:
         with self._changed:
             self._copied.discard(name)
         self.told(SharedNews.CHANGED, name, "")
-
-
-ORPHAN_HINT = "it is kept beside the records: tokenward fleet status"
 
 
 def _says(record: SharedRecord) -> tuple[str, str | None]:
