@@ -172,7 +172,7 @@ class TestKeyFile:
     @pytest.mark.skipif(os.geteuid() != 0, reason="makes files of root's")
     @pytest.mark.parametrize(("mode", "taken"), [(0o440, True), (0o640, True), (0o444, False), (0o660, False)])
     def test_one_that_root_put_there_for_our_group_is_taken(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, taken: bool
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int, taken: bool
     ) -> None:
         """As a secret that is mounted into a pod, behind a symbolic link; not if others may read it."""
         monkeypatch.setattr("tokenward.stores.shared_keys.geteuid", lambda: 1000)
