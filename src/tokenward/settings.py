@@ -15,11 +15,8 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     Field,
-    SecretStr,
-    ValidationInfo,
     field_validator,
 )
 
@@ -47,15 +44,10 @@ from tokenward.source_settings import (
     NeuroLinkSettings,
     SourceSettings,
 )
+from tokenward.store_settings import StoreSettings
 
 LARGEST_MARGIN_SECONDS = 3600.0
 """More than an hour before the end is not a margin: access tokens live for hours."""
-
-
-def _postgresql(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    return value
 
 
 class DefaultSettings(Table):
@@ -83,45 +75,6 @@ class DefaultSettings(Table):
     refresh_timeout: Seconds = Field(
         default=25.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds a refresh may take in all."
     )
-
-
-class StoreSettings(Table):
-    """``[store]``: where the key of our own store lies, and what is shared with other hosts."""
-
-    key: Literal["file", "keyring", "systemd", "passphrase"] | None = Field(
-        default=None,
-        description="Where a new store's key is put (None = file). A key that exists is moved only by "
-        "`tokenward store rekey`.",
-    )
-    askpass: list[Text] = Field(
-        default=[], description="A command that prints the passphrase, as words, where key is passphrase."
-    )
-    shared: Annotated[SecretStr, AfterValidator(_postgresql)] | None = Field(
-        default=None,
-        description="The PostgreSQL in which hosts share credentials, `postgresql://ROLE@HOST:PORT/DATABASE`; the "
-        "password is better kept in `~/.pgpass`.",
-    )
-    shared_key: Literal["file", "systemd", "command"] = Field(
-        default="file",
-        description="Where this host finds the keys that seal what is shared: a file, the systemd credential "
-        "`tokenward-fleet-key`, or a command that prints them.",
-    )
-    shared_key_file: AbsolutePath | None = Field(
-        default=None, description="The file, mode 0600; None = fleet.key in the state directory."
-    )
-    shared_key_command: list[Text] = Field(
-        default=[], description="The command, as words, where shared_key is command; no shell."
-    )
-    shared_key_env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
-
-    @field_validator("shared_key_command")
-    @classmethod
-    def _command_is_named(cls, command: list[str], info: ValidationInfo) -> list[str]:
-        if not command and info.data.get("shared_key") == "command":
-            raise ValueError('must name the command, as shared_key is "command"')
-        return command
 
 
 class HealthSettings(Table):

@@ -71,6 +71,8 @@ from tokenward.daemon.usage_models import (
 )
 from tokenward.provider_files import Provider
 
+HELLO = b'{"jsonrpc":"2.0","id":1,"method":"daemon.hello"}\n'
+GET = b'{"jsonrpc":"2.0","id":1,"method":"token.get"}\n'
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come; only a failing test waits so long."""
 SECRET = "sk-ant-oat01-never-to-be-shown"
@@ -529,6 +531,17 @@ class Served:
         self.clock.now += seconds
         self.server.sweep()
         await settle()
+
+
+def slow(request_id: int) -> bytes:
+    """A request that the scripted service answers when it is released."""
+    request = {"jsonrpc": "2.0", "id": request_id, "method": "token.get", "params": {"profile": "acme:slow"}}
+    return json.dumps(request).encode() + b"\n"
+
+
+def unsent(served: Served) -> int:
+    """Bytes that wait for peers who do not read."""
+    return sum(len(connection._outbox) for connection in served.server._connections)
 
 
 async def settle() -> None:

@@ -17,12 +17,6 @@ from tokenward.daemon.peer import Peer
 from tokenward.daemon.rpc_types import Result
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
-
-
 @pytest.mark.parametrize("case", SPECIFICATION)
 async def test_a_line_is_answered_as_the_specification_says(tmp_path: Path, case: str) -> None:
     """The examples of JSON-RPC 2.0 section 7, and the edges of our own rules, get their ids and codes."""

@@ -17,12 +17,6 @@ from tokenward.daemon.token_models import TokenParams
 PEER = Peer(pid=1, uid=0, gid=0)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
-
-
 def _get(members: str) -> str:
     return '{"jsonrpc":"2.0","method":"token.get",' + members + "}"
 

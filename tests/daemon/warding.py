@@ -75,6 +75,7 @@ class Warding(Keeping):
                 reload=_unasked,
                 stop=lambda: None,
                 watch=lambda _: None,
+                unwatch=lambda _: None,
                 login_server=_no_status,
                 doorway=Doorway(
                     ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, _no_status

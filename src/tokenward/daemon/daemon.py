@@ -186,6 +186,7 @@ class Daemon:
             reload=self.reload,
             stop=self.stop.set,
             watch=self._watch,
+            unwatch=self._unwatch,
             login_server=self._login_server,
             examine=self._examine,
             doorway=Doorway(
@@ -299,6 +300,10 @@ class Daemon:
     def _watch(self, place: str) -> None:
         if place.startswith(os.sep):
             self.watcher.watch(Path(place))
+
+    def _unwatch(self, place: str) -> None:
+        if place.startswith(os.sep):
+            self.watcher.unwatch(Path(place))
 
     def _path_changed(self, path: Path) -> None:
         self.group.start_soon(self.ward.place_changed, str(path))

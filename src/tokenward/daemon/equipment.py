@@ -33,11 +33,11 @@ from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.http import HttpClient
 from tokenward.paths import Paths
 from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
-from tokenward.settings import StoreSettings
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.claude_code_command import clean_environment
 from tokenward.sources.keychain import SECURITY
+from tokenward.store_settings import StoreSettings
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file

@@ -97,6 +97,7 @@ class Household:
         reload: reads the configuration again.
         stop: ends the daemon.
         watch: asks for changes of a path to be noticed.
+        unwatch: says that changes of a path concern nobody any more.
         doorway: where credentials of other programs come from.
         default_provider: served if a call names none.
         providers: the providers of the configuration in force.
@@ -125,6 +126,7 @@ class Household:
     reload: Callable[[], Awaitable[ReloadResult]]
     stop: Callable[[], None]
     watch: Callable[[str], None]
+    unwatch: Callable[[str], None]
     login_server: Callable[[str], LoginServer]
     doorway: Doorway
     default_provider: str = "anthropic"

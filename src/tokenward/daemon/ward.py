@@ -86,7 +86,8 @@ class Ward:
         self.sessions = SessionPins(household)
         self.broker = Broker(household, self.keepers, self.line, self.sessions)
         self._made_of: dict[str, tuple[object, ...]] = {}
-        self._lived_at: dict[str, set[str]] = {}  # by place, the keys of those who live there or did once
+        self._live_at: dict[str, set[str]] = {}  # by place, the keys of those who live there
+        self._watched_for: dict[str, str] = {}  # by key, the place that is watched
         self.logins = Logins(
             Needs(
                 around=household.around,
@@ -138,7 +139,8 @@ class Ward:
         keeper.changed = self.line.keeper_changed
         self.line.take(keeper)
         self._made_of[kept.profile.key] = kept.made_of
-        self._lived_at.setdefault(kept.place.description, set()).add(kept.profile.key)
+        self._live_at.setdefault(kept.place.description, set()).add(kept.profile.key)
+        self._watched_for[kept.profile.key] = kept.place.description
         self.household.watch(kept.place.description)
         await keeper.reconcile()
         return keeper
@@ -156,9 +158,19 @@ class Ward:
         keeper = self.keepers.get(name)
         if keeper is not None:
             await keeper.settle()  # and it serves meanwhile
-            keeper.dismiss()
-            self.keepers.pop(name, None)
-            self.line.drop(name)
+            self._let_go(keeper)
+
+    def _let_go(self, keeper: Keeper) -> None:
+        """Keep one no longer, from this moment; others may live at its place still."""
+        key = keeper.profile.key
+        keeper.dismiss()
+        self.keepers.pop(key, None)
+        self.line.drop(key)
+        if (place := self._watched_for.pop(key, None)) is not None:
+            self._live_at[place].discard(key)
+            if not self._live_at[place]:
+                del self._live_at[place]
+                self.household.unwatch(place)
 
     def generation_at(self, profile: str, place: str) -> str | None:
         """The generation that a profile holds, if it lives at this place."""
@@ -175,7 +187,7 @@ class Ward:
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
         kind_changed = False
-        for key in tuple(self._lived_at.get(path, ())):
+        for key in tuple(self._live_at.get(path, ())):
             keeper = self.keepers.get(key)
             if keeper is not None and keeper.place.description == path:
                 before = _kind_of(keeper)
@@ -364,9 +376,7 @@ class Ward:
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
             ) from None
         await keeper.forget()
-        keeper.dismiss()
-        self.keepers.pop(key, None)
-        self.line.drop(key)
+        self._let_go(keeper)
         self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
 

@@ -20,17 +20,13 @@ async def _history(call: Call, params: HistoryParams) -> HistoryResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="events.subscribe",
-        params=SubscribeParams,
-        result=SubscribeResult,
         handler=_subscribe,
         summary="From here on this connection gets a notification `event` for whatever happens.",
     ),
-    Method(
+    Method.of(
         name="events.history",
-        params=HistoryParams,
-        result=HistoryResult,
         handler=_history,
         summary="What happened in the last day, what callers reported, and who asked, as far as memory goes.",
     ),

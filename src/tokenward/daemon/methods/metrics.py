@@ -15,10 +15,8 @@ async def _get(call: Call, params: MetricsParams) -> MetricsResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="metrics.get",
-        params=MetricsParams,
-        result=MetricsResult,
         handler=_get,
         summary="Counters and gauges, in the text of OpenMetrics or the older one of Prometheus.",
         errors=(errors.ConfigurationFault,),

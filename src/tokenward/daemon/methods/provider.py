@@ -18,17 +18,13 @@ async def _get(call: Call, params: ProviderParams) -> ProviderResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="provider.list",
-        params=ProviderListParams,
-        result=ProviderListResult,
         handler=_list,
         summary="All providers that are configured or have a profile, sorted by name.",
     ),
-    Method(
+    Method.of(
         name="provider.get",
-        params=ProviderParams,
-        result=ProviderResult,
         handler=_get,
         summary="One provider: its variable, its API, its base URL, and which profile would serve it now.",
     ),

@@ -15,10 +15,8 @@ async def _list(call: Call, _params: NoParams) -> SinkListResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="sink.list",
-        params=NoParams,
-        result=SinkListResult,
         handler=_list,
         summary="The files that are published for programs that cannot ask the socket, and their state.",
     ),
