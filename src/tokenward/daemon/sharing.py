@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
+from functools import partial
 from logging import getLogger
 
 import anyio
@@ -93,8 +95,13 @@ class Sharing:
 
     async def run(self) -> None:
         """Follow the engine until cancelled."""
-        loop = asyncio.get_running_loop()
-        self.records.told = lambda *news: _call_soon(loop, lambda: self._told(*news))
+        loop, context = asyncio.get_running_loop(), copy_context()
+
+        def told(*news: *tuple[SharedNews, str | None, str]) -> None:
+            if not loop.is_closed():  # else nobody is left to tell
+                loop.call_soon_threadsafe(partial(self._told, *news), context=context)
+
+        self.records.told = told
         if (away := self.records.away) is not None:
             self._told(SharedNews.AWAY, None, away.reason)
         async with anyio.create_task_group() as group:
@@ -190,9 +197,3 @@ class Sharing:
 def _resume(keeper: Keeper) -> None:
     if keeper.refresher is not None and keeper.resting is None:
         keeper.resume()
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
-    """Have the loop do something; one that has ended has nobody left to tell."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(what)
