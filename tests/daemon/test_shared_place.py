@@ -247,11 +247,11 @@ def test_nobody_refreshes_while_the_engine_is_away(fleet: Fleet) -> None:
     busy = a.place.claim(fleet.first.generation, FAR)
     assert isinstance(busy, LocksBusy)
     assert "the shared store is away" in busy.reason
-    assert a.records.away is not None
+    assert a.is_cut_off()
     assert (SharedNews.AWAY, None) in a.news
     fleet.engine.come_back()
     assert isinstance(a.place.claim(fleet.first.generation, FAR), HeldLease)
-    assert a.records.away is None
+    assert not a.is_cut_off()
     assert (SharedNews.BACK, None) in a.news
 
 

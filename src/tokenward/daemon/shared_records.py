@@ -124,7 +124,6 @@ class SharedRecords:
         self._counts: Counter[str] = Counter()
         self._copied: set[str] = set(copies.profiles())
         self._missing: dict[str, float] = {}
-        self._has_answered = False
 
     # What is known
 
@@ -150,9 +149,9 @@ class SharedRecords:
             return self._counts[profile]
 
     def reading(self, profile: str) -> Reading:
-        """The newest value known; where the engine never answered, the copy. Never raises."""
+        """The newest value known; until the engine has spoken of it, the copy. Never raises."""
         with self._changed:
-            seen, gone = self._seen.get(profile), self._has_answered
+            seen, gone = self._seen.get(profile), profile in self._missing
         if seen is not None:
             return self.open(profile, seen.record.value)
         return Absent() if gone else self._copies.place(profile).read()
@@ -183,6 +182,7 @@ class SharedRecords:
         self._copies.add(profile, credential)
         with self._changed:
             self._copied.add(profile)
+            self._missing.pop(profile, None)
             self._counts[profile] += 1
 
     # What asks the engine
@@ -196,7 +196,6 @@ class SharedRecords:
         with self._asking("reads"):
             found = {record.profile: record for record in self.engine.read(profile)}
         with self._changed:
-            self._has_answered = self._has_answered or profile is None
             names = {profile} if profile is not None else {*found, *self._seen, *self._copied}
         for name in sorted(names):
             if name in found:

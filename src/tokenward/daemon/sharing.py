@@ -156,7 +156,7 @@ class Sharing:
             await self._keepers[name].forget()
         if kept != known:
             await self._rearrange()
-        for name in sorted(changed & known):
+        for name in sorted(changed):
             keeper = self._keepers.get(name)
             if keeper is None or keeper.profile.source != SHARED:
                 continue
