@@ -36,7 +36,7 @@ _RECORD = """profile, revision, generation, key_id, sealed, lease_holder,
     extract(epoch FROM clock_timestamp() - lease_taken)::float8,
     extract(epoch FROM lease_until - clock_timestamp())::float8, condemned"""
 _THERE = f"SELECT {_RECORD} FROM tokenward.records WHERE profile = %(profile)s"  # noqa: S608 - constants
-_ALL = f'SELECT {_RECORD} FROM tokenward.records ORDER BY profile COLLATE "C"'  # noqa: S608
+ALL = f'SELECT {_RECORD} FROM tokenward.records ORDER BY profile COLLATE "C"'  # noqa: S608
 _FREE = "lease_holder = NULL, lease_taken = NULL, lease_until = NULL"
 _CHANGED = "revision = nextval('tokenward.revisions'), changed_by = %(holder)s, changed_at = clock_timestamp()"
 
@@ -79,8 +79,8 @@ class PostgresSharedStore:
     def read(self, profile: str | None = None) -> Sequence[SharedRecord]:
         """See the port."""
         self._schema.check()
-        (rows,) = self._wire.run(_ALL if profile is None else _THERE, {"profile": profile})
-        return [_record(row) for row in rows]
+        (rows,) = self._wire.run(ALL if profile is None else _THERE, {"profile": profile})
+        return [record_of(row) for row in rows]
 
     def claim(self, seen: SharedRecord, *, holder: str, seconds: float) -> Claimed | Outdated:
         """See the port."""
@@ -121,10 +121,11 @@ class PostgresSharedStore:
 
 
 def _only(rows: Sequence[Row]) -> SharedRecord | None:
-    return _record(rows[0]) if rows else None
+    return record_of(rows[0]) if rows else None
 
 
-def _record(row: Row) -> SharedRecord:
+def record_of(row: Row) -> SharedRecord:
+    """A row of ``ALL``, as a record."""
     profile, revision, generation, key_id, sealed, holder, age, left, condemned = row
     lease = None if holder is None else Lease(holder, age, left)
     return SharedRecord(profile, revision, SealedValue(generation, key_id, bytes(sealed)), lease, condemned)
