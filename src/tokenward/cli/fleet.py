@@ -198,8 +198,8 @@ def _say(look: Look) -> None:
     for orphan in look.orphans:
         output.complain(
             f"a value of {orphan.profile} came too late {output.duration(orphan.age)} ago, from {orphan.holder}",
-            f"it is kept: if {orphan.profile} needs a login, log in again; then, as the owner of the tables: "
-            f"DELETE FROM tokenward.orphans WHERE id = {orphan.name}",  # noqa: S608 - for a person to read
+            f"it is row {orphan.name} of tokenward.orphans; if {orphan.profile} needs a login, log in again; "
+            "then the owner of the tables may delete it",
         )
 
 

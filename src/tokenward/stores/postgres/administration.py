@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenward.core.sharing import Orphan, SealedValue, SharedRecord
 from tokenward.ports import SharedStoreAway
+from tokenward.stores.postgres.rows import ALL, record_of
 from tokenward.stores.postgres.schema import KnownSchema
-from tokenward.stores.postgres.shared_store import ALL, record_of
 
 if TYPE_CHECKING:
     from tokenward.stores.postgres.wire import Row, Session, Wire
