@@ -2,7 +2,7 @@
 
 `pytest tests/faults/test_soak.py --soak-seconds 3600` for longer; with every change it is short.
 
-Rule: nothing here depends on how fast the machine is, but the figures of the table: a run ends when every login has
+Rule: nothing here depends on how fast the machine is, but the figures of the table: a run ends when each login has
 lived often enough, and not before its time. A refresh that comes late on a busy machine makes a caller wait, and
 never hands out what has expired.
 """
