@@ -124,6 +124,7 @@ class SharedRecords:
         self._counts: Counter[str] = Counter()
         self._copied: set[str] = set(copies.profiles())
         self._missing: dict[str, float] = {}
+        self._lapsed: dict[str, tuple[int, float]] = {}
 
     # What is known
 
@@ -140,6 +141,18 @@ class SharedRecords:
             return None if seen is None else seen.record
         passed, lease = self._clock.boottime() - seen.at, seen.record.lease
         return replace(seen.record, lease=replace(lease, age=lease.age + passed, left=lease.left - passed))
+
+    def watched(self, record: SharedRecord) -> float:
+        """Seconds since we first saw this lease lapsed, while the engine answered whenever it was asked."""
+        if record.lease is None or record.lease.left > 0:
+            return 0.0
+        now = self._clock.boottime()
+        with self._changed:
+            revision, since = self._lapsed.get(record.profile, (None, now))
+            if revision != record.revision:
+                self._lapsed[record.profile] = (record.revision, now)
+                return 0.0
+            return now - since
 
     def signature(self, profile: str) -> Hashable | None:
         """Changes with the record; None where none is known."""
@@ -253,6 +266,8 @@ class SharedRecords:
             yield
         except SharedStoreAway as fault:
             self.tally["unanswered"] += 1
+            with self._changed:
+                self._lapsed.clear()
             if self.away is None:
                 self.away = Away(self._clock.wall(), fault.cause, fault.hint)
                 self.told(SharedNews.AWAY, None, fault.cause)
