@@ -125,6 +125,16 @@ def _troubles(status: Status) -> Iterable[tuple[str, str]]:
         yield trouble, "see: tokenward sinks"
     if status["store_trouble"]:
         yield status["store_trouble"], "unlock it, then: tokenward store status"
+    shared = status.get("shared_store") or {}
+    if shared.get("away_since_ms"):
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(shared["away_since_ms"] / 1000))
+        trouble = f"shared store: away since {since}: {shared['trouble']}"
+        yield trouble, shared["hint"] or "what is valid is served, nothing shared is refreshed; it is tried again"
+    if shared.get("orphans"):
+        yield (
+            f"shared store: {shared['orphans']} new tokens of this host came after another host's",
+            "they are kept: tokenward fleet status",
+        )
     for each in status.get("restricted_sockets", []):
         if each["trouble"]:
             yield f"nobody is served on {each['path']}: {each['trouble']}", "see: tokenward doctor"

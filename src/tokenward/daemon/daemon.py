@@ -201,7 +201,7 @@ class Daemon:
                 ForeignStores(self.options.paths.home, self.options.environ),
                 self._equipment.adopted,
                 LAYOUTS,
-                self._keep_adopted,
+                lambda adoption: self._composition.adopted(adoption),
             ),
         )
 
@@ -217,9 +217,6 @@ class Daemon:
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
-
-    def _keep_adopted(self, adoption: Adoption) -> Kept:
-        return self._composition.adopted(adoption)
 
     async def fill(self) -> bool:
         """Keep everything that the configuration in force, the store and the sources have.
@@ -359,7 +356,9 @@ class Daemon:
 
     def metrics(self) -> list[Family]:
         """What can be counted and measured now."""
-        watched = Watched(self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server)
+        watched = Watched(
+            self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server, self._equipment.shared
+        )
         return families(watched, self.ward.status())
 
     async def serve_metrics(self) -> None:
