@@ -1,5 +1,6 @@
 """What came with a notification is good for one read, and never older than what this host did itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -73,12 +74,13 @@ def test_all_of_them_are_taken_once_and_only_if_nothing_came_since(heard: Heard,
     heard.put_all([RECORD])
     assert heard.take_all() == [RECORD]
     assert heard.take_all() is None
-    for spoil in (
+    spoils: list[Callable[[], None]] = [
         lambda: heard.forget("another:one"),
         lambda: heard.put(RECORD),
         heard.forget_all,
         lambda: clock.pass_by(FRESH_SECONDS),
-    ):
+    ]
+    for spoil in spoils:
         heard.put_all([RECORD])
         spoil()
         assert heard.take_all() is None

@@ -118,8 +118,7 @@ class Follower:
                     await self._look_now_and_then(changed)
             except SharedStoreAway as away:
                 self._failures += 1
-                if self._failures == 1:
-                    log.warning("the shared store is away: %s", away.cause)
+                log.debug("the listening connection is lost: %s", away.cause)
             await anyio.sleep(wait_before(max(1, self._failures), self._entropy.fraction(), self._hosts))
 
     async def _listen(self, changed: Callable[[str | None], None]) -> bool:
@@ -177,8 +176,7 @@ class Follower:
         return [record_of(row) for row in rows]
 
     def _arrived(self, changed: Callable[[str | None], None]) -> None:
-        if self._failures:
-            log.info("the shared store is back")
+        log.debug("the listening connection stands")
         self._failures = 0
         changed(None)
 
