@@ -53,6 +53,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.second_sockets import SecondSockets
+from tokenward.daemon.sharing import Sharing
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.tidying import Tidying
@@ -114,9 +115,18 @@ class Daemon:
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
         self.custody = key_custody(state, options.environ, loaded.settings.store, entropy)
-        self._equipment = equip(options, self.custody, clock=clock, entropy=entropy, http=self._http, group=group)
+        self._equipment = equip(
+            options,
+            self.custody,
+            loaded.settings.store,
+            clock=clock,
+            entropy=entropy,
+            http=self._http,
+            group=group,
+        )
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
+        self.sharing = self._sharing()
         self.tidying = self._tidying()
         self.publishing: Publishing | None = None
         self.notices = Notices(
@@ -146,6 +156,11 @@ class Daemon:
             generation_at=self.ward.generation_at,
         )
 
+    def _sharing(self) -> Sharing | None:
+        if self._equipment.shared is None:
+            return None
+        return Sharing(self._equipment.shared, self.ward.keepers, self.ward.household.around, rearrange=self._keep)
+
     def _household(self) -> Household:
         around = Surroundings(
             clock=self.clock,
@@ -167,6 +182,8 @@ class Daemon:
             hub=self.hub,
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
+            shared=self._equipment.shared,
+            keep_shared=self._keep_shared,
             status=self._status,
             reload=self.reload,
             stop=self.stop.set,
@@ -195,6 +212,9 @@ class Daemon:
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
 
+    def _keep_shared(self, profile: str) -> Kept:
+        return self._composition.shared(profile)
+
     def _keep_adopted(self, adoption: Adoption) -> Kept:
         return self._composition.adopted(adoption)
 
@@ -205,6 +225,8 @@ class Daemon:
             Whether no provider's endpoints are missing.
         """
         complete = await self._composition.providers.discover(online=False)
+        if self.sharing is not None:
+            await self.sharing.look()
         await self._keep()
         return complete
 
@@ -328,6 +350,7 @@ class Daemon:
             connections=self.server.connections if self.server is not None else 0,
             subscribers=self.server.subscribers if self.server is not None else 0,
             restricted_sockets=self.second_sockets.shown(),
+            shared_store=self.sharing.shown() if self.sharing is not None else None,
             profiles=profiles,
         )
 
