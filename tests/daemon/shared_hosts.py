@@ -67,7 +67,13 @@ class SharingHost(Warding):
         )
         household = self.ward.household
         household.shared, household.keep_shared = self.records, self.of_shared
-        self.sharing = Sharing(self.records, self.ward.keepers, self.around, rearrange=self.fill_all)
+        self.sharing = Sharing(
+            self.records,
+            self.ward.keepers,
+            self.around,
+            rearrange=self.fill_all,
+            request_seconds=lambda: REQUEST_SECONDS,
+        )
 
     def of_shared(self, key: str) -> Kept:
         """A shared profile."""
