@@ -30,7 +30,6 @@ from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
 from tokenward.daemon import exposition, sd
-from tokenward.daemon.adopted import Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
@@ -189,7 +188,7 @@ class Daemon:
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
             shared=self._equipment.shared,
-            keep_shared=lambda profile: self._composition.shared(profile),
+            keep_shared=lambda profile: self._composition.shared(profile),  # noqa: PLW0108 - a reload replaces it
             status=self._status,
             reload=self.reload,
             stop=self.stop.set,
@@ -201,7 +200,7 @@ class Daemon:
                 ForeignStores(self.options.paths.home, self.options.environ),
                 self._equipment.adopted,
                 LAYOUTS,
-                lambda adoption: self._composition.adopted(adoption),
+                lambda adoption: self._composition.adopted(adoption),  # noqa: PLW0108 - a reload replaces it
             ),
         )
 

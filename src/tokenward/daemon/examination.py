@@ -117,16 +117,13 @@ def _shared(options: Options, loaded: LoadedConfig) -> SharedLook | None:
             command_environ=clean_environment(options.environ, said.shared_key_env),
             entropy=SystemEntropy(),
         )
-    except TokenwardError as fault:
-        return SharedLook("[store] shared", trouble=fault.cause, hint=fault.hint)
-    location = fleet.administration.description
-    try:
-        records, orphans = fleet.administration.records(), fleet.administration.orphans()
+        look = fleet.look()
     except SharedStoreAway as away:
-        return SharedLook(location, trouble=away.cause, hint=away.hint)
-    ours = set(fleet.keys.key_ids())
-    unreadable = [record.profile for record in records if record.value.key_id not in ours]
-    return SharedLook(location, len(records), unreadable, len(orphans))
+        return SharedLook("the shared store", trouble=away.cause, hint=away.hint)
+    except TokenwardError as fault:
+        return SharedLook("the shared store", trouble=fault.cause, hint=fault.hint)
+    unreadable = [each.record.profile for each in look.records if each.trouble is not None]
+    return SharedLook(look.location, len(look.records), unreadable, len(look.orphans))
 
 
 def _program_of(unit: Path, home: Path) -> Path | None:
