@@ -140,7 +140,8 @@ class Sharing:
 
     async def _look(self, profile: str | None) -> bool:
         try:
-            await to_thread.run_sync(self.records.look, profile, limiter=self._asking)
+            work = partial(self.records.look, profile, was_told=True)
+            await to_thread.run_sync(work, limiter=self._asking)
         except SharedStoreAway:
             return False
         return True
