@@ -255,7 +255,7 @@ class Keeper:
         """
         held = self.credential is not None and self.credential.generation == generation
         if held and generation != self._distrusted and isinstance(self.place, RenewingPlace):
-            self.attempts.draw_forced(self.profile.id)
+            self._draw_forced()
             self._distrusted = generation
             self.place.reject(generation)
 
@@ -395,11 +395,20 @@ class Keeper:
         """Wait for the flight under way, or start one and wait for it."""
         if self._flight is None:
             if forced:
-                self.attempts.draw_forced(self.profile.key)
+                self._draw_forced()
             self._apply(Event.DUE)
         flight = self._flight
         if flight is not None:
             await flight.wait()
+
+    def _draw_forced(self) -> None:
+        if self.credential is not None:
+            self._around.forced.draw(self._family_of(self.credential), self.profile.key)
+
+    def _family_of(self, credential: Credential) -> str:
+        """What the bucket of forced refreshes is drawn from: this value's family, or else the profile."""
+        family = self.refresher.family(credential) if self.refresher is not None else None
+        return self.profile.key if family is None else family.name
 
     async def settle(self) -> None:
         """Wait until no flight is under way."""
@@ -494,6 +503,7 @@ class Keeper:
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
             self.lookout.reinstate(credential.generation)  # what is held is not over
+            self._around.forced.follow(self._family_of(known), self._family_of(credential))
             self.encoded.clear()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)
