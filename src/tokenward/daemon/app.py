@@ -113,6 +113,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.announce("stopping")
         await daemon.second_sockets.aclose()
         await server.aclose()
+        await daemon.ward.save_unsaved()
         await daemon.tidying.write_audit(everything=True)
     log.info("stopped")
 

@@ -304,6 +304,8 @@ class Daemon:
             self.group.start_soon(self._unlock)
         if self.second_sockets.are_missing:
             self.group.start_soon(self.open_second_sockets)
+        if self.ward.is_overdue:
+            self.group.start_soon(self.ward.keep_overdue)
 
     async def _unlock(self) -> None:
         """Ask again for a key that is locked away; a dialog may hold the thread, and nobody waits for it."""

@@ -1,8 +1,8 @@
 """How often a login may be refreshed because somebody says so (design I11).
 
-The problem: a program that rejects good tokens, or a person at a key, could rotate a login without end. And one login
-may lie in two places, which are two profiles: a bucket for each would let it rotate twice as often, and a reload,
-which makes keepers anew, would fill it.
+The problem: a program that rejects good tokens, or a person at a key, could rotate a login without end. And one
+login may lie in two places, which are two profiles: a bucket for each would let it rotate twice as often, and a
+reload, which makes keepers anew, would fill it.
 
 So a bucket belongs to a family, and goes with it through its rotations: whoever holds the old refresh token still,
 and whoever holds the new one, draw from the same. One that is full is the same as none, and is forgotten.

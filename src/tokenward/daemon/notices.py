@@ -24,11 +24,11 @@ from tokenward.core.notices import Kind, Matter, Standing, matters, review
 from tokenward.core.notices_document import from_documents, to_documents
 from tokenward.core.redact import printable
 from tokenward.core.repeats import Said, heard
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logs import fields
 from tokenward.daemon.refusals import login_command
 from tokenward.daemon.routing_state import RoutingState, Section
-from tokenward.daemon.service import Event
 from tokenward.ports import Clock
 
 NOTIFY = "notify"
