@@ -11,7 +11,7 @@ from daemon.warding import Warding, warding
 from fakes.machine import FakeClock
 from tokenward.core.freshness import FORCED_BURST, FORCED_REFILL_SECONDS
 from tokenward.daemon.forced_refreshes import ForcedRefreshBuckets
-from tokenward.daemon.service import ProfileListParams
+from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.errors import RefreshFailed
 
 ME = "acme:me"
