@@ -95,7 +95,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         complete = await daemon.fill()
         await daemon.tidying.clear_left_marks()
         await daemon.publish()
-        daemon.hub.listen(lambda _event, _trouble: daemon.notices.look())
+        daemon.hub.listen(daemon.notices.happened)
+        daemon.notices.look()  # at what was found at the start
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
@@ -112,6 +113,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.announce("stopping")
         await daemon.second_sockets.aclose()
         await server.aclose()
+        await daemon.ward.save_unsaved()
         await daemon.tidying.write_audit(everything=True)
     log.info("stopped")
 
