@@ -40,10 +40,9 @@ from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
-from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.daemon.metrics import Family, Watched, families
-from tokenward.daemon.metrics_socket import serve_metrics
+from tokenward.daemon.metrics_socket import MetricsSocket
 from tokenward.daemon.notice_command import tell_person
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
@@ -110,6 +109,7 @@ class Daemon:
         self.audit = AuditLog(state / AUDIT_FILE, clock)
         self.audit.told = self.hub.history.asked
         self.second_sockets = SecondSockets(group, clock, self.audit)
+        self._collectors: MetricsSocket | None = None
         self._unlocking = anyio.CapacityLimiter(1)
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -258,6 +258,8 @@ class Daemon:
     async def _reload(self) -> ReloadResult:
         try:
             loaded = self.options.load()
+            if self._collectors is not None:
+                await self._collectors.serve(loaded.settings.metrics.socket)
         except ConfigurationFault as fault:
             self._config_error = fault.cause
             log.warning("%s; the settings in force stay", fault.cause)
@@ -337,20 +339,13 @@ class Daemon:
         return families(watched, self.ward.status())
 
     async def serve_metrics(self) -> None:
-        """Answer collectors, if the configuration names a socket for them; begun, it goes on until the end.
+        """Answer collectors from now on, where the configuration in force wants it.
 
         Raises:
-            TokenwardError: if it cannot be done.
+            ConfigurationFault: if it cannot be done.
         """
-        if (place := self._loaded.settings.metrics.socket) is None:
-            return
-        exposition.require()
-        bound = bind_socket(str(place))
-
-        async def serve() -> None:
-            await serve_metrics(bound, lambda accept: exposition.page(self.metrics(), accept))
-
-        self.group.start_soon(serve)
+        self._collectors = MetricsSocket(self.group, lambda accept: exposition.page(self.metrics(), accept))
+        await self._collectors.serve(self._loaded.settings.metrics.socket)
 
     async def aclose(self) -> None:
         """Write what may still be lost, and let go of subscribers; flights have ended before."""
