@@ -53,6 +53,9 @@ def add_parser(subparsers: Subparsers) -> None:
         default="text",
         help="json: providers, a list of `provider.get` with profiles, as `profile.list` (%(default)s)",
     )
+    status.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as --format json"
+    )
     add_agent(status)
     refresh = add_command(
         verbs,
