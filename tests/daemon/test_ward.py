@@ -228,8 +228,8 @@ async def test_what_fits_nothing_says_where_was_looked(wish: TokenParams, home: 
 async def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(home: Warded) -> None:
     """A provider's and a profile's, as often as it is mistyped; another agent's profiles are not told of."""
     home.store.add("acme:me", home.credential())
-    home.store.add("bot/acme:other", home.credential(1))
     await home.keep()
+    await home.add_key("acme:other", agent="bot")
     for _ in range(2):
         with pytest.raises(NoCredentials) as refused:
             await home.ward.token(TokenParams(provider="acne"))
