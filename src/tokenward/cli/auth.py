@@ -99,7 +99,8 @@ def _status(arguments: argparse.Namespace) -> int:
 def _show(provider: dict[str, Any]) -> None:
     if not provider["profiles"]:
         output.say(
-            f"{provider['provider']}: no credentials; add one: tokenward add {provider['provider']}:default"
+            f"{provider['provider']}: no credentials; add one: tokenward add {provider['provider']}:default "
+            "--api-key"
         )
         return
     output.say(f"{provider['provider']}: {_served(provider['serves'])}")

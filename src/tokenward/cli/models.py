@@ -122,10 +122,10 @@ def _list(arguments: argparse.Namespace) -> int:
         return output.OK
     rows = [_row(model) for model in answer["models"]]
     if output.on_terminal():
-        rows.insert(0, _HEADER)
-    print("\n".join(output.columns(rows)))
-    if output.on_terminal():
+        output.table([_HEADER, *rows])
         _say_where_from(answer)
+    else:
+        print("\n".join(output.columns(rows)))
     return output.OK
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tokenward.errors import (
@@ -115,6 +115,35 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
         _COLUMN_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cleaned
     ]
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as aligned lines; where a terminal is too narrow for them, each as its first cell and some words.
+
+    Args:
+        rows: the headings first.
+    """
+    lines = columns(rows)
+    if on_terminal():
+        import shutil
+
+        width = shutil.get_terminal_size().columns
+        if max(map(len, lines)) > width:
+            lines = list(_in_words(rows, width))
+    print("\n".join(lines), flush=True)
+
+
+def _in_words(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    from textwrap import TextWrapper
+
+    fold = TextWrapper(
+        width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    headings, *rest = rows
+    for first, *others in rest:
+        yield clean(first)
+        known = [(heading.lower(), clean(cell)) for heading, cell in zip(headings[1:], others, strict=True)]
+        yield from fold.wrap(", ".join(f"{heading} {cell}" for heading, cell in known if cell != "-"))
 
 
 def duration(seconds: float | None) -> str:
