@@ -122,6 +122,15 @@ class TestScreen:
         assert "acme:k: revoked" in shown
         assert max(map(len, shown.splitlines())) <= 80
 
+    def test_a_dumb_terminal_is_as_wide_as_it_is(self, daemon: FakeDaemon) -> None:
+        """No line is broken where there is less than the usual room, and nothing moves or has a colour."""
+        serve(daemon, {**LOGIN, "granted_life": 2 * 25_920.0})
+        shown = on_a_terminal(daemon, "status", TERM="dumb", COLUMNS="50")
+        assert "\x1b" not in shown
+        (row,) = [line for line in shown.splitlines() if line.startswith(LOGIN["profile"])]
+        assert row.rstrip().endswith("ok")
+        assert len(row.rstrip()) <= 50
+
     def test_a_terminal_without_lines_gets_ascii(self, daemon: FakeDaemon) -> None:
         """Where the encoding has no bars, the shape is kept in characters that every terminal has."""
         serve(daemon, {**LOGIN, "granted_life": 2 * 25_920.0})

@@ -57,6 +57,18 @@ def say(line: str) -> None:
     print(clean(line))
 
 
+def explain(text: str) -> None:
+    """A sentence beside what was asked for, on a terminal broken between words; commands go through ``say``."""
+    if not on_terminal():
+        say(text)
+        return
+    import shutil
+    from textwrap import wrap
+
+    width = shutil.get_terminal_size().columns
+    print("\n".join(wrap(clean(text), width, break_long_words=False, break_on_hyphens=False)))
+
+
 def remark(text: str) -> None:
     """One line beside what was asked for."""
     print(f"tokenward: {clean(text)}", file=sys.stderr)
