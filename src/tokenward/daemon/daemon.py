@@ -99,6 +99,7 @@ class Daemon:
         )
         self.watcher = Watcher(self._path_changed)
         self.server: RpcServer | None = None
+        self.socket_path = str(options.paths.socket)
         self.stop = anyio.Event()
         self._started_at = clock.wall()
         self._started_boot = clock.boottime()
@@ -320,7 +321,7 @@ class Daemon:
             pid=os.getpid(),
             started_at_ms=to_unix_milliseconds(self._started_at),
             uptime=round(self.clock.boottime() - self._started_boot, 3),
-            socket=str(self.options.paths.socket),
+            socket=self.socket_path,
             state_directory=str(self.options.paths.state),
             config=str(self._loaded.path) if self._loaded.path is not None else None,
             config_error=self._config_error,
