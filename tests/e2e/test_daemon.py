@@ -294,7 +294,8 @@ def test_a_socket_of_a_service_manager_is_the_one_that_is_told(own_home: Path) -
     place = own_home / "made.sock"
     hand_over = (
         "import os, socket, sys; made = socket.socket(socket.AF_UNIX); made.bind(sys.argv[1]); made.listen();"
-        "os.dup2(made.fileno(), 3); os.set_inheritable(3, True); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
+        "os.dup2(made.fileno(), 3); os.set_inheritable(3, True);"
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
         "os.execv(sys.argv[2], sys.argv[2:])"
     )
     with DaemonProcess(own_home, wrapper=[sys.executable, "-c", hand_over, str(place)]) as daemon:
