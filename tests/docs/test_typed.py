@@ -116,6 +116,7 @@ def missing(line: str) -> list[str]:
 
 
 PAGES = ["README.md", "docs/accounts.md", "docs/models.md", "docs/status.md"]
+PAGES += ["docs/claude-code.md", "docs/gateways.md", "docs/migrate/gateway-key.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
