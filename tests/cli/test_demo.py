@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 import tokenward
-from tokenward.cli import demo, demo_screen, demo_stage, demo_story
+from tokenward.cli import demo_screen, demo_stage, demo_story
 from tokenward.cli.demo_story import Call, Line, Scene, Shown, Story
 from tokenward.cli.main import main
 from tokenward.client import Event, Token
