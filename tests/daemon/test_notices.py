@@ -150,6 +150,21 @@ async def test_what_is_forgotten_is_not_remembered(tmp_path: Path) -> None:
         assert dict(at.routing.section(Section.NOTICES)) == {}
 
 
+async def test_a_dead_login_is_told_at_once_and_the_rest_at_the_beat(tmp_path: Path) -> None:
+    """A look at everybody with each rotation would cost more than the rotations: what has to last can wait."""
+    async with desk(tmp_path) as at:
+        at.household.hub.listen(at.notices.happened)
+        at.locked = "the keyring is locked"
+        await at.look()
+        at.household.clock.advance(TABLE[Kind.STORE_LOCKED].lasting.total_seconds())
+        at.household.hub.announce("rotated", profile=PROFILE.key)
+        await turns()
+        assert at.told == []
+        await at.dead()
+        await turns()
+        assert [each["TOKENWARD_EVENT"] for each in at.told] == ["store_locked", "login_required"]
+
+
 async def test_one_program_at_a_time(tmp_path: Path) -> None:
     """A second matter waits for the end of the first's program, and the next finds nobody at work."""
     async with desk(tmp_path) as at:
@@ -243,6 +258,20 @@ class TestNotify:
         assert argv[0] == "/usr/bin/osascript"
         assert argv[-2:] == ["acme:me needs a login", "it was <b>revoked</b>\ntokenward login"]
         assert not any("acme" in word for word in argv[:-2])
+
+    def test_no_words_become_a_script_on_macos(self) -> None:
+        """Quotes, backslashes and AppleScript of a hostile server arrive as they are, as text to be shown."""
+        hostile = 'x" & (do shell script "id") & "\\" -e quit'
+        matter = replace(MATTER, summary=hostile, detail=hostile, hint=hostile)
+        argv = argv_for(["notify"], matter, platform="darwin")
+        assert argv[:-2] == argv_for(["notify"], MATTER, platform="darwin")[:-2]
+        assert argv[-2:] == [hostile, f"{hostile}\n{hostile}"]
+        assert argv[1:-2:2] == ["-e"] * 3
+        assert argv[2:-2:2] == [
+            "on run argv",
+            "display notification (item 2 of argv) with title (item 1 of argv)",
+            "end run",
+        ]
 
     def test_a_command_is_run_as_it_is(self) -> None:
         """What it is told is in variables, not in its arguments."""

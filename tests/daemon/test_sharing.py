@@ -175,7 +175,7 @@ async def test_a_record_that_breaks_us_ends_nothing(tmp_path: Path, caplog: pyte
         a = await fleet.host("a")
         there = a.of_shared
 
-        def broken(key: str) -> Kept:  # noqa: ARG001 - as it is called
+        def broken(key: str) -> Kept:
             a.of_shared = there  # type: ignore[method-assign]
             raise ValueError("its text could hold a secret")
 

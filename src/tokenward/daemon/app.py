@@ -92,19 +92,23 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.listen(EventLog(daemon.clock))
         listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
+        daemon.socket_path = (
+            listeners[0].getsockname() or daemon.socket_path
+        )  # a service manager may choose another
         complete = await daemon.fill()
         if daemon.sharing is not None:
             await daemon.sharing.bring_left()
         await daemon.tidying.clear_left_marks()
         await daemon.publish()
-        daemon.hub.listen(lambda _event, _trouble: daemon.notices.look())
+        daemon.hub.listen(daemon.notices.happened)
+        daemon.notices.look()  # at what was found at the start
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
         await daemon.open_second_sockets()
         daemon.group.start_soon(_obey_signals, daemon)
         sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
-        log.info("serving %s, keeping %d profiles", options.paths.socket, len(daemon.ward.keepers))
+        log.info("serving %s, keeping %d profiles", daemon.socket_path, len(daemon.ward.keepers))
         daemon.group.start_soon(daemon.scheduler.run)
         daemon.group.start_soon(daemon.watcher.run)
         if daemon.sharing is not None:
@@ -116,6 +120,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.announce("stopping")
         await daemon.second_sockets.aclose()
         await server.aclose()
+        await daemon.ward.save_unsaved()
         await daemon.tidying.write_audit(everything=True)
     log.info("stopped")
 

@@ -62,10 +62,8 @@ class ProvidersInForce:
         self._metadata = metadata
 
     def named(self, name: str) -> Provider:
-        """A provider in force, configured or built in."""
-        if name not in self.all:
-            self.all[name] = provider_named(name)
-        return self.all[name]
+        """A provider in force, configured or built in; one that is only asked about is not in force afterwards."""
+        return self.all.get(name) or provider_named(name)
 
     async def discover(self, *, online: bool) -> bool:
         """Find the token endpoints of all providers that refresh.
@@ -109,6 +107,10 @@ class ProvidersInForce:
             http_client=self._equipment.http,
             timeout=self._refresh_timeout,
         )
+
+    def refresh_terms(self, provider: str) -> tuple[object, ...]:
+        """What the configuration says of a provider's refreshes: with another word the keeper is another one."""
+        return self.named(provider).registration, self._refresh_timeout
 
     def direct_refresher(
         self, profile: str, place: Place, endpoint: HttpTokenEndpoint, provider: str

@@ -76,6 +76,10 @@ LOCK_PATIENCE_SECONDS = 12.0
 the request's 25 s well below the 60 s after which Claude Code takes a lock for orphaned."""
 
 
+def _untold(_reason: str | None) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """Everything one profile's refreshes need; holds no state.
@@ -90,6 +94,7 @@ class Transaction:
         clock: the machine's clocks.
         wait: sleeps for so many seconds.
         post: spends a refresh token and blocks until the outcome.
+        waiting: told which lock is waited for and who holds it, and None when that is over.
     """
 
     profile: str
@@ -101,6 +106,7 @@ class Transaction:
     clock: Clock
     wait: Callable[[float], None]
     post: Callable[[Secret], RefreshOutcome]
+    waiting: Callable[[str | None], None] = _untold
 
     def refresh(self, held: Credential) -> FlightResult:
         """Spend the refresh token of the value we hold, if it is still the one in its place.
@@ -112,8 +118,8 @@ class Transaction:
             raise ValueError("a credential without a refresh token is never due")
         try:
             with self._family(family_of(self.token_endpoint, held.refresh)) as family:
-                if family is None:
-                    return Failed(Cause.LOCKED, "another process is refreshing this login")
+                if isinstance(family, str):
+                    return Failed(Cause.LOCKED, family)
                 return self._locked_refresh(family, held)
         except OSError as error:
             return Failed(Cause.UNWRITABLE, f"the family file: {error.strerror or error}")
@@ -126,7 +132,7 @@ class Transaction:
         """
         try:
             with self._family(pending.family) as family:
-                if family is None:
+                if isinstance(family, str):
                     return pending
                 sealed = pending.sealed or self._seal(family, pending.credential)
                 return self._write_late(family, replace(pending, sealed=sealed))
@@ -134,12 +140,24 @@ class Transaction:
             return replace(pending, reason=f"the family file: {_why(error)}")
 
     @contextmanager
-    def _family(self, name: str) -> Iterator[FamilyFile | None]:
+    def _family(self, name: str) -> Iterator[FamilyFile | str]:
+        """The family, locked; if that could not be had in time, why, in words."""
         family = FamilyFile(self.families, name)
         deadline = self.clock.monotonic() + LOCK_PATIENCE_SECONDS
-        if not family.acquire(deadline, wait=self.wait, monotonic=self.clock.monotonic):
-            yield None
-            return
+        told: list[str] = []
+
+        def wait(seconds: float) -> None:
+            if not told:
+                told.append(family.held_elsewhere())
+                self.waiting(told[0])
+            self.wait(seconds)
+
+        try:
+            if not family.acquire(deadline, wait=wait, monotonic=self.clock.monotonic):
+                yield family.held_elsewhere()
+                return
+        finally:
+            self.waiting(None)
         try:
             for lock in family.state.orphaned_locks:
                 remove_if_unchanged(lock)
