@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenward import unit_templates
+from tokenward import __version__, unit_templates
 from tokenward.checks import CheckContext, Finding, Probed, SharedLook, examine
 from tokenward.checks import config as configuration
 from tokenward.checks.commands import runner
@@ -115,6 +115,9 @@ def _shared(options: Options, loaded: LoadedConfig) -> SharedLook | None:
             options.paths.state,
             options.environ,
             command_environ=clean_environment(options.environ, said.shared_key_env),
+            holder="",  # nobody's: a doctor takes no lease and says nothing of this host
+            host="",
+            version=__version__,
             entropy=SystemEntropy(),
         )
         look = fleet.look()
