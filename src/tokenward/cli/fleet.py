@@ -111,6 +111,7 @@ def _init(arguments: argparse.Namespace) -> int:
     with fleet() as care:
         if arguments.print:
             print(care.sql(arguments.role), end="")
+            output.remark("when it was run, make the first key here: tokenward fleet init")
             return output.OK
         founded = care.found(arguments.owner, arguments.role)
         look = care.look()
