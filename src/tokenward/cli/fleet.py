@@ -148,6 +148,8 @@ def _join(arguments: argparse.Namespace) -> int:
     output.say(f"this host can share: {look.location}")
     output.say(f"key id   {look.current}, in {look.key_location}")
     output.say(f"shared   {len(look.records)} profiles, {len(look.hosts)} hosts seen")
+    if not look.is_verified:
+        output.remark("whoever answers there is believed: add sslmode=verify-full to [store] shared")
     return output.ERROR if unreadable else output.OK
 
 
