@@ -1,4 +1,4 @@
-"""What docs/containers.md says of mounts: a directory leads to the socket of a later daemon too; a socket does not.
+"""What docs/containers.md says of mounts: a directory leads to a later daemon's socket too, a socket does not.
 
 The kernel's bind mounts are what every container runtime makes of `-v`; so they are made here without one.
 """
