@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from errno import EHOSTUNREACH
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -502,10 +503,17 @@ class Sink(Protocol):
 
 
 class SharedStoreAway(OSError):
-    """The engine did not answer; for whoever writes to a place, the same as a disk that fails.
+    """The engine did not answer, or refused us; for whoever writes to a place, the same as a disk that fails.
 
-    Its ``strerror`` is one line for people, without a secret.
+    Args:
+        cause: one line for people, without a secret; also its ``strerror``.
+        hint: one line that says what to do.
     """
+
+    def __init__(self, cause: str, *, hint: str = "") -> None:
+        super().__init__(EHOSTUNREACH, cause)
+        self.cause = cause
+        self.hint = hint
 
 
 class SharedStore(Protocol):
@@ -547,6 +555,7 @@ class SharedStore(Protocol):
         """Change a record, fenced by the generation alone; whoever holds the lease.
 
         A value that is already there counts as stored, so that a commit whose answer was lost can be repeated.
+        One that was there and was itself replaced meanwhile is outdated, and not kept again.
 
         Args:
             profile: whose record.
@@ -559,9 +568,36 @@ class SharedStore(Protocol):
         """
 
     async def subscribe(self, changed: Callable[[str | None], None]) -> None:
-        """Tell of changes until cancelled; never raises.
+        """Tell of changes until cancelled; never raises. A claim alone may be left out.
 
         Args:
             changed: called with the profile whose record changed, or with None where any may have: at the
                 beginning, after each time the engine was away, and now and then where it cannot tell.
+        """
+
+
+class SharedSealer(Protocol):
+    """Seals what hosts share, under keys that all of them were given. Its methods block."""
+
+    def seal(self, profile: str, credential: Credential, replaced: SealedValue | None) -> SealedValue:
+        """Seal a value, bound to profile and generation.
+
+        Args:
+            profile: whose it is.
+            credential: the value.
+            replaced: what it takes the place of; the same key seals it, so that whoever could read the one can
+                read the other, and nothing has to be asked for after a token endpoint's answer. None = the key
+                that the engine names.
+
+        Raises:
+            StoreUnavailable: if the key is not here.
+            SharedStoreAway: if the engine had to be asked, and does not answer.
+        """
+
+    def unseal(self, profile: str, value: SealedValue) -> Credential:
+        """Open a value.
+
+        Raises:
+            StoreUnavailable: if its key is not here, or it is not what we sealed for this profile and generation;
+                its cause is one line that names the key.
         """

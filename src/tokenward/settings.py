@@ -76,6 +76,12 @@ def _page(value: str) -> str:
     return value
 
 
+def _postgresql(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
 Secretive = Annotated[SecretStr, AfterValidator(_secret)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -308,7 +314,7 @@ class SourceSettings(_Table):
 
 
 class StoreSettings(_Table):
-    """``[store]``: where the key of our own store lies."""
+    """``[store]``: where the key of our own store lies, and what is shared with other hosts."""
 
     key: Literal["file", "keyring", "systemd", "passphrase"] | None = Field(
         default=None,
@@ -318,6 +324,32 @@ class StoreSettings(_Table):
     askpass: list[Text] = Field(
         default=[], description="A command that prints the passphrase, as words, where key is passphrase."
     )
+    shared: Annotated[SecretStr, AfterValidator(_postgresql)] | None = Field(
+        default=None,
+        description="The PostgreSQL in which hosts share credentials, `postgresql://ROLE@HOST:PORT/DATABASE`; the "
+        "password is better kept in `~/.pgpass`.",
+    )
+    shared_key: Literal["file", "systemd", "command"] = Field(
+        default="file",
+        description="Where this host finds the keys that seal what is shared: a file, the systemd credential "
+        "`tokenward-fleet-key`, or a command that prints them.",
+    )
+    shared_key_file: AbsolutePath | None = Field(
+        default=None, description="The file, mode 0600; None = fleet.key in the state directory."
+    )
+    shared_key_command: list[Text] = Field(
+        default=[], description="The command, as words, where shared_key is command; no shell."
+    )
+    shared_key_env: list[Text] = Field(
+        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
+    )
+
+    @field_validator("shared_key_command")
+    @classmethod
+    def _command_is_named(cls, command: list[str], info: ValidationInfo) -> list[str]:
+        if not command and info.data.get("shared_key") == "command":
+            raise ValueError('must name the command, as shared_key is "command"')
+        return command
 
 
 class HealthSettings(_Table):

@@ -115,3 +115,22 @@ class Outdated:
 
     record: SharedRecord | None
     orphan: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A value that came too late to be stored: it may be good still, and nobody else has it.
+
+    Args:
+        name: names the row.
+        profile: whose it is.
+        value: what came.
+        holder: who brought it.
+        age: seconds since it came.
+    """
+
+    name: str
+    profile: str
+    value: SealedValue
+    holder: str
+    age: float

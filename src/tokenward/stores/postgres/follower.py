@@ -1,0 +1,161 @@
+"""Who is told what changes in the database: listening while that works, looking now and then where it does not.
+
+The problem: a notification is lost whenever the connection is, none passes a pooler in transaction mode, and a
+thousand hosts that lost their connections at one moment come back at one moment.
+
+Rules:
+- After every new connection anything may have changed, and that is what is told.
+- A connection whose other end is a pooler is tried: does what we tell ourselves arrive? If not, it is given back,
+  and the revisions are looked at every ``LOOK_SECONDS``, each host at moments of its own.
+- Who was cut off waits a random part of a time that doubles, up to ``LONGEST_WAIT_SECONDS``.
+- Idle costs one sleeping connection, and one question every ``GREETING_SECONDS``, which also says that this host
+  lives.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.to_thread import run_sync
+
+from tokenward.ports import Entropy, SharedStoreAway
+from tokenward.stores.postgres.schema import VERSION, KnownSchema
+
+if TYPE_CHECKING:
+    from tokenward.stores.postgres.wire import Listening, Parameters, Row, Wire
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "tokenward_changed"
+LOOK_SECONDS = 15.0
+"""Where notifications do not pass: how late a change is seen, at most half as much again."""
+GREETING_SECONDS = 600.0
+"""How often a host says that it lives, and makes sure that it missed nothing."""
+FORGOTTEN_AFTER = "7 days"
+"""A host that was not seen so long is taken out of the table."""
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 60.0
+HEARING_SECONDS = 2.0
+"""How long our own notification may take, before we say that none pass."""
+
+_GREET = f"""INSERT INTO tokenward.hosts (holder, host, version, key_ids)
+    VALUES (%(holder)s, %(host)s, %(version)s, %(key_ids)s)
+    ON CONFLICT (holder) DO UPDATE SET host = excluded.host, version = excluded.version,
+    key_ids = excluded.key_ids, last_seen = clock_timestamp();
+DELETE FROM tokenward.hosts WHERE last_seen < clock_timestamp() - interval '{FORGOTTEN_AFTER}'"""  # noqa: S608
+_LOOK = "SELECT profile, revision FROM tokenward.records"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Who we are, as ``fleet status`` shows it.
+
+    Args:
+        holder: as in leases.
+        name: the machine's name.
+        version: our program's.
+        key_ids: asks which keys we hold now; it blocks.
+    """
+
+    holder: str
+    name: str
+    version: str
+    key_ids: Callable[[], Sequence[str]]
+
+
+def wait_before(attempt: int, fraction: float) -> float:
+    """Seconds to wait before trying again: capped exponential back-off with full jitter.
+
+    Args:
+        attempt: how many failed in a row, from 1.
+        fraction: a random number in [0, 1).
+    """
+    return fraction * min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
+
+
+class Follower:
+    """Tells one subscriber of changes.
+
+    Args:
+        wire: how the database is reached.
+        host: who we are.
+        entropy: for jitter.
+        look_seconds: how often it is looked at where notifications do not pass.
+    """
+
+    def __init__(self, wire: Wire, host: Host, entropy: Entropy, *, look_seconds: float = LOOK_SECONDS) -> None:
+        self._wire = wire
+        self._host = host
+        self._entropy = entropy
+        self._look_seconds = look_seconds
+        self._schema = KnownSchema(wire)
+        self._failures = 0
+        self._seen: Mapping[str, int] = {}
+
+    async def follow(self, changed: Callable[[str | None], None]) -> None:
+        """See ``ports.SharedStore.subscribe``."""
+        while True:
+            try:
+                if not await self._listen(changed):
+                    await self._look_now_and_then(changed)
+            except SharedStoreAway as away:
+                self._failures += 1
+                if self._failures == 1:
+                    log.warning("the shared store is away: %s", away.cause)
+            await anyio.sleep(wait_before(max(1, self._failures), self._entropy.fraction()))
+
+    async def _listen(self, changed: Callable[[str | None], None]) -> bool:
+        """Tell of what is heard until the connection is lost; False = nothing can be heard here."""
+        key_ids = await run_sync(self._host.key_ids)
+        async with self._wire.listening() as connection:
+            own = f"tokenward_{self._entropy.token(8).hex()}"
+            hears = not await connection.is_pooled() or await connection.hears(own, within=HEARING_SECONDS)
+            if hears:
+                await connection.listen(CHANNEL)
+            self._seen = dict(await self._greet(connection, key_ids))
+            if not hears:
+                return False
+            self._arrived(changed)
+            while True:
+                told = await connection.told(within=self._jittered(GREETING_SECONDS))
+                for profile in told:
+                    changed(profile)
+                if not told:
+                    key_ids = await run_sync(self._host.key_ids)
+                    self._compare(await self._greet(connection, key_ids), changed)
+
+    async def _look_now_and_then(self, changed: Callable[[str | None], None]) -> None:
+        log.info("notifications do not pass: the shared store is looked at every %g s", self._look_seconds)
+        self._arrived(changed)
+        looks = max(1, int(GREETING_SECONDS / self._look_seconds))
+        for _ in range(looks):  # then it is tried again whether they pass
+            await anyio.sleep(self._jittered(self._look_seconds))
+            (rows,) = await run_sync(self._wire.run, _LOOK, {})
+            self._compare(rows, changed)
+
+    async def _greet(self, connection: Listening, key_ids: Sequence[str]) -> Sequence[Row]:
+        card: Parameters = {"holder": self._host.holder, "host": self._host.name, "version": self._host.version}
+        given = {**card, "key_ids": list(key_ids)}
+        ((version,),), rows = await connection.run(f"{VERSION};\n{_GREET};\n{_LOOK}", given)
+        self._schema.see(version)
+        return rows
+
+    def _arrived(self, changed: Callable[[str | None], None]) -> None:
+        if self._failures:
+            log.info("the shared store is back")
+        self._failures = 0
+        changed(None)
+
+    def _compare(self, rows: Sequence[Row], changed: Callable[[str | None], None]) -> None:
+        found: dict[str, int] = dict(rows)
+        for profile in found.keys() | self._seen.keys():
+            if found.get(profile) != self._seen.get(profile):
+                changed(profile)
+        self._seen = found
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (0.5 + self._entropy.fraction())
