@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.daemon.composition import key_custody
+from tokenward.daemon.equipment import key_custody
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.settings import StoreSettings

@@ -5,7 +5,7 @@ import pytest
 from tokenward.core.credential import Secret
 from tokenward.core.federation import Federation
 from tokenward.provider_files import federation_for, provider_named
-from tokenward.settings import ProviderSettings
+from tokenward.provider_settings import ProviderSettings
 
 VARIABLES = {
     "ANTHROPIC_FEDERATION_RULE_ID": "fdrl_1",

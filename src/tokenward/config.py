@@ -37,7 +37,8 @@ from tokenward.provider_files import (
     is_built_in,
     model_naming,
 )
-from tokenward.settings import FederationSettings, ProviderSettings, Settings, SinkSettings
+from tokenward.provider_settings import FederationSettings, ProviderSettings
+from tokenward.settings import Settings, SinkSettings
 
 __all__ = ["MAX_CONFIG_BYTES", "READABLE_KEY", "LoadedConfig", "Settings", "load"]
 

@@ -22,7 +22,8 @@ from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.federation import NoIdentity
 from tokenward.core.grants import RefreshOutcome, Unavailable
 from tokenward.core.key_check import KeyCheck
-from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
+from tokenward.core.login import LoginMethod, LoginTerms, NotOurs, Refused
+from tokenward.core.login_answers import LoggedIn, Wait
 from tokenward.core.reading import Reading
 from tokenward.core.sharing import Claimed, Committed, Condemnation, Outdated, Removal, SealedValue, SharedRecord
 

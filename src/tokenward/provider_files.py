@@ -29,7 +29,7 @@ from tokenward.core.headers import HeaderRules
 from tokenward.core.login import LoginRules
 from tokenward.core.model_reference import Naming
 from tokenward.core.provider import ProviderRegistration
-from tokenward.settings import ProviderSettings
+from tokenward.provider_settings import ProviderSettings
 
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_HINT = "a name is made of a-z, 0-9, _ and -, and begins with a letter or a digit"

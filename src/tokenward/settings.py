@@ -12,107 +12,45 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    SecretStr,
-    ValidationInfo,
     field_validator,
 )
 
-from tokenward import config_values, paths
-from tokenward.core.federation import RESERVED_PARAMETERS
 from tokenward.core.ladders import PRESETS, Ladders
-from tokenward.core.model_reference import MODEL_TEXT
+from tokenward.provider_settings import FederationSettings, ProviderSettings
+from tokenward.setting_types import (
+    LARGEST_REFRESH_TIMEOUT_SECONDS,
+    AbsolutePath,
+    ModelText,
+    PassedOn,
+    ProfileKey,
+    ProfileName,
+    Seconds,
+    SinkName,
+    Table,
+    Text,
+    Uid,
+    VariableName,
+)
+from tokenward.source_settings import (
+    AnthropicProfileSettings,
+    ClaudeCodeSettings,
+    CommandSettings,
+    DotenvSettings,
+    NeuroLinkSettings,
+    SourceSettings,
+)
+from tokenward.store_settings import StoreSettings
 
 LARGEST_MARGIN_SECONDS = 3600.0
 """More than an hour before the end is not a margin: access tokens live for hours."""
-LARGEST_REFRESH_TIMEOUT_SECONDS = 50.0
-"""A refresh must end before others take our lock for a dead one's: Claude Code's grows stale in 60 s."""
-LONGEST_COMMAND_SECONDS = 25.0
-"""Less than the 30 s that a caller waits by default."""
-SHORTEST_LIFETIME_SECONDS = 30.0
-"""A token that lives less would be asked for without end."""
-LONGEST_REUSE_GRACE_SECONDS = 3600.0
-"""Servers that forgive a replay do so for seconds or minutes."""
 
 
-def _path(value: object, info: ValidationInfo) -> object:
-    if not isinstance(value, str):
-        return value
-    expanded = paths.expanded(value, (info.context or {})["environ"])
-    if not expanded.is_absolute():
-        raise ValueError("must be an absolute path or begin with ~/")
-    return expanded
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    if fault := config_values.credential_fault(value.get_secret_value()):
-        raise ValueError(fault)
-    return value
-
-
-def _endpoint(value: str) -> str:
-    if fault := config_values.url_fault(value, endpoint=True):
-        raise ValueError(fault)
-    return value
-
-
-def _address(value: str) -> str:
-    if fault := config_values.url_fault(value, endpoint=False):
-        raise ValueError(fault)
-    return value
-
-
-def _page(value: str) -> str:
-    if fault := config_values.page_fault(value):
-        raise ValueError(fault)
-    return value
-
-
-def _postgresql(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    return value
-
-
-Secretive = Annotated[SecretStr, AfterValidator(_secret)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Address = Annotated[str, AfterValidator(_address)]
-Page = Annotated[str, Field(max_length=2048), AfterValidator(_page)]
-AbsolutePath = Annotated[Path, BeforeValidator(_path)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")]
-CommandName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")]
-SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,127}$")]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[\x20-\x7e]+$")]
-
-
-ModelText = Annotated[str, Field(pattern=MODEL_TEXT)]
-TierName = Literal["free", "pro", "max", "max_5", "max_20", "api"]
-
-
-class _Table(BaseModel):
-    """A table of the file; what is not named here is an error."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        hide_input_in_errors=True,
-        validate_default=False,
-        defer_build=True,  # one validator for the whole file, instead of one a table that none uses by itself
-    )
-
-
-class DefaultSettings(_Table):
+class DefaultSettings(Table):
     """``[default]``: what holds unless a call or a provider says otherwise."""
 
     provider: str = Field(default="anthropic", description="Served if a call names none.")
@@ -139,220 +77,7 @@ class DefaultSettings(_Table):
     )
 
 
-class FederationSettings(_Table):
-    """``[providers.NAME.federation]``: access tokens are minted from an identity token (RFC 7523)."""
-
-    identity_token_file: AbsolutePath | None = Field(
-        default=None, description="The file that holds the identity token; it is read anew for each mint."
-    )
-    identity_command: list[Text] = Field(
-        default=[], description="The command that prints the identity token, as a list of arguments; no shell."
-    )
-    command_timeout: Seconds = Field(
-        default=10.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds the command may take."
-    )
-    env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
-    token_endpoint: Endpoint | None = Field(
-        default=None, description="Where the identity token is presented; None = the provider's token endpoint."
-    )
-    scope: Text | None = Field(default=None, description="Sent only if set.")
-    parameters: dict[str, Text] = Field(
-        default={},
-        description="Further parameters that the provider wants, as federation_rule_id and organization_id.",
-    )
-
-    @field_validator("parameters")
-    @classmethod
-    def _none_is_ours(cls, parameters: dict[str, str]) -> dict[str, str]:
-        if RESERVED_PARAMETERS & parameters.keys():
-            raise ValueError("must not hold what the grant or the client's authentication consists of")
-        return parameters
-
-
-class ProviderSettings(_Table):
-    """``[providers.NAME]``: laid over the built-in provider file, key by key."""
-
-    issuer: Address | None = Field(default=None, description="Its metadata are discovered (RFC 8414).")
-    token_endpoint: Endpoint | None = Field(default=None, description="Where tokens are had and refreshed.")
-    authorization_endpoint: Endpoint | None = Field(default=None, description="Where a browser is sent to log in.")
-    revocation_endpoint: Endpoint | None = Field(
-        default=None, description="Where `tokenward logout --revoke` ends a login (RFC 7009)."
-    )
-    device_authorization_endpoint: Endpoint | None = Field(
-        default=None, description="Where `--method device` begins (RFC 8628)."
-    )
-    client_id: Text | None = Field(default=None, description="What you are registered as at its server.")
-    client_auth: Literal["none", "basic", "post", "private_key_jwt"] | None = Field(
-        default=None, description="How the client authenticates (RFC 6749 section 2.3, RFC 7523 section 2.2)."
-    )
-    client_secret: Secretive | None = Field(
-        default=None, description="The client's secret, for basic and post; `${NAME}` keeps it out of the file."
-    )
-    client_key: AbsolutePath | None = Field(
-        default=None, description="The client's private key for private_key_jwt: PEM or a JWK, mode 0600."
-    )
-    client_key_id: Text | None = Field(default=None, description="The kid under which the server knows that key.")
-    scope: Text | None = Field(default=None, description="What a login asks for; words apart by spaces.")
-    redirect_uri: Address | None = Field(
-        default=None, description="Registered for logins; None = a free port of loopback (RFC 8252)."
-    )
-    api_key_endpoint: Endpoint | None = Field(
-        default=None, description="Where a login is exchanged for an API key."
-    )
-    key_check_endpoint: Endpoint | None = Field(
-        default=None, description="Answers a GET with success to whoever has a good key, as a list of models does."
-    )
-    body: Literal["form", "json"] | None = Field(
-        default=None, description="How the token endpoint takes its parameters; form is the standard."
-    )
-    reuse_grace: Seconds | None = Field(
-        default=None,
-        le=LONGEST_REUSE_GRACE_SECONDS,
-        description="Seconds in which a spent refresh token may be presented again.",
-    )
-    api_key: Secretive | None = Field(
-        default=None, description="A key of its API; `${NAME}` keeps it out of the file."
-    )
-    auth_token: Secretive | None = Field(
-        default=None, description="A gateway's key, sent as a bearer token; needs api_url beside it."
-    )
-    api_url: Address | None = Field(default=None, description="Where its API or gateway answers.")
-    billing_url: Page | None = Field(
-        default=None, description="The page where funds are added; named where a credential has no money."
-    )
-    beta_features: bool | None = Field(
-        default=None, description="Whether the header advice names the provider's beta features too."
-    )
-    tier: TierName | None = Field(
-        default=None, description="The tier of its subscription; None = what the credentials say."
-    )
-    federation: FederationSettings | None = Field(
-        default=None, description="A table of its own: tokens are minted from a workload's identity."
-    )
-
-
-class ClaudeCodeSettings(_Table):
-    """``[sources.claude-code]``: the login that Claude Code keeps."""
-
-    enabled: bool = Field(default=True, description="Whether the login there is kept.")
-    path: AbsolutePath | None = Field(default=None, description="None = where Claude Code keeps it by default.")
-    refresh: Literal["auto", "delegate", "direct", "watch"] = Field(
-        default="auto",
-        description="Who refreshes the login: Claude Code, asked to (delegate), tokenward (direct, a consent), "
-        "nobody of ours (watch); auto is delegate where a claude command is found, else watch.",
-    )
-    command: Text = Field(
-        default="claude", description="Which Claude Code is asked to refresh: a name, or a path."
-    )
-    env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
-
-
-class NeuroLinkSettings(_Table):
-    """``[sources.neurolink]``: the login that NeuroLink keeps."""
-
-    enabled: bool = Field(default=False, description="Whether the login there is kept.")
-    path: AbsolutePath | None = Field(default=None, description="None = where NeuroLink keeps it by default.")
-    refresh: Literal["direct", "watch"] = Field(
-        default="watch", description="Who refreshes it: tokenward (direct, a consent), or nobody of ours (watch)."
-    )
-
-
-class DotenvSettings(_Table):
-    """``[sources.dotenv]``: files of assignments, of which only credentials are read."""
-
-    paths: list[AbsolutePath] = Field(default=[], description="The files; no other is ever looked at.")
-
-
-class CommandSettings(_Table):
-    """``[sources.command.NAME]``: a command that prints a token, or the JSON of a login."""
-
-    command: list[Text] = Field(
-        min_length=1, description="The command and its arguments; with ``shell`` one line for ``/bin/sh``."
-    )
-    shell: bool = Field(default=False, description="Whether the command is one line for `/bin/sh`.")
-    profile: ProfileName | None = Field(default=None, description="None = NAME, of the default provider.")
-    timeout: Seconds = Field(
-        default=10.0, gt=0, le=LONGEST_COMMAND_SECONDS, description="Seconds after which it is killed."
-    )
-    lifetime: Seconds | None = Field(
-        default=None,
-        ge=SHORTEST_LIFETIME_SECONDS,
-        description="Seconds that its token lives where it does not say so; None = until a caller is refused.",
-    )
-    env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
-
-
-class AnthropicProfileSettings(_Table):
-    """``[sources.anthropic-profile]``: the profiles of Anthropic's SDKs and of its ``ant`` command."""
-
-    enabled: bool = Field(default=False, description="Whether the profiles there are kept.")
-    directory: AbsolutePath | None = Field(
-        default=None, description="None = ANTHROPIC_CONFIG_DIR, or ~/.config/anthropic."
-    )
-    profiles: list[Text] = Field(default=[], description="Which; none = the one that the SDKs would take.")
-    refresh: Literal["direct", "watch"] = Field(
-        default="watch", description="Who refreshes it: tokenward (direct, a consent), or nobody of ours (watch)."
-    )
-
-
-class SourceSettings(_Table):
-    """``[sources.*]``."""
-
-    claude_code: ClaudeCodeSettings = Field(default=ClaudeCodeSettings(), alias="claude-code")
-    neurolink: NeuroLinkSettings = NeuroLinkSettings()
-    dotenv: DotenvSettings = DotenvSettings()
-    command: dict[CommandName, CommandSettings] = Field(default_factory=dict)
-    anthropic_profile: AnthropicProfileSettings = Field(
-        default=AnthropicProfileSettings(), alias="anthropic-profile"
-    )
-
-
-class StoreSettings(_Table):
-    """``[store]``: where the key of our own store lies, and what is shared with other hosts."""
-
-    key: Literal["file", "keyring", "systemd", "passphrase"] | None = Field(
-        default=None,
-        description="Where a new store's key is put (None = file). A key that exists is moved only by "
-        "`tokenward store rekey`.",
-    )
-    askpass: list[Text] = Field(
-        default=[], description="A command that prints the passphrase, as words, where key is passphrase."
-    )
-    shared: Annotated[SecretStr, AfterValidator(_postgresql)] | None = Field(
-        default=None,
-        description="The PostgreSQL in which hosts share credentials, `postgresql://ROLE@HOST:PORT/DATABASE`; the "
-        "password is better kept in `~/.pgpass`.",
-    )
-    shared_key: Literal["file", "systemd", "command"] = Field(
-        default="file",
-        description="Where this host finds the keys that seal what is shared: a file, the systemd credential "
-        "`tokenward-fleet-key`, or a command that prints them.",
-    )
-    shared_key_file: AbsolutePath | None = Field(
-        default=None, description="The file, mode 0600; None = fleet.key in the state directory."
-    )
-    shared_key_command: list[Text] = Field(
-        default=[], description="The command, as words, where shared_key is command; no shell."
-    )
-    shared_key_env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
-
-    @field_validator("shared_key_command")
-    @classmethod
-    def _command_is_named(cls, command: list[str], info: ValidationInfo) -> list[str]:
-        if not command and info.data.get("shared_key") == "command":
-            raise ValueError('must name the command, as shared_key is "command"')
-        return command
-
-
-class HealthSettings(_Table):
+class HealthSettings(Table):
     """``[health]``: how long a profile rests after callers reported failures."""
 
     preset: Literal["tokenward", "equabot", "openclaw"] = Field(
@@ -385,7 +110,7 @@ class HealthSettings(_Table):
         )
 
 
-class SinkSettings(_Table):
+class SinkSettings(Table):
     """``[sinks.NAME]``: a file that is published for programs that cannot ask the socket."""
 
     format: Literal["token", "env", "template", "anthropic-profile"] = Field(
@@ -408,21 +133,17 @@ class SinkSettings(_Table):
         default=[],
         description="The command that is run when the file has changed, as a list; no shell.",
     )
-    env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
+    env: PassedOn = Field(default=[])
 
 
-class EventSettings(_Table):
+class EventSettings(Table):
     """``[events]``: what is run when something waits for a person."""
 
     on_event: list[Text] = Field(
         default=[],
         description='A command, as a list of arguments, or ["notify"] for a notice on the desktop; none = no one.',
     )
-    env: list[Text] = Field(
-        default=[], description="Variables passed on to the command besides PATH, HOME, LANG and XDG_*."
-    )
+    env: PassedOn = Field(default=[])
 
     @field_validator("on_event")
     @classmethod
@@ -432,7 +153,7 @@ class EventSettings(_Table):
         return on_event
 
 
-class MetricsSettings(_Table):
+class MetricsSettings(Table):
     """``[metrics]``: where collectors find the daemon's numbers."""
 
     socket: AbsolutePath | None = Field(
@@ -441,23 +162,7 @@ class MetricsSettings(_Table):
     )
 
 
-OVERFLOW_UID = 65534
-"""Stands for every user that a namespace does not know (user_namespaces(7)), so for nobody in particular."""
-
-
-def _nameable(uid: int) -> int:
-    if uid == OVERFLOW_UID:
-        raise ValueError("stands for every user that a container does not know, and is never admitted")
-    return uid
-
-
-Uid = Annotated[int, Field(ge=0, lt=2**32 - 1), AfterValidator(_nameable)]
-ProfileKey = Annotated[
-    str, Field(pattern=r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")
-]
-
-
-class SocketSettings(_Table):
+class SocketSettings(Table):
     """``[[sockets]]``: a second socket, which hands out tokens of some profiles and does nothing else."""
 
     path: AbsolutePath = Field(description="Where it lies; its directory exists and is nobody else's to write.")
@@ -468,7 +173,7 @@ class SocketSettings(_Table):
     uids: list[Uid] = Field(default=[], description="Users who may call besides our own, by number.")
 
 
-class Settings(_Table):
+class Settings(Table):
     """Everything the configuration decides."""
 
     default: DefaultSettings = DefaultSettings()

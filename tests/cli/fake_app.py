@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client.fake_daemon import Json, profile
-from tokenward.daemon.service import ProfileAddParams, ProfileListParams, ProfileResult
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.errors import ProfileUnavailable
 
 

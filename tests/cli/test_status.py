@@ -22,7 +22,8 @@ from tokenward.cli import status_words
 from tokenward.cli.main import main
 from tokenward.cli.status_watch import KNOCK_SECONDS, watched
 from tokenward.client import Client, Event, Profile
-from tokenward.daemon.service import DaemonStatusResult, ProfileResult
+from tokenward.daemon.daemon_models import DaemonStatusResult
+from tokenward.daemon.profile_models import ProfileResult
 
 LOGIN = profile(
     "anthropic:claude-cli",

@@ -9,7 +9,7 @@ import pytest
 from client.fake_daemon import FakeDaemon, Refusal, status
 from tokenward.cli.main import main
 from tokenward.cli.store import PLACES
-from tokenward.daemon.service import RekeyParams
+from tokenward.daemon.store_models import RekeyParams
 
 KEY: dict[str, Any] = {
     "key": "keyring",

@@ -28,7 +28,7 @@ from tokenward.client import (
     Token,
     _socket_place,
 )
-from tokenward.daemon import service
+from tokenward.daemon import daemon_models, event_models, profile_models, token_models
 
 
 def test_the_example_in_the_docstring_works(daemon: FakeDaemon) -> None:
@@ -60,12 +60,12 @@ def test_importing_the_client_loads_nothing_but_the_standard_library() -> None:
 @pytest.mark.parametrize(
     ("shape", "model"),
     [
-        (Hello, service.HelloResult),
-        (Report, service.ReportResult),
-        (LastFailure, service.LastFailure),
-        (Profile, service.ProfileResult),
-        (Status, service.DaemonStatusResult),
-        (Reload, service.ReloadResult),
+        (Hello, daemon_models.HelloResult),
+        (Report, token_models.ReportResult),
+        (LastFailure, profile_models.LastFailure),
+        (Profile, profile_models.ProfileResult),
+        (Status, daemon_models.DaemonStatusResult),
+        (Reload, daemon_models.ReloadResult),
     ],
 )
 def test_the_shapes_of_answers_are_those_of_the_daemon(shape: type, model: type[BaseModel]) -> None:
@@ -73,7 +73,7 @@ def test_the_shapes_of_answers_are_those_of_the_daemon(shape: type, model: type[
     assert set(shape.__annotations__) == set(model.model_fields)
 
 
-@pytest.mark.parametrize(("shape", "model"), [(Token, service.TokenResult), (Event, service.Event)])
+@pytest.mark.parametrize(("shape", "model"), [(Token, token_models.TokenResult), (Event, event_models.Event)])
 def test_the_dataclasses_are_those_of_the_daemon(shape: type[Token | Event], model: type[BaseModel]) -> None:
     """Token and Event have the members of the daemon's models."""
     assert {member.name for member in fields(shape)} == set(model.model_fields)

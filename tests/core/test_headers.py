@@ -5,7 +5,7 @@ import pytest
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.headers import HeaderRules, advice, with_betas
 from tokenward.provider_files import provider_named
-from tokenward.settings import ProviderSettings
+from tokenward.provider_settings import ProviderSettings
 
 ANTHROPIC = provider_named("anthropic").headers
 GENERIC = provider_named("acme").headers

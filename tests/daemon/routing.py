@@ -10,7 +10,8 @@ from anyio.abc import TaskGroup
 from daemon.warding import Warding
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon.event_hub import Feed
-from tokenward.daemon.service import Event, ReportParams, ReportResult, TokenParams
+from tokenward.daemon.event_models import Event
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams
 
 A, B, C = "anthropic:a", "anthropic:b", "anthropic:c"
 

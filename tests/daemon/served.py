@@ -17,6 +17,7 @@ from tokenward import errors
 from tokenward.core.credential import Credential
 from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import LoginTerms
+from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams, MetricsResult, ReloadResult
 from tokenward.daemon.doctor_models import (
     DoctorProbeParams,
     DoctorProbeResult,
@@ -24,11 +25,14 @@ from tokenward.daemon.doctor_models import (
     DoctorRunResult,
     FindingResult,
 )
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
+from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.routing_models import (
     FallbackParams,
     FallbackResult,
@@ -40,27 +44,6 @@ from tokenward.daemon.routing_models import (
     SessionResult,
 )
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import (
-    DaemonStatusResult,
-    Event,
-    ExportParams,
-    ExportResult,
-    MetricsParams,
-    MetricsResult,
-    ProfileAddParams,
-    ProfileListParams,
-    ProfileResult,
-    ProviderResult,
-    RekeyParams,
-    ReloadResult,
-    ReportParams,
-    ReportResult,
-    RestoreParams,
-    RestoreResult,
-    StoreStatusResult,
-    TokenParams,
-    TokenResult,
-)
 from tokenward.daemon.sink_models import SinkListResult, SinkResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
@@ -68,6 +51,15 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.store_models import (
+    ExportParams,
+    ExportResult,
+    RekeyParams,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
+)
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.daemon.usage_models import (
     AllowanceResult,
     QuotaResult,
@@ -79,6 +71,8 @@ from tokenward.daemon.usage_models import (
 )
 from tokenward.provider_files import Provider
 
+HELLO = b'{"jsonrpc":"2.0","id":1,"method":"daemon.hello"}\n'
+GET = b'{"jsonrpc":"2.0","id":1,"method":"token.get"}\n'
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come; only a failing test waits so long."""
 SECRET = "sk-ant-oat01-never-to-be-shown"
@@ -537,6 +531,17 @@ class Served:
         self.clock.now += seconds
         self.server.sweep()
         await settle()
+
+
+def slow(request_id: int) -> bytes:
+    """A request that the scripted service answers when it is released."""
+    request = {"jsonrpc": "2.0", "id": request_id, "method": "token.get", "params": {"profile": "acme:slow"}}
+    return json.dumps(request).encode() + b"\n"
+
+
+def unsent(served: Served) -> int:
+    """Bytes that wait for peers who do not read."""
+    return sum(len(connection._outbox) for connection in served.server._connections)
 
 
 async def settle() -> None:

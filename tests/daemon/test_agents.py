@@ -8,8 +8,9 @@ import pytest
 
 from daemon.warding import warding, written_down
 from tokenward.core.lifecycle import Phase
+from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.routing_state import STATE_NAME
-from tokenward.daemon.service import ProfileListParams, ReportParams
+from tokenward.daemon.token_models import ReportParams
 from tokenward.errors import AllUnavailable, LoginRequired, NoCredentials, ProfileUnavailable, RefreshFailed
 
 KEY = "anthropic:default"

@@ -16,7 +16,7 @@ from tokenward.core.grants import Condemned, Unavailable
 from tokenward.daemon import answers
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.provider_files import provider_named
 
 ANTHROPIC = provider_named("anthropic")

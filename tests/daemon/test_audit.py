@@ -10,8 +10,9 @@ import pytest
 
 from fakes.machine import FakeClock
 from tokenward.daemon.audit import LARGEST_FILE_BYTES, REPEATS_SECONDS, AuditLog, Seen
+from tokenward.daemon.daemon_models import HelloResult
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import HelloResult, TokenResult
+from tokenward.daemon.token_models import TokenResult
 
 ME = Peer(41, 1000, 1000)
 TOKEN = "sk-ant-oat01-secret"

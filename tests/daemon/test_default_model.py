@@ -8,7 +8,8 @@ import pytest
 
 from tokenward.daemon.default_model import DefaultModel, default_models
 from tokenward.provider_files import Provider, provider_named
-from tokenward.settings import DefaultSettings, ProviderSettings, Settings
+from tokenward.provider_settings import ProviderSettings
+from tokenward.settings import DefaultSettings, Settings
 
 
 def defaults(

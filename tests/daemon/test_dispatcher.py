@@ -14,13 +14,7 @@ from daemon.served import FINDING, PROBED, PROFILE, SECRET, SINK, TOKEN, USAGE, 
 from tokenward import errors
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import Result
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
+from tokenward.daemon.rpc_types import Result
 
 
 @pytest.mark.parametrize("case", SPECIFICATION)

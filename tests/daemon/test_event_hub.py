@@ -9,7 +9,7 @@ from daemon.keeping import turns
 from fakes.machine import FakeClock
 from tokenward.core.protocol import MAX_QUEUED_EVENTS
 from tokenward.daemon.event_hub import EventHub, Feed
-from tokenward.daemon.service import Event
+from tokenward.daemon.event_models import Event
 
 
 async def rest(feed: Feed) -> list[Event]:

@@ -14,7 +14,7 @@ from tokenward.core.grants import Unavailable
 from tokenward.core.repeats import FIRST_GAP_SECONDS
 from tokenward.daemon.event_hub import EventHub, Trouble
 from tokenward.daemon.event_log import LINES, EventLog
-from tokenward.daemon.service import Event
+from tokenward.daemon.event_models import Event
 
 TROUBLE = Trouble("unavailable", 1, 30.0)
 

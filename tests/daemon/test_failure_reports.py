@@ -15,7 +15,7 @@ from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon import failure_reports
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ReportResult
+from tokenward.daemon.token_models import ReportResult
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.history import LARGEST_RING, History
 from tokenward.daemon.history_models import MOST_AT_ONCE, MomentResult
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import ReportResult
+from tokenward.daemon.token_models import ReportResult
 
 ME = Peer(4711, 1000, 1000)
 GENERATION = "0123456789ab"

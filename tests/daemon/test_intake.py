@@ -14,8 +14,9 @@ import pytest
 
 from tokenward.daemon import app
 from tokenward.daemon.adopted import FILE, AdoptedFiles, Adoption
-from tokenward.daemon.service import ProfileListParams, TokenParams
+from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.source_models import SourceAdoptParams, SourceImportParams
+from tokenward.daemon.token_models import TokenParams
 from tokenward.daemon.ward import Ward
 from tokenward.errors import ConfigurationFault, InvalidParams, ProfileUnavailable
 from tokenward.sandbox import Sandbox

@@ -22,8 +22,8 @@ from tokenward.core.grants import Ambiguous, Condemned, Granted, NotSent, Unavai
 from tokenward.core.lifecycle import Phase
 from tokenward.core.reading import GONE_AFTER_SECONDS
 from tokenward.daemon.event_hub import Feed
+from tokenward.daemon.flight_results import FlightResult
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.transaction import FlightResult
 from tokenward.disk.family_file import FamilyFile
 from tokenward.errors import (
     CallTimeout,

@@ -16,10 +16,11 @@ import pytest
 from contracts.place import oauth_credential
 from fakes.security import FakeSecurity
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.daemon import app, examination
-from tokenward.daemon.composition import CLAUDE_PROFILE, Equipment
+from tokenward.daemon import app, equipment, examination
+from tokenward.daemon.claude_logins import CLAUDE_PROFILE
+from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.options import Options
-from tokenward.daemon.service import TokenParams
+from tokenward.daemon.token_models import TokenParams
 from tokenward.daemon.ward import Ward
 from tokenward.errors import TokenwardError
 
@@ -58,8 +59,8 @@ def opened(monkeypatch: pytest.MonkeyPatch, security: FakeSecurity) -> Opened:
 
     @asynccontextmanager
     async def open_one(config: Path | None = None, platform: str = "darwin") -> AsyncIterator[Ward]:
-        equipment = partial(Equipment, platform=platform, security=str(security.program))
-        monkeypatch.setattr(app, "Equipment", equipment)
+        equipped = partial(Equipment, platform=platform, security=str(security.program))
+        monkeypatch.setattr(equipment, "Equipment", equipped)
         async with app.in_process_service(config=config, state_dir=None) as ward:
             yield ward
 

@@ -7,16 +7,8 @@ import pytest
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.lifecycle import Event
 from tokenward.daemon import landing
+from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
 from tokenward.daemon.landing import Failure, Value
-from tokenward.daemon.transaction import (
-    Adopted,
-    Cause,
-    Failed,
-    FlightResult,
-    Refreshed,
-    Rejected,
-    SaveFailed,
-)
 
 NEW = Credential(Kind.OAUTH, Secret("at-new"), Secret("rt-new"))
 SENT = "0123456789ab"

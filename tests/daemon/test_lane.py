@@ -12,15 +12,9 @@ from daemon.served import SECRET, ScriptedService, serving
 from tokenward.daemon import lane as lane_module
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import TokenParams
+from tokenward.daemon.token_models import TokenParams
 
 PEER = Peer(pid=1, uid=0, gid=0)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
 
 
 def _get(members: str) -> str:

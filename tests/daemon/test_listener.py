@@ -26,12 +26,6 @@ from tokenward.daemon.listener import bind_second_socket, bind_socket, raise_nof
 from tokenward.daemon.rpc_server import RpcServer
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
-
-
 def test_the_socket_is_private_from_the_start(tmp_path: Path) -> None:
     """0700 and 0600 whatever the umask, which is left as it was; gone after the close."""
     before = os.umask(0)

@@ -13,11 +13,12 @@ from daemon.keeping import Keeping
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
 from tokenward.core.key_check import KeyCheck
-from tokenward.core.login import LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused, Wait
+from tokenward.core.login import LoginMethod, LoginTerms, NotOurs, Refused
+from tokenward.core.login_answers import LoggedIn, Wait
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logins import LOGIN_SECONDS, MAX_LOGINS, Logins, Needs
-from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.errors import (
     CallTimeout,
     ConfigurationFault,

@@ -15,10 +15,12 @@ from tokenward.core.grants import Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.core.notices import Kind
 from tokenward.daemon import exposition
+from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams
 from tokenward.daemon.metrics import Family, Watched, families
 from tokenward.daemon.notices import Notices
+from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import DaemonStatusResult, MetricsParams, ProfileListParams, ReportParams
+from tokenward.daemon.token_models import ReportParams
 from tokenward.errors import ConfigurationFault
 
 PROMTOOL = which("promtool")

@@ -19,7 +19,7 @@ from tokenward.daemon.model_shapes import (
     ModelListParams,
     ModelResolveParams,
 )
-from tokenward.daemon.service import TokenParams
+from tokenward.daemon.token_models import TokenParams
 from tokenward.errors import InvalidParams, ModelAccessDenied, NoCredentials, UnknownModel
 from tokenward.provider_files import provider_named
 

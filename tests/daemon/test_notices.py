@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,11 +16,9 @@ from tokenward.core.credential import Secret
 from tokenward.core.grants import Condemned
 from tokenward.core.notices import TABLE, Kind, Matter
 from tokenward.core.serving import Resting
-from tokenward.daemon.composition import tell_person
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.notices import Notices, argv_for, variables
+from tokenward.daemon.notices import Notices, argv_for
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState, Section
-from tokenward.settings import EventSettings
 
 DAY_SECONDS = 86_400.0
 MATTER = Matter(
@@ -250,38 +247,3 @@ class TestNotify:
     def test_a_command_is_run_as_it_is(self) -> None:
         """What it is told is in variables, not in its arguments."""
         assert argv_for(["/bin/x", "a b"], MATTER, platform="linux") == ["/bin/x", "a b"]
-
-
-class TestProgram:
-    """The real thing: a program of its own, in a clean environment."""
-
-    async def test_it_sees_what_happened_and_nothing_else(self, tmp_path: Path) -> None:
-        """Its variables, its desktop's, those that were asked for; no credential of the daemon's environment."""
-        out = tmp_path / "out"
-        program = f"import os; open({str(out)!r}, 'w').write(repr(dict(os.environ)))"
-        environ = {
-            "PATH": "/usr/bin:/bin",
-            "ANTHROPIC_API_KEY": "sk-ant-api03-x",
-            "DISPLAY": ":7",
-            "DBUS_SESSION_BUS_ADDRESS": "unix:path=/bus",
-            "XDG_RUNTIME_DIR": "/run/user/7",
-            "MINE": "1",
-        }
-        said = EventSettings(on_event=["x"], env=["MINE"])
-        why = await tell_person([sys.executable, "-c", program], variables(MATTER), said=said, environ=environ)
-        assert why is None
-        seen = out.read_text()
-        for name in ("DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "MINE", "TOKENWARD_EVENT"):
-            assert f"'{name}'" in seen
-        assert "ANTHROPIC" not in seen
-
-    @pytest.mark.parametrize(
-        ("argv", "why"),
-        [
-            (["/nowhere/tell"], "it cannot be run: No such file or directory"),
-            ([sys.executable, "-c", "raise SystemExit(3)"], "it ended with status 3"),
-        ],
-    )
-    async def test_why_it_failed(self, argv: list[str], why: str) -> None:
-        """In words."""
-        assert await tell_person(argv, {}, said=EventSettings(), environ={"PATH": "/bin"}) == why

@@ -9,9 +9,10 @@ import pytest
 
 from tokenward import errors
 from tokenward.daemon import openrpc
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.methods.daemon import DiscoverResult
 from tokenward.daemon.methods.registry import METHODS
-from tokenward.daemon.service import Event, TokenParams
+from tokenward.daemon.token_models import TokenParams
 
 COMMITTED = Path(__file__).parents[2] / "openrpc.json"
 

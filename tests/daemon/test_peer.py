@@ -29,12 +29,6 @@ from tokenward.daemon.rpc_server import RpcServer
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
-
-
-@pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory that everybody may pass through, outside of pytest's own, which are private."""
     with tempfile.TemporaryDirectory() as name:

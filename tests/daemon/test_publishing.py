@@ -13,9 +13,9 @@ import pytest
 from daemon.keeping import PROFILE, Keeping, settled
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Resting
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.publishing import Outlet, Publishing
-from tokenward.daemon.service import Event
 from tokenward.daemon.sink_models import SinkResult
 from tokenward.ports import Published, Sink
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tokenward.daemon import app
-from tokenward.daemon.service import TokenParams
+from tokenward.daemon.token_models import TokenParams
 from tokenward.daemon.ward import Ward
 
 PAGE = Path(__file__).parents[2] / "docs" / "sources.md"

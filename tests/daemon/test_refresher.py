@@ -17,8 +17,8 @@ from tokenward.core.freshness import RefreshTiming
 from tokenward.core.grants import Ambiguous, Condemned, NotSent, RefreshOutcome, Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon.endpoint_gate import IN_FLIGHT
+from tokenward.daemon.flight_results import Adopted, Cause, Failed, Refreshed, Rejected, SaveFailed
 from tokenward.daemon.refresher import DELEGATE_BELOW_SECONDS, DelegateRefresher, flight_limiter
-from tokenward.daemon.transaction import Adopted, Cause, Failed, Refreshed, Rejected, SaveFailed
 from tokenward.disk.family_file import try_family
 from tokenward.errors import ProfileUnavailable
 from tokenward.stores.memory import MemoryPlace

@@ -16,7 +16,7 @@ from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.grants import Condemned
 from tokenward.core.ladders import PRESETS
 from tokenward.daemon.routing_state import Section
-from tokenward.daemon.service import ReportResult, TokenParams
+from tokenward.daemon.token_models import ReportResult, TokenParams
 from tokenward.errors import AllUnavailable, ProfileUnavailable
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31_536_000.0

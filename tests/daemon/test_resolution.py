@@ -12,8 +12,9 @@ from daemon.warding import Warding, warding, written_down
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.reading import Found
 from tokenward.core.selection import Resolution
+from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.resting import let_rest
-from tokenward.daemon.service import ProfileListParams, TokenParams
+from tokenward.daemon.token_models import TokenParams
 from tokenward.errors import ProfileUnavailable
 
 LOGIN = "anthropic:me"

@@ -26,7 +26,7 @@ from tokenward.daemon.listener import bind_second_socket
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import ReportParams, TokenParams, TokenResult
+from tokenward.daemon.token_models import ReportParams, TokenParams, TokenResult
 from tokenward.daemon.usage_models import UsageParams
 
 BOT = "anthropic:bot"

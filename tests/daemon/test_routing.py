@@ -20,7 +20,8 @@ from tokenward.daemon.routing_models import (
     SessionResult,
 )
 from tokenward.daemon.routing_state import MAX_ENTRIES, RoutingState, Section
-from tokenward.daemon.service import ModelName, TokenParams
+from tokenward.daemon.rpc_types import ModelName
+from tokenward.daemon.token_models import TokenParams
 from tokenward.errors import (
     AllUnavailable,
     InvalidParams,

@@ -15,32 +15,20 @@ import anyio
 import pytest
 
 from daemon.served import (
+    GET,
+    HELLO,
     ScriptedService,
     StillClock,
     serving,
     settle,
+    slow,
     until,
 )
 from tokenward.core import protocol
 from tokenward.daemon import listener as listener_module
 from tokenward.daemon import rpc_server as rpc_server_module
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import Event
-
-HELLO = b'{"jsonrpc":"2.0","id":1,"method":"daemon.hello"}\n'
-GET = b'{"jsonrpc":"2.0","id":1,"method":"token.get"}\n'
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
-
-
-def _slow(request_id: int) -> bytes:
-    request = {"jsonrpc": "2.0", "id": request_id, "method": "token.get", "params": {"profile": "acme:slow"}}
-    return json.dumps(request).encode() + b"\n"
-
 
 # Lines
 
@@ -108,7 +96,7 @@ async def test_a_line_of_one_megabyte_is_served(tmp_path: Path) -> None:
 async def test_answers_come_as_they_are_ready(tmp_path: Path) -> None:
     """A request that waits does not hold up those after it."""
     async with serving(tmp_path) as served, served.peer() as peer:
-        await peer.send(_slow(1) + HELLO.replace(b":1,", b":2,") + GET.replace(b":1,", b":3,"))
+        await peer.send(slow(1) + HELLO.replace(b":1,", b":2,") + GET.replace(b":1,", b":3,"))
         assert {(await peer.line())["id"], (await peer.line())["id"]} == {2, 3}
         served.service.release.set()
         assert (await peer.line())["id"] == 1
@@ -117,7 +105,7 @@ async def test_answers_come_as_they_are_ready(tmp_path: Path) -> None:
 async def test_no_more_than_32_requests_of_a_connection_are_under_way(tmp_path: Path) -> None:
     """The 33rd waits, also on the lane, until one has ended; another connection does not wait."""
     async with serving(tmp_path) as served, served.peer() as peer, served.peer() as other:
-        await peer.send(b"".join(_slow(number) for number in range(40)) + GET.replace(b":1,", b":99,"))
+        await peer.send(b"".join(slow(number) for number in range(40)) + GET.replace(b":1,", b":99,"))
         await until(lambda: served.service.waiting == protocol.MAX_OVERLAPPING)
         await settle()
         assert served.service.waiting == protocol.MAX_OVERLAPPING
@@ -130,7 +118,7 @@ async def test_no_more_than_32_requests_of_a_connection_are_under_way(tmp_path: 
 async def test_a_half_close_still_gets_its_answers(tmp_path: Path) -> None:
     """What was asked before the peer stopped writing is answered, then the server closes."""
     async with serving(tmp_path) as served, served.peer() as peer:
-        await peer.send(_slow(1) + _slow(2))
+        await peer.send(slow(1) + slow(2))
         await peer.stream.send_eof()
         await until(lambda: served.service.waiting == 2)
         served.service.release.set()
@@ -143,7 +131,7 @@ async def test_a_peer_that_is_gone_costs_nothing(tmp_path: Path) -> None:
     """Hanging up with requests under way leaves neither a connection nor an error behind."""
     async with serving(tmp_path) as served:
         async with served.peer() as peer:
-            await peer.send(_slow(1))
+            await peer.send(slow(1))
             await until(lambda: served.service.waiting == 1)
         served.service.release.set()
         await until(lambda: served.server.connections == 0)
@@ -185,7 +173,7 @@ async def test_the_longest_idle_connection_yields_to_a_newcomer(
     async with serving(tmp_path) as served, contextlib.AsyncExitStack() as stack:
         subscriber, waiting, idle, fresh = [await stack.enter_async_context(served.peer()) for _ in range(4)]
         await subscriber.call("events.subscribe")
-        await waiting.send(_slow(1))
+        await waiting.send(slow(1))
         await idle.call("token.get")
         served.clock.now += 1
         await fresh.call("token.get")
@@ -202,7 +190,7 @@ async def test_a_newcomer_is_turned_away_where_all_are_busy(
     """Nobody who is being served is dropped for a newcomer."""
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 1)
     async with serving(tmp_path) as served, served.peer() as waiting:
-        await waiting.send(_slow(1))
+        await waiting.send(slow(1))
         await until(lambda: served.service.waiting == 1)
         async with served.peer() as newcomer:
             assert await newcomer.rest() == b""
@@ -265,7 +253,7 @@ async def test_shutting_down_answers_what_is_under_way(tmp_path: Path) -> None:
     """Nobody new is accepted, idle connections close, and a waiting caller still gets its answer."""
     async with serving(tmp_path) as served, served.peer() as waiting, served.peer() as idle:
         await idle.call("token.get")
-        await waiting.send(_slow(1))
+        await waiting.send(slow(1))
         await until(lambda: served.service.waiting == 1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(served.server.aclose)
@@ -282,7 +270,7 @@ async def test_shutting_down_waits_no_longer_than_5_seconds(tmp_path: Path) -> N
     """A handler that does not end is cancelled, and ``aclose`` returns."""
     async with serving(tmp_path) as served, served.peer() as waiting, served.peer() as subscriber:
         await subscriber.call("events.subscribe")
-        await waiting.send(_slow(1))
+        await waiting.send(slow(1))
         await until(lambda: served.service.waiting == 1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(served.server.aclose)

@@ -5,44 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from daemon.served import (
-    Served,
     serving,
     settle,
+    slow,
+    unsent,
     until,
 )
 from tokenward.core import protocol
-from tokenward.daemon.connection import Connection
-from tokenward.daemon.service import Event
-
-HELLO = b'{"jsonrpc":"2.0","id":1,"method":"daemon.hello"}\n'
-GET = b'{"jsonrpc":"2.0","id":1,"method":"token.get"}\n'
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The daemon runs on asyncio."""
-    return "asyncio"
-
-
-def _slow(request_id: int) -> bytes:
-    request = {"jsonrpc": "2.0", "id": request_id, "method": "token.get", "params": {"profile": "acme:slow"}}
-    return json.dumps(request).encode() + b"\n"
+from tokenward.daemon.event_models import Event
 
 
 def _event(number: int = 0, detail: str = "") -> Event:
     return Event(type="rotated", profile="acme:me", generation="0123456789ab", at_ms=number, detail=detail)
-
-
-def _only(served: Served) -> Connection:
-    (connection,) = served.server._connections
-    return connection
-
-
-def _unsent(served: Served) -> int:
-    return sum(len(connection._outbox) for connection in served.server._connections)
 
 
 async def test_a_subscriber_gets_events_after_its_answer(tmp_path: Path) -> None:
@@ -60,7 +35,7 @@ async def test_a_subscriber_gets_events_after_its_answer(tmp_path: Path) -> None
 
 async def test_events_that_are_there_already_wait_for_the_answer(tmp_path: Path) -> None:
     """A batch that subscribes is answered before its first event, however slow the rest of it is."""
-    batch = [{"jsonrpc": "2.0", "id": 1, "method": "events.subscribe"}, json.loads(_slow(2))]
+    batch = [{"jsonrpc": "2.0", "id": 1, "method": "events.subscribe"}, json.loads(slow(2))]
     async with serving(tmp_path) as served, served.peer() as peer:
         await peer.send(json.dumps(batch).encode() + b"\n")
         await until(lambda: served.service.waiting and served.service.feeds)
@@ -108,9 +83,9 @@ async def test_a_subscriber_that_does_not_read_holds_up_its_feed_only(tmp_path: 
         feed = served.service.feeds[0]
         for number in range(500):
             feed.send.send_nowait(_event(number, "x" * 4096))
-        await until(lambda: _unsent(served) > 0)
+        await until(lambda: unsent(served) > 0)
         await settle()
-        assert _unsent(served) < 3 * 4096
+        assert unsent(served) < 3 * 4096
         assert feed.send.statistics().current_buffer_used > 100
         assert (await other.call("token.get"))["result"]
         await served.advance(protocol.WRITE_SECONDS)
@@ -124,7 +99,7 @@ async def test_a_subscriber_that_reads_late_gets_every_event(tmp_path: Path) -> 
         await peer.call("events.subscribe")
         for number in range(500):
             served.service.feeds[0].send.send_nowait(_event(number, "x" * 4096))
-        await until(lambda: _unsent(served) > 0)
+        await until(lambda: unsent(served) > 0)
         assert [(await peer.line())["params"]["at_ms"] for _ in range(500)] == list(range(500))
 
 

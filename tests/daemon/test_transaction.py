@@ -33,17 +33,9 @@ from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Ambiguous, Condemned, Granted, NotSent, Unavailable
 from tokenward.core.reading import Found
 from tokenward.core.record import from_record
+from tokenward.daemon.flight_results import Adopted, Cause, Failed, Refreshed, Rejected, SaveFailed
 from tokenward.daemon.machine import SystemClock
-from tokenward.daemon.transaction import (
-    LOCK_PATIENCE_SECONDS,
-    Adopted,
-    Cause,
-    Failed,
-    Refreshed,
-    Rejected,
-    SaveFailed,
-    Transaction,
-)
+from tokenward.daemon.transaction import LOCK_PATIENCE_SECONDS, Transaction
 from tokenward.disk import durability, family_file
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome, try_family
 from tokenward.disk.foreign_lock import ForeignLock

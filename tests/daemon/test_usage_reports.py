@@ -13,8 +13,9 @@ import pytest
 from daemon.warding import Warding, warding
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon.event_hub import Feed
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.routing_state import STATE_NAME
-from tokenward.daemon.service import Event, ReportParams, ReportResult
+from tokenward.daemon.token_models import ReportParams, ReportResult
 from tokenward.daemon.usage_models import UsageParams, UsageReportParams, UsageResult
 from tokenward.errors import ProfileUnavailable
 

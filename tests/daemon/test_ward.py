@@ -24,22 +24,13 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon import broker
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
+from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult, StoredCredential
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
-from tokenward.daemon.service import (
-    CredentialInput,
-    DaemonStatusResult,
-    ProfileAddParams,
-    ProfileListParams,
-    ProfileResult,
-    ReloadResult,
-    ReportParams,
-    StoredCredential,
-    TokenParams,
-    TokenResult,
-)
+from tokenward.daemon.token_models import CredentialInput, ReportParams, TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
 from tokenward.errors import (
     AllUnavailable,
@@ -57,7 +48,7 @@ from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.catalogue import ForeignStores
 from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.age_archive import AgeArchive
-from tokenward.stores.memory import MemoryCredentialStore
+from tokenward.stores.memory import MemoryCredentialStore, MemoryPlace
 
 
 class Warded(Keeping):
@@ -82,6 +73,7 @@ class Warded(Keeping):
                 reload=self._reload,
                 stop=self._stop,
                 watch=self.watched.append,
+                unwatch=self._unwatch,
                 login_server=self._login_server,
                 doorway=Doorway(
                     ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, self._keep_adopted
@@ -89,6 +81,9 @@ class Warded(Keeping):
                 looked_at=lambda: ["the store: not found", "$KEY: not found"],
             )
         )
+
+    def _unwatch(self, place: str) -> None:
+        self.watched[:] = [each for each in self.watched if each != place]
 
     def _login_server(self, provider: str) -> LoginServer:
         raise AssertionError("test_logins logs in")
@@ -707,6 +702,26 @@ async def test_a_forgotten_profile_is_deleted_and_never_served(home: Warded) -> 
         await home.ward.token(TokenParams(provider="acme"))
     await home.pass_time(2 * LIFE, keeper)
     assert home.endpoint.sent == []
+
+
+async def test_the_place_of_who_is_gone_is_watched_no_more(home: Warded) -> None:
+    """After a reload and after forgetting; while somebody lives there still, they hear of changes as before."""
+    shared = MemoryPlace()
+    both = home.foreign("anthropic:one", shared), home.foreign("anthropic:two", shared)
+    home.store.add("acme:me", home.credential())
+    await home.keep(*both)
+    assert home.watched == [shared.description, shared.description, "memory of acme:me"]
+    await home.keep(both[1])
+    assert home.watched == [shared.description, shared.description, "memory of acme:me"]
+    shared.overwrite(home.credential(7))
+    await home.ward.place_changed(shared.description)
+    assert home.ward.keepers["anthropic:two"].credential == home.credential(7)
+    await home.keep()
+    assert home.watched == ["memory of acme:me"], "its place is that of nobody now"
+    await home.ward.forget("acme:me")
+    assert home.watched == []
+    await home.keep(both[0])
+    assert home.watched == [shared.description]
 
 
 async def test_forgetting_waits_for_the_flight_under_way(home: Warded) -> None:

@@ -142,7 +142,7 @@ class TornPeers:
         )
         self._server._connections.add(connection)
         connection.start()
-        while not connection.is_closed:
+        while not connection._closed:
             if turns.on_readable is not None:
                 turns.on_readable()
             else:

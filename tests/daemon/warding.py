@@ -17,8 +17,9 @@ from tokenward.core.selection import Resolution
 from tokenward.daemon.adopted import AdoptedFiles
 from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import Doorway
+from tokenward.daemon.profile_models import ProfileAddParams
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
-from tokenward.daemon.service import ProfileAddParams, TokenParams, TokenResult
+from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
 from tokenward.sources.fixed import FixedCredential
 from tokenward.sources.foreign.catalogue import ForeignStores
@@ -74,6 +75,7 @@ class Warding(Keeping):
                 reload=_unasked,
                 stop=lambda: None,
                 watch=lambda _: None,
+                unwatch=lambda _: None,
                 login_server=_no_status,
                 doorway=Doorway(
                     ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, _no_status

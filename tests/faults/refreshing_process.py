@@ -26,7 +26,8 @@ sys.path.insert(0, sys.argv[1])
 from tokenward.core.credential import Secret
 from tokenward.core.grants import Condemned, Granted, RefreshOutcome
 from tokenward.core.reading import Found
-from tokenward.daemon.transaction import Failed, FlightResult, Rejected, SaveFailed, Transaction
+from tokenward.daemon.flight_results import Failed, FlightResult, Rejected, SaveFailed
+from tokenward.daemon.transaction import Transaction
 from tokenward.errors import StoreUnavailable
 from tokenward.sources.claude_code import ClaudeCodeFile
 

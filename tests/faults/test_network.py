@@ -18,7 +18,7 @@ from fakes.scripted_token_endpoint import ScriptedTokenEndpoint
 from faults.ward_at_server import DUE, WardAtServer, back_at, ward_at, ward_at_sandbox
 from tokenward.core.credential import Secret
 from tokenward.core.grants import NotSent, RefreshOutcome, Unavailable
-from tokenward.daemon.service import TokenResult
+from tokenward.daemon.token_models import TokenResult
 from tokenward.sandbox import Sandbox
 
 DAY = 24 * 3600.0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from faults.ward_at_server import DUE, PROFILE, ward_at_sandbox
-from tokenward.daemon.service import TokenResult
+from tokenward.daemon.token_models import TokenResult
 from tokenward.sandbox import (
     CAPTIVE_PORTAL,
     CLOSE_BEFORE,

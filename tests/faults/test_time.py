@@ -19,7 +19,7 @@ from faults.clock_shift import ClockShift
 from faults.ward_at_server import PROFILE, WardAtServer, ward_at
 from tokenward.core.credential import Secret
 from tokenward.core.grants import RefreshOutcome
-from tokenward.daemon.service import TokenResult
+from tokenward.daemon.token_models import TokenResult
 from tokenward.sandbox import Sandbox
 
 HOUR = 3600.0

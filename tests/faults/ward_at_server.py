@@ -24,8 +24,9 @@ from tokenward.core.credential import Credential, Secret
 from tokenward.core.grants import RefreshOutcome
 from tokenward.core.reading import Found
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.refresher import DirectRefresher
-from tokenward.daemon.service import ProfileResult, TokenResult
+from tokenward.daemon.token_models import TokenResult
 from tokenward.errors import TokenwardError
 from tokenward.http import HttpClient
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint

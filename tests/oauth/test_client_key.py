@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -109,14 +109,6 @@ def test_what_is_no_private_key_is_refused(tmp_path: Path) -> None:
         assert "password" not in refused.value.reason
     with pytest.raises(KeyUnusable, match="No such file"):
         ClientKey(tmp_path / "none").parameters(client_id=CLIENT_ID, token_endpoint=ENDPOINT)
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    """A client, closed at the end."""
-    opened = HttpClient(user_agent="tokenward/0 (test)")
-    yield opened
-    await opened.aclose()
 
 
 def signing(url: str, path: Path, client: HttpClient) -> HttpTokenEndpoint:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 
-import pytest
-
 from fakes.machine import FakeClock
-from tokenward.core.login import LoggedIn, LoginRules, NotOurs, Refused, Wait
+from tokenward.core.login import LoginRules, NotOurs, Refused
+from tokenward.core.login_answers import LoggedIn, Wait
 from tokenward.core.provider import ProviderRegistration
 from tokenward.http import HttpClient
 from tokenward.oauth.device import DeviceLogin, start_device_login
 from tokenward.oauth.login import Server
 from tokenward.sandbox import DEVICE_LIFE_SECONDS, Fault, Sandbox
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    """A client, closed at the end."""
-    opened = HttpClient(user_agent="tokenward/0 (test)")
-    yield opened
-    await opened.aclose()
 
 
 async def begun(sandbox: Sandbox, client: HttpClient, clock: FakeClock) -> DeviceLogin:

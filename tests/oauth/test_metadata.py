@@ -1,7 +1,6 @@
 """An issuer's endpoints are found, and never believed of anybody else."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,14 +17,6 @@ from tokenward.sandbox import CLOSE_BEFORE, Sandbox
 
 LONG = 20.0  # seconds; longer than anything here takes
 ISSUER = "https://auth.example.test"
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    """A client, closed at the end."""
-    opened = HttpClient(user_agent="tokenward/0 (test)")
-    yield opened
-    await opened.aclose()
 
 
 class CannedClient(HttpClient):

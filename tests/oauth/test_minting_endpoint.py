@@ -1,6 +1,6 @@
 """The HTTP token endpoint mints as RFC 7523 has it, and so does the one that other tests stand on."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +11,6 @@ from tokenward.core.grants import Ambiguous, Condemned, NotSent, Unavailable
 from tokenward.http import HttpClient
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.sandbox import LOST_ANSWER, Fault, Sandbox
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    """A client, closed at the end."""
-    opened = HttpClient(user_agent="tokenward/0 (test)")
-    yield opened
-    await opened.aclose()
 
 
 class _SandboxRig:

@@ -3,7 +3,7 @@
 import base64
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote_plus
 
 import pytest
@@ -21,14 +21,6 @@ from tokenward.sandbox import CAPTIVE_PORTAL, EMPTY_400, HOLD_AFTER, LOST_ANSWER
 
 CLIENT_ID = "tokenward sandbox:ü"
 CLIENT_SECRET = "s3cr:t %+&=/ä"
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    """A client, closed at the end."""
-    opened = HttpClient(user_agent="tokenward/0 (test)")
-    yield opened
-    await opened.aclose()
 
 
 class _SandboxRig:

@@ -376,7 +376,8 @@ def test_a_write_changes_the_tokens_and_nothing_else(home: Home) -> None:
 
 def test_the_end_of_a_grant_is_written_in_milliseconds(home: Home) -> None:
     """A whole refresh through the transaction: ``expires_in`` of the answer becomes ``expiresAt`` in ms."""
-    from tokenward.daemon.transaction import Refreshed, Transaction
+    from tokenward.daemon.flight_results import Refreshed
+    from tokenward.daemon.transaction import Transaction
     from tokenward.stores.key_ring import AesGcmSealer
 
     home.login(expiresAt=0)

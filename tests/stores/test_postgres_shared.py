@@ -23,8 +23,9 @@ def prepare(server: PostgresServer) -> str:
     """A database with the tables, a key, and a role that may do what daemons do; its name."""
 
     def tables(url: str) -> None:
-        migrate(url)
-        Administration(Wire(Secret(url))).introduce("key-1")
+        wire = Wire(Secret(url))
+        migrate(wire)
+        Administration(wire).introduce("key-1")
 
     name = server.new_database(TEMPLATE, tables)
     if not server.run("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,)):

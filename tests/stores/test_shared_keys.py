@@ -169,6 +169,25 @@ class TestKeyFile:
         with pytest.raises(ConfigurationFault, match="open to others"):
             file.read()
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="makes files of root's")
+    @pytest.mark.parametrize(("mode", "taken"), [(0o440, True), (0o640, True), (0o444, False), (0o660, False)])
+    def test_one_that_root_put_there_for_our_group_is_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int, taken: bool
+    ) -> None:
+        """As a secret that is mounted into a pod, behind a symbolic link; not if others may read it."""
+        monkeypatch.setattr("tokenward.stores.shared_keys.geteuid", lambda: 1000)
+        monkeypatch.setattr("tokenward.stores.key_ring.geteuid", lambda: 1000)
+        there = KeyFile(tmp_path / "..data")
+        there.write([OLD])
+        there.path.chmod(mode)
+        link = tmp_path / "fleet.key"
+        link.symlink_to(there.path)
+        if taken:
+            assert KeyFile(link).read() == [OLD]
+        else:
+            with pytest.raises(ConfigurationFault):
+                KeyFile(link).read()
+
     @pytest.mark.parametrize("text", ["", "\n\n", "zz\n", OLD.hex()[:-1], f"{OLD.hex()} {NEW.hex()}", "\xff"])
     def test_one_that_holds_something_else_is_refused_and_not_quoted(self, tmp_path: Path, text: str) -> None:
         """Half a key is a key to somebody."""

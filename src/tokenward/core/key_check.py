@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from tokenward.core.login import parse_refusal
+from tokenward.core.login_answers import parse_refusal
 
 Verdict = Literal["taken", "refused", "unknown"]
 _AUTHENTICATION = "authentication_error"

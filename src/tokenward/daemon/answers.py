@@ -17,7 +17,10 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Decision, Refusal, Serve, Wish
 from tokenward.core.subscription_tier import insufficient_access, tier_of
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import Degraded, LastFailure, ProfileResult, ProviderResult, TokenResult
+from tokenward.daemon.profile_models import LastFailure, ProfileResult
+from tokenward.daemon.provider_models import ProviderResult
+from tokenward.daemon.rpc_types import Degraded
+from tokenward.daemon.token_models import TokenResult
 from tokenward.provider_files import Provider
 
 ACCESS_HINT = "log in with a Pro or Max account, or use an API key: tokenward login anthropic --method api-key"

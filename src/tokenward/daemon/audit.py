@@ -21,7 +21,9 @@ from typing import NamedTuple
 
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import ProfileResult, Result, TokenResult
+from tokenward.daemon.profile_models import ProfileResult
+from tokenward.daemon.rpc_types import Result
+from tokenward.daemon.token_models import TokenResult
 from tokenward.ports import Clock
 
 LARGEST_FILE_BYTES = 1024 * 1024

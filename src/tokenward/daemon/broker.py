@@ -36,8 +36,8 @@ from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.nothing_served import Asked, Refused
 from tokenward.daemon.orders import order_of
 from tokenward.daemon.resting import refused_at_rest
-from tokenward.daemon.service import TokenParams, TokenResult
 from tokenward.daemon.sessions import SessionPins
+from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, TokenwardError
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
 

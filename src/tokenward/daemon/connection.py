@@ -109,11 +109,6 @@ class Connection:
         self._drained: anyio.Event | None = None
 
     @property
-    def is_closed(self) -> bool:
-        """Whether it is gone."""
-        return self._closed
-
-    @property
     def is_idle(self) -> bool:
         """Whether nobody would miss it: nothing under way, nothing unsent, no subscription."""
         return not (self.under_way or self._outbox or self.subscription)

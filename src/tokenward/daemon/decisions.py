@@ -24,6 +24,7 @@ from tokenward.daemon import nothing_served
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.models import Models
 from tokenward.daemon.orders import order_key, order_of
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.routing_models import (
     FallbackParams,
     FallbackResult,
@@ -35,7 +36,6 @@ from tokenward.daemon.routing_models import (
     SessionResult,
 )
 from tokenward.daemon.routing_state import Section
-from tokenward.daemon.service import ProfileResult
 from tokenward.daemon.sessions import SessionPins
 from tokenward.errors import InvalidParams, StoreUnavailable
 from tokenward.provider_files import choose

@@ -33,7 +33,8 @@ from tokenward.daemon import fault, message
 from tokenward.daemon.message import Work
 from tokenward.daemon.methods.method import Audit, Call, Method
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import Params, Result, TokenResult
+from tokenward.daemon.rpc_types import Params, Result
+from tokenward.daemon.token_models import TokenResult
 
 MAX_REASONS = 8
 """Wrong fields named in one error: enough to mend a call, too few to make an answer long."""

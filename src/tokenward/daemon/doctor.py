@@ -27,7 +27,8 @@ from tokenward.daemon.doctor_models import (
     FindingResult,
 )
 from tokenward.daemon.household import Household
-from tokenward.daemon.service import ProfileListParams, ProfileResult, TokenParams, TokenResult
+from tokenward.daemon.profile_models import ProfileListParams, ProfileResult
+from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.errors import TokenwardError
 
 

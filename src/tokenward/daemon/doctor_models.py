@@ -1,4 +1,4 @@
-"""Params and results of ``doctor.*``; the rules of ``daemon.service`` hold here as well."""
+"""Params and results of ``doctor.*``; the rules of ``daemon.rpc_types`` hold here as well."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tokenward.daemon.service import AgentName, Params, ProfileId, Result
+from tokenward.daemon.rpc_types import AgentName, Params, ProfileId, Result
 
 
 class DoctorProbeParams(Params):

@@ -20,8 +20,8 @@ import anyio
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.protocol import MAX_QUEUED_EVENTS
 from tokenward.daemon import fault
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.history import History
-from tokenward.daemon.service import Event
 from tokenward.ports import Clock
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from types import MappingProxyType
 from tokenward.core.redact import printable
 from tokenward.core.repeats import Said, heard
 from tokenward.daemon.event_hub import Trouble
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.logs import fields
-from tokenward.daemon.service import Event
 from tokenward.ports import Clock
 
 LINES: Mapping[str, tuple[int, str]] = MappingProxyType(

@@ -21,7 +21,7 @@ from tokenward.checks import config as configuration
 from tokenward.checks.commands import runner
 from tokenward.config import READABLE_KEY, LoadedConfig
 from tokenward.core.credential import Secret
-from tokenward.daemon.composition import key_custody
+from tokenward.daemon.equipment import key_custody
 from tokenward.daemon.machine import SystemClock, SystemEntropy
 from tokenward.daemon.options import Options
 from tokenward.errors import ConfigurationFault

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ReportResult
+from tokenward.daemon.token_models import ReportResult
 from tokenward.errors import RefreshFailed
 
 UNAUTHORIZED = 401

@@ -8,8 +8,8 @@ Rules: as in ``daemon.composition``: nothing here is watched, refreshed or serve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,21 +18,19 @@ from urllib.parse import urlsplit
 from tokenward.config import Settings
 from tokenward.core.credential import Profile
 from tokenward.core.redact import printable
-from tokenward.core.subscription_tier import TIERS, tier_named
 from tokenward.core.written_token import Written
 from tokenward.daemon.household import Kept
 from tokenward.daemon.refresher import Refresher
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import Place
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, goes_to_gateway, provider_named
-from tokenward.settings import CommandSettings
+from tokenward.source_settings import CommandSettings
 from tokenward.sources import anthropic_profile, command, dotenv, environment
 from tokenward.sources.claude_code_command import clean_environment
 
 if TYPE_CHECKING:
-    from tokenward.daemon.composition import Equipment
+    from tokenward.daemon.equipment import Equipment
 
-SUBSCRIPTION_TIER = "ANTHROPIC_SUBSCRIPTION_TIER"
 CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.anthropic-profile]'
 
 log = getLogger(__name__)
@@ -137,14 +135,3 @@ def one_of_each(kept: list[Kept]) -> list[Kept]:
             where = each.place.description
             log.warning("%s in %s is not kept: %s has that name", each.profile.key, where, first.profile.source)
     return list(named.values())
-
-
-def with_tier(provider: Provider, environ: Mapping[str, str]) -> Provider:
-    """The provider with the tier of its subscription that the environment names (N43)."""
-    said = environ.get(SUBSCRIPTION_TIER, "").strip()
-    if not said:
-        return provider
-    tier = tier_named(said)
-    if tier is None:
-        log.warning("%s is none of %s, and is ignored", SUBSCRIPTION_TIER, ", ".join(TIERS))
-    return replace(provider, tier=tier or provider.tier)

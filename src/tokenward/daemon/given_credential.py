@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from tokenward.core.credential import Credential, Kind, Secret, from_unix_milliseconds
 from tokenward.core.recognise import misplaced, recognise
-from tokenward.daemon.service import ProfileAddParams
+from tokenward.daemon.profile_models import ProfileAddParams
 from tokenward.errors import InvalidParams
 from tokenward.provider_files import Provider, goes_to_gateway, is_built_in
 

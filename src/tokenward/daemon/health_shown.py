@@ -17,7 +17,7 @@ from tokenward.core.protocol import DEGRADED_COOLING
 from tokenward.daemon.health_book import NEVER, Shown, words
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
-from tokenward.daemon.service import HealthResult, ProfileResult
+from tokenward.daemon.profile_models import HealthResult, ProfileResult
 
 
 def with_health(shown: ProfileResult, keeper: Keeper, line: LineUp, *, billing_url: str | None) -> ProfileResult:

@@ -23,7 +23,8 @@ from tokenward.ports import Clock
 
 if TYPE_CHECKING:
     from tokenward.daemon.audit import Seen
-    from tokenward.daemon.service import Event, ReportResult
+    from tokenward.daemon.event_models import Event
+    from tokenward.daemon.token_models import ReportResult
 
 LARGEST_RING = 2000
 """Moments of each of the two kinds."""

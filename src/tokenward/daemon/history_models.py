@@ -1,10 +1,10 @@
-"""Params and results of ``events.history``; the rules of ``daemon.service`` hold here as well."""
+"""Params and results of ``events.history``; the rules of ``daemon.rpc_types`` hold here as well."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from tokenward.daemon.service import Params, ProfileKey, Result
+from tokenward.daemon.rpc_types import Params, ProfileKey, Result
 
 MOST_AT_ONCE = 500
 """Moments in one answer, which must fit into one line whatever they say."""

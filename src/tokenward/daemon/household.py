@@ -16,11 +16,12 @@ from anyio import CapacityLimiter
 from tokenward.core.credential import Profile
 from tokenward.core.ladders import DEFAULT_PRESET, PRESETS, Ladders
 from tokenward.core.selection import Resolution
+from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.intake import Doorway
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.routing_state import RoutingState
-from tokenward.daemon.service import DaemonStatusResult, ProfileResult, ReloadResult
 from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
@@ -96,6 +97,7 @@ class Household:
         reload: reads the configuration again.
         stop: ends the daemon.
         watch: asks for changes of a path to be noticed.
+        unwatch: says that changes of a path concern nobody any more.
         doorway: where credentials of other programs come from.
         default_provider: served if a call names none.
         providers: the providers of the configuration in force.
@@ -124,6 +126,7 @@ class Household:
     reload: Callable[[], Awaitable[ReloadResult]]
     stop: Callable[[], None]
     watch: Callable[[str], None]
+    unwatch: Callable[[str], None]
     login_server: Callable[[str], LoginServer]
     doorway: Doorway
     default_provider: str = "anthropic"

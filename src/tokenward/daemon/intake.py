@@ -24,7 +24,8 @@ from tokenward.core.imported import Gathered, Imported, Skipped
 from tokenward.core.reading import Found, Unreadable
 from tokenward.daemon import twins
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
-from tokenward.daemon.service import PROFILE_ID, ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
+from tokenward.daemon.rpc_types import PROFILE_ID
 from tokenward.daemon.source_models import (
     AdoptedResult,
     ImportedResult,

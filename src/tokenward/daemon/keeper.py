@@ -37,17 +37,11 @@ from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, S
 from tokenward.daemon import landing, refusals
 from tokenward.daemon.attempts import Attempts
 from tokenward.daemon.event_hub import Trouble
+from tokenward.daemon.flight_results import Cause, Failed, FlightResult, Refreshed, SaveFailed
 from tokenward.daemon.landing import Value
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.surroundings import Surroundings
-from tokenward.daemon.transaction import (
-    Cause,
-    Failed,
-    FlightResult,
-    Refreshed,
-    SaveFailed,
-)
 from tokenward.disk.family_file import left_unfinished
 from tokenward.errors import TokenwardError
 from tokenward.ports import Place, RenewingPlace

@@ -11,15 +11,7 @@ from dataclasses import dataclass
 
 from tokenward.core.credential import Credential
 from tokenward.core.lifecycle import Event
-from tokenward.daemon.transaction import (
-    Adopted,
-    Cause,
-    Failed,
-    FlightResult,
-    Refreshed,
-    Rejected,
-    SaveFailed,
-)
+from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import TokenParams
+from tokenward.daemon.token_models import TokenParams
 
 MAX_SHAPES = 256
 """Different requests remembered: a user has tens of consumers, each with one or two."""

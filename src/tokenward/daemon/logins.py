@@ -25,10 +25,11 @@ import anyio
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, profile_key
 from tokenward.core.grants import Unavailable
 from tokenward.core.key_check import KeyCheck
-from tokenward.core.login import DEFAULT_NAME, LoggedIn, LoginMethod, LoginTerms, NotOurs, Refused
+from tokenward.core.login import DEFAULT_NAME, LoginMethod, LoginTerms, NotOurs, Refused
+from tokenward.core.login_answers import LoggedIn
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.errors import (
     CallTimeout,

@@ -21,11 +21,12 @@ from tokenward.core.credential import profile_key
 from tokenward.core.lifecycle import Event, Phase
 from tokenward.core.notices import Kind
 from tokenward.daemon.broker import Broker
+from tokenward.daemon.daemon_models import DaemonStatusResult
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.notices import Notices
+from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import DaemonStatusResult, ProfileResult
 
 LANE = "token.get", "lane"
 """Method and path of what the lane answers."""

@@ -29,7 +29,7 @@ from tokenward.core.federation import NoIdentity, unminted
 from tokenward.core.grants import Ambiguous, Condemned, Granted, NotSent, RefreshOutcome, Unavailable, renewed
 from tokenward.core.reading import Found, Reading
 from tokenward.daemon.endpoint_gate import EndpointGate
-from tokenward.daemon.transaction import Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed, cause_of
+from tokenward.daemon.flight_results import Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed, cause_of
 from tokenward.disk.family_file import FamilyFile
 from tokenward.ports import Clock, HeldLocks, IdentitySource, LocksBusy, MintEndpoint, NoLocks, PlaceWriter
 

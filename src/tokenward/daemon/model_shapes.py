@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tokenward.daemon.service import AgentName, ModelName, Params, Result
+from tokenward.daemon.rpc_types import AgentName, ModelName, Params, Result
 
 TierName = Annotated[
     Literal["free", "pro", "max", "max_5", "max_20", "api"],

@@ -32,7 +32,7 @@ from tokenward.daemon.model_shapes import (
     ModelResult,
     ModelTableResult,
 )
-from tokenward.daemon.service import TokenParams, TokenResult
+from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.errors import InvalidParams
 from tokenward.model_files import model_catalog
 from tokenward.provider_files import Provider, choose, model_naming

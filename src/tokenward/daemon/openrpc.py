@@ -17,9 +17,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from tokenward import errors
 from tokenward.core import protocol
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.methods.method import Method
 from tokenward.daemon.methods.registry import METHODS
-from tokenward.daemon.service import Event, Params, Result
+from tokenward.daemon.rpc_types import Params, Result
 from tokenward.errors import TokenwardError
 
 OPENRPC_VERSION = "1.3.2"

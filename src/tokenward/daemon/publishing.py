@@ -32,8 +32,8 @@ from tokenward.core import freshness
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Serve, Wish
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.service import Event
 from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.errors import ConfigurationFault

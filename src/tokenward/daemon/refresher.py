@@ -23,16 +23,8 @@ from tokenward.core.credential import Credential, Secret, family_of
 from tokenward.core.grants import RefreshOutcome
 from tokenward.core.reading import Found
 from tokenward.daemon.endpoint_gate import EndpointGate
-from tokenward.daemon.transaction import (
-    Adopted,
-    Cause,
-    Failed,
-    FlightResult,
-    Refreshed,
-    Rejected,
-    SaveFailed,
-    Transaction,
-)
+from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
+from tokenward.daemon.transaction import Transaction
 from tokenward.disk.family_file import FamilyFile
 from tokenward.ports import Clock, Delegate, Place, TokenEndpoint
 

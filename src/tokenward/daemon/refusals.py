@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tokenward.core.credential import MAIN_AGENT, Kind
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Refusal
-from tokenward.daemon.transaction import Cause
+from tokenward.daemon.flight_results import Cause
 from tokenward.errors import (
     AUTHENTICATION,
     CONFIGURATION,

@@ -23,7 +23,7 @@ from tokenward.daemon.broker import Broker
 from tokenward.daemon.failure_reports import UNAUTHORIZED
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.models import Models
-from tokenward.daemon.service import ReportParams, ReportResult
+from tokenward.daemon.token_models import ReportParams, ReportResult
 from tokenward.errors import UnknownModel
 
 if TYPE_CHECKING:

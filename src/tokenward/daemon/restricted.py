@@ -32,7 +32,8 @@ from tokenward.daemon import nothing_served
 from tokenward.daemon.methods import daemon as daemon_methods
 from tokenward.daemon.methods import token as token_methods
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import ReportParams, ReportResult, Result, TokenParams, TokenResult
+from tokenward.daemon.rpc_types import Result
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.errors import TokenwardError
 from tokenward.ports import Clock
 from tokenward.provider_files import choose

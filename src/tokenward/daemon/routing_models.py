@@ -1,4 +1,4 @@
-"""Params and results of ``order.*``, ``session.*`` and ``fallback.next``; ``daemon.service`` has the rules."""
+"""Params and results of ``order.*``, ``session.*`` and ``fallback.next``; ``daemon.rpc_types`` has the rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tokenward.daemon.service import AgentName, ModelName, Params, ProfileId, Result, SessionName
+from tokenward.daemon.rpc_types import AgentName, ModelName, Params, ProfileId, Result, SessionName
 
 MOST_ORDERED = 256
 """Profiles in one order: a person writes it."""

@@ -30,12 +30,13 @@ from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.connection import Connection
 from tokenward.daemon.dispatcher import Dispatcher
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.methods.method import Audit, Call
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer, admitted_uids, peer_of
 from tokenward.daemon.restricted import MOST_CONNECTIONS, Restriction, refused
-from tokenward.daemon.service import Event, Service
+from tokenward.daemon.service import Service
 from tokenward.ports import Clock
 
 ACCEPTS_AT_ONCE = 32

@@ -19,11 +19,12 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from tokenward.daemon.daemon_models import SocketResult
 from tokenward.daemon.listener import ANYBODY, OWNER_ONLY, bind_second_socket
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import Service, SocketResult
+from tokenward.daemon.service import Service
 from tokenward.errors import TokenwardError
 from tokenward.ports import Clock
 from tokenward.settings import SocketSettings

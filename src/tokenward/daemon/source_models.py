@@ -1,4 +1,4 @@
-"""Params and results of ``source.*``; the rules of ``daemon.service`` hold here as well."""
+"""Params and results of ``source.*``; the rules of ``daemon.rpc_types`` hold here as well."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tokenward.daemon.service import AgentName, Generation, KindName, Params, ProfileId, Result
+from tokenward.daemon.rpc_types import AgentName, Generation, KindName, Params, ProfileId, Result
 
 AbsoluteFile = Annotated[str, Field(pattern=r"^/", max_length=4096, description="An absolute path.")]
 SourceName = Annotated[str, Field(max_length=64, description="A program, as `source.list` names it.")]

@@ -25,10 +25,10 @@ from tokenward.core.credential import Credential
 from tokenward.core.reading import Absent, Found, Reading, Unreadable
 from tokenward.core.record import UnknownRecord, from_record, to_record
 from tokenward.daemon.household import STORE
-from tokenward.daemon.service import (
+from tokenward.daemon.rpc_types import ProfileId
+from tokenward.daemon.store_models import (
     ExportParams,
     ExportResult,
-    ProfileId,
     RekeyParams,
     RestoredProfile,
     RestoreParams,

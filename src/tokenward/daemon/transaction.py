@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum, auto
 from logging import getLogger
 from pathlib import Path
 
@@ -44,104 +43,25 @@ from tokenward.core.grants import (
 )
 from tokenward.core.reading import Blanked, Found, Reading, Unreadable
 from tokenward.core.record import UnknownRecord, from_record, to_record
+from tokenward.daemon.flight_results import (
+    Adopted,
+    Cause,
+    Failed,
+    FlightResult,
+    Refreshed,
+    Rejected,
+    SaveFailed,
+    cause_of,
+)
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.errors import StoreUnavailable
 from tokenward.ports import Clock, HeldLocks, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
 
 log = getLogger(__name__)
-
 LOCK_PATIENCE_SECONDS = 12.0
 """How long a flight waits for a family or for foreign locks: a little more than Claude Code's own 9 s, and with
 the request's 25 s well below the 60 s after which Claude Code takes a lock for orphaned."""
-
-
-class Cause(StrEnum):
-    """Why a flight ended without a new value."""
-
-    LOCKED = auto()
-    SOURCE_GONE = auto()
-    SOURCE_UNREADABLE = auto()
-    UNWRITABLE = auto()
-    SPENT_ELSEWHERE = auto()
-    NOT_SENT = auto()
-    AMBIGUOUS = auto()
-    UNAVAILABLE = auto()
-    RATE_LIMITED = auto()
-    MISCONFIGURED = auto()
-    NOT_DELEGATED = auto()
-    NO_IDENTITY = auto()
-    NO_LONGER_LIFE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """A new value, durable in its place.
-
-    Args:
-        credential: the new value.
-        locks_lost: whether a foreign lock was taken from us meanwhile; the compare-and-swap decided then.
-    """
-
-    credential: Credential
-    locks_lost: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """The place holds a newer value; nothing was spent, or ours lies sealed in the family file."""
-
-    credential: Credential
-
-
-@dataclass(frozen=True, slots=True)
-class SaveFailed:
-    """A new value that its place does not hold yet.
-
-    Args:
-        credential: the new value.
-        sent: the generation it replaces.
-        family: the family file that holds it sealed.
-        sealed: whether it does.
-        reason: one line for people.
-    """
-
-    credential: Credential
-    sent: str
-    family: str
-    sealed: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The refresh token of the generation ``sent`` is dead.
-
-    Args:
-        sent: the generation that was sent.
-        reason: what the server said.
-    """
-
-    sent: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """No new value; trying again may help.
-
-    Args:
-        cause: the class of it.
-        reason: one line for people.
-        retry_after: seconds before which trying again is of no use, None if nothing says so.
-    """
-
-    cause: Cause
-    reason: str
-    retry_after: float | None = None
-
-
-FlightResult = Refreshed | Adopted | SaveFailed | Rejected | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,13 +351,6 @@ def _give_back(what: Callable[[], None]) -> None:
         what()
     except Exception as error:  # noqa: BLE001 - as above
         log.warning("something could not be given back: %s", type(error).__name__)
-
-
-def cause_of(answered: Unavailable) -> Cause:
-    """Why an answer brought nothing."""
-    if answered.configuration:
-        return Cause.MISCONFIGURED
-    return Cause.RATE_LIMITED if answered.limited else Cause.UNAVAILABLE
 
 
 def _why(error: Exception) -> str:

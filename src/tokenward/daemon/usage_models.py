@@ -1,10 +1,10 @@
-"""Params and results of ``usage.*``; the rules of ``daemon.service`` hold here as well."""
+"""Params and results of ``usage.*``; the rules of ``daemon.rpc_types`` hold here as well."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from tokenward.daemon.service import AgentName, Params, ProfileId, Result
+from tokenward.daemon.rpc_types import AgentName, Params, ProfileId, Result
 
 
 class UsageParams(Params):

@@ -34,6 +34,7 @@ from tokenward.daemon import (
     usage_reports,
 )
 from tokenward.daemon.broker import Broker
+from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams, MetricsResult, ReloadResult
 from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
 from tokenward.daemon.health_shown import with_health
@@ -44,29 +45,11 @@ from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.models import Models
+from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
+from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.reports import Reports
 from tokenward.daemon.resting import let_rest
-from tokenward.daemon.service import (
-    DaemonStatusResult,
-    EventFeed,
-    ExportParams,
-    ExportResult,
-    MetricsParams,
-    MetricsResult,
-    ProfileAddParams,
-    ProfileListParams,
-    ProfileResult,
-    ProviderResult,
-    RekeyParams,
-    ReloadResult,
-    ReportParams,
-    ReportResult,
-    RestoreParams,
-    RestoreResult,
-    StoreStatusResult,
-    TokenParams,
-    TokenResult,
-)
+from tokenward.daemon.service import EventFeed
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.sink_models import SinkListResult
 from tokenward.daemon.source_models import (
@@ -75,6 +58,15 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.store_models import (
+    ExportParams,
+    ExportResult,
+    RekeyParams,
+    RestoreParams,
+    RestoreResult,
+    StoreStatusResult,
+)
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 from tokenward.errors import ProfileUnavailable, StoreUnavailable
 from tokenward.provider_files import Provider, choose
@@ -94,7 +86,8 @@ class Ward:
         self.sessions = SessionPins(household)
         self.broker = Broker(household, self.keepers, self.line, self.sessions)
         self._made_of: dict[str, tuple[object, ...]] = {}
-        self._lived_at: dict[str, set[str]] = {}  # by place, the keys of those who live there or did once
+        self._live_at: dict[str, set[str]] = {}  # by place, the keys of those who live there
+        self._watched_for: dict[str, str] = {}  # by key, the place that is watched
         self.logins = Logins(
             Needs(
                 around=household.around,
@@ -146,7 +139,8 @@ class Ward:
         keeper.changed = self.line.keeper_changed
         self.line.take(keeper)
         self._made_of[kept.profile.key] = kept.made_of
-        self._lived_at.setdefault(kept.place.description, set()).add(kept.profile.key)
+        self._live_at.setdefault(kept.place.description, set()).add(kept.profile.key)
+        self._watched_for[kept.profile.key] = kept.place.description
         self.household.watch(kept.place.description)
         await keeper.reconcile()
         return keeper
@@ -164,9 +158,19 @@ class Ward:
         keeper = self.keepers.get(name)
         if keeper is not None:
             await keeper.settle()  # and it serves meanwhile
-            keeper.dismiss()
-            self.keepers.pop(name, None)
-            self.line.drop(name)
+            self._let_go(keeper)
+
+    def _let_go(self, keeper: Keeper) -> None:
+        """Keep one no longer, from this moment; others may live at its place still."""
+        key = keeper.profile.key
+        keeper.dismiss()
+        self.keepers.pop(key, None)
+        self.line.drop(key)
+        if (place := self._watched_for.pop(key, None)) is not None:
+            self._live_at[place].discard(key)
+            if not self._live_at[place]:
+                del self._live_at[place]
+                self.household.unwatch(place)
 
     def generation_at(self, profile: str, place: str) -> str | None:
         """The generation that a profile holds, if it lives at this place."""
@@ -183,7 +187,7 @@ class Ward:
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
         kind_changed = False
-        for key in tuple(self._lived_at.get(path, ())):
+        for key in tuple(self._live_at.get(path, ())):
             keeper = self.keepers.get(key)
             if keeper is not None and keeper.place.description == path:
                 before = _kind_of(keeper)
@@ -372,9 +376,7 @@ class Ward:
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
             ) from None
         await keeper.forget()
-        keeper.dismiss()
-        self.keepers.pop(key, None)
-        self.line.drop(key)
+        self._let_go(keeper)
         self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
 

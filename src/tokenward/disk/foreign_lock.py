@@ -7,13 +7,10 @@ file with such a program must lock as it does, and must notice when a lock was t
 Rules:
 - ``mkdir`` decides. A directory older than the stale time is removed and made anew, after a second look that
   found the same inode and mtime. One dated in the future is held: a clock is wrong, and not surely its holder's.
-- While we hold, one thread touches all locks of a set, and touches what we made, by its file descriptor: never
-  a successor's directory of the same name. The descriptor also keeps the inode number from being used again,
-  so an equal inode is proof.
+- While we hold it, we touch what we made, by its file descriptor: never a successor's directory of the same name.
+  The descriptor also keeps the inode number from being used again, so an equal inode is proof.
 - A lock that vanished, was replaced or was touched by another is *compromised*: it is not touched again, and
   given back only if it is still the directory we made.
-- Several locks are taken in the caller's order. If a later one is held, the earlier ones are given back before
-  we wait, as their owner does, so that two programs never wait for each other.
 - After a crash the descriptor is gone and file systems hand out the same inode number at once (ext4 does). So
   our directories carry a mark in their atime, which the protocol does not use: a successor's has none, and a
   lock without it is left to the stale rule.
@@ -26,18 +23,13 @@ import os
 import stat
 import threading
 import zlib
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenward.ports import LockIdentity
 
-SHORTEST_WAIT_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 2.0
-"""Between two tries; Claude Code waits as long, so that neither starves the other."""
 PRIVATE = 0o700
-
 _MARK_EPOCH = 2_082_758_400  # 2036: in the future, so that relatime leaves it alone; before 2038, for old inodes
 _MARK_RANGE = 365 * 86_400
 _SECOND_NS = 1_000_000_000
@@ -76,34 +68,6 @@ class Refused:
         errno: why.
     """
 
-    errno: int
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """The deadline passed while somebody held one of the locks.
-
-    Args:
-        path: which one.
-        age: seconds since it was touched; negative if that lies in the future.
-        future: whether it lies further in the future than the stale time.
-    """
-
-    path: Path
-    age: float
-    future: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedBy:
-    """One of the locks cannot be made.
-
-    Args:
-        path: which one.
-        errno: why.
-    """
-
-    path: Path
     errno: int
 
 
@@ -270,91 +234,6 @@ class ForeignLock:
         return True
 
 
-class HeldForeignLocks:
-    """A set of locks in our hands, kept fresh by one thread until it is released.
-
-    Args:
-        locks: held ones, in the order they were taken.
-        wall: Unix seconds.
-        stop: what the thread waits on between two beats, and what ends it.
-    """
-
-    def __init__(self, locks: Sequence[ForeignLock], *, wall: Callable[[], float], stop: threading.Event) -> None:
-        self._locks = tuple(locks)
-        self._wall = wall
-        self._stop = stop
-        self._thread = threading.Thread(target=self._keep_fresh, name="foreign-lock-heartbeat", daemon=True)
-        self._thread.start()
-
-    @property
-    def identities(self) -> Sequence[LockIdentity]:
-        """What to write into the journal.
-
-        Raises:
-            RuntimeError: if they were released.
-        """
-        return tuple(lock.identity for lock in self._locks)
-
-    @property
-    def compromised(self) -> bool:
-        """Whether a heartbeat found one of them to be no longer ours."""
-        return any(lock.compromised for lock in self._locks)
-
-    def still_owned(self) -> bool:
-        """Whether every one of them is still ours, asked of the disk."""
-        return all(lock.still_owned() for lock in self._locks)
-
-    def release(self) -> None:
-        """Give them back, last first; what is no longer ours is left alone. May be called at any time."""
-        self._stop.set()
-        self._thread.join()
-        _release(self._locks)
-
-    def _keep_fresh(self) -> None:
-        interval = min(lock.heartbeat_seconds for lock in self._locks)
-        while not self._stop.wait(interval):
-            now = self._wall()
-            alive = [lock for lock in self._locks if lock.beat(now)]
-            if not alive:
-                return
-
-
-def acquire_in_order(
-    locks: Sequence[ForeignLock],
-    *,
-    deadline_monotonic: float,
-    wait: Callable[[float], None],
-    monotonic: Callable[[], float],
-    wall: Callable[[], float],
-    random: Callable[[], float],
-    new_event: Callable[[], threading.Event] = threading.Event,
-) -> HeldForeignLocks | Busy | RefusedBy:
-    """Take several locks, all or none, trying at least once and then until the deadline.
-
-    Args:
-        locks: in the order in which their owner takes them; at least one.
-        deadline_monotonic: on the monotonic clock, in seconds.
-        wait: sleeps for so many seconds.
-        monotonic: the monotonic clock.
-        wall: Unix seconds.
-        random: a number in [0, 1), for the wait between two tries.
-        new_event: makes what the heartbeat waits on.
-    """
-    while True:
-        outcome = _try_all(locks, wall)
-        if outcome is None:
-            try:
-                return HeldForeignLocks(locks, wall=wall, stop=new_event())
-            except BaseException:
-                _release(locks)
-                raise
-        remaining = deadline_monotonic - monotonic()
-        if isinstance(outcome, RefusedBy) or remaining <= 0:
-            return outcome
-        pause = SHORTEST_WAIT_SECONDS + (LONGEST_WAIT_SECONDS - SHORTEST_WAIT_SECONDS) * random()
-        wait(min(pause, remaining))
-
-
 def remove_if_unchanged(identity: LockIdentity) -> bool:
     """Remove a lock that an earlier process of ours left behind, if it is surely that one.
 
@@ -375,25 +254,6 @@ def remove_if_unchanged(identity: LockIdentity) -> bool:
     except OSError:
         return False
     return True
-
-
-def _try_all(locks: Sequence[ForeignLock], wall: Callable[[], float]) -> Busy | RefusedBy | None:
-    for position, lock in enumerate(locks):
-        match lock.try_acquire(wall()):
-            case Acquired():
-                continue
-            case Held(age, future):
-                _release(locks[:position])
-                return Busy(lock.path, age, future)
-            case Refused(reason):
-                _release(locks[:position])
-                return RefusedBy(lock.path, reason)
-    return None
-
-
-def _release(locks: Sequence[ForeignLock]) -> None:
-    for lock in reversed(locks):
-        lock.release()
 
 
 def _mark_ns(path: Path, dev: int, ino: int) -> int:

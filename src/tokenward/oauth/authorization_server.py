@@ -19,14 +19,8 @@ from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.grants import Unavailable
 from tokenward.core.headers import HeaderRules, advice
 from tokenward.core.key_check import KeyCheck, answer_facts, probe_message, read_key_check
-from tokenward.core.login import (
-    Expectation,
-    LoginMethod,
-    LoginRules,
-    LoginTerms,
-    Refused,
-    parse_api_key,
-)
+from tokenward.core.login import Expectation, LoginMethod, LoginRules, LoginTerms, Refused
+from tokenward.core.login_answers import parse_api_key
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration, is_loopback_uri
 from tokenward.oauth import revocation
 from tokenward.oauth.client_key import KeyUnusable

@@ -14,13 +14,11 @@ import anyio
 
 from tokenward import http
 from tokenward.core.grants import Unavailable
-from tokenward.core.login import (
-    DEVICE_CODE_GRANT,
+from tokenward.core.login import DEVICE_CODE_GRANT, NotOurs, Refused
+from tokenward.core.login_answers import (
     LONGEST_INTERVAL_SECONDS,
     DeviceAuthorization,
     LoggedIn,
-    NotOurs,
-    Refused,
     Wait,
     parse_device_authorization,
 )

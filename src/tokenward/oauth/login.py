@@ -21,16 +21,14 @@ from tokenward.core.login import (
     AUTHORIZATION_CODE_GRANT,
     Code,
     Expectation,
-    LoggedIn,
     LoginRules,
     NotOurs,
     Refused,
-    Wait,
     authorization_url,
-    read_grant,
     read_pasted,
     s256,
 )
+from tokenward.core.login_answers import LoggedIn, Wait, read_grant
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration
 from tokenward.oauth.client_key import KeyUnusable
 from tokenward.oauth.client_request import client_request

@@ -13,7 +13,8 @@ from __future__ import annotations
 from tokenward import http
 from tokenward.core.credential import Credential
 from tokenward.core.grants import Unavailable
-from tokenward.core.login import Refused, parse_refusal
+from tokenward.core.login import Refused
+from tokenward.core.login_answers import parse_refusal
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE, ProviderRegistration
 from tokenward.oauth.client_key import KeyUnusable
 from tokenward.oauth.client_request import client_request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from tokenward.daemon.event_meanings import EVENT_MEANINGS
-from tokenward.daemon.service import Event
+from tokenward.daemon.event_models import Event
 from tokenward.reference.schema_words import cell, table
 
 _HEAD = """# The events

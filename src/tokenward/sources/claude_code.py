@@ -21,7 +21,8 @@ from typing import Any
 
 from tokenward.core.credential import Credential, Kind, Secret, to_unix_milliseconds
 from tokenward.core.reading import Absent, Blanked, Found, Reading, Unreadable
-from tokenward.disk.foreign_lock import Busy, ForeignLock, HeldForeignLocks, RefusedBy, acquire_in_order
+from tokenward.disk.foreign_lock import ForeignLock
+from tokenward.disk.foreign_lock_set import Busy, HeldForeignLocks, RefusedBy, acquire_in_order
 from tokenward.disk.regular_file import read_regular
 from tokenward.ports import Clock, HeldLocks, LocksBusy
 from tokenward.sources.login_file import LoginFile, moment_or_none, text_or_none

@@ -22,6 +22,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from os import geteuid
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +30,7 @@ from tokenward.core.credential import Credential
 from tokenward.core.record import UnknownRecord, from_record, to_record
 from tokenward.core.redact import printable
 from tokenward.core.sharing import SealedValue
-from tokenward.disk.atomic_file import read_regular, replace_file
+from tokenward.disk.atomic_file import FileImage, read_regular, replace_file
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import ConfigurationFault, StoreUnavailable, TokenwardError
 from tokenward.ports import Entropy
@@ -85,7 +86,7 @@ class KeyFile:
                 f"the fleet's key {self.path} cannot be read: {error.strerror or type(error).__name__}",
                 hint="check the file",
             ) from None
-        if problem := openness_problem(image):
+        if problem := _openness_problem(image):
             raise ConfigurationFault(f"the fleet's key {self.path} {problem}", hint="check the file")
         return _keys_in(image.data, self.description)
 
@@ -294,6 +295,13 @@ class SharedKeys:
         self._trouble = None
         sealers = [AesGcmSealer(key, self._entropy) for key in keys]
         self._sealers = {sealer.key_id: sealer for sealer in sealers}
+
+
+def _openness_problem(image: FileImage) -> str | None:
+    """As for every key of ours; but root may have put it there for our group, as a mounted secret is."""
+    if image.uid == 0 != geteuid() and not image.mode & 0o037:
+        return None
+    return openness_problem(image)
 
 
 def _keys_in(data: bytes, where: str) -> Sequence[bytes]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tokenward.core.credential import Secret
 from tokenward.errors import ConfigurationFault
 from tokenward.ports import Entropy, SharedSealer, SharedStore
-from tokenward.settings import StoreSettings
+from tokenward.store_settings import StoreSettings
 from tokenward.stores.shared_keys import KEY_FILE, KeyDocument, SharedKeys, key_document
 
 if TYPE_CHECKING:

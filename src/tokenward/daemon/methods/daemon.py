@@ -11,16 +11,9 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from tokenward import __version__
+from tokenward.daemon.daemon_models import DaemonStatusResult, HelloParams, HelloResult, ReloadResult, StopResult
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import (
-    DaemonStatusResult,
-    HelloParams,
-    HelloResult,
-    NoParams,
-    ReloadResult,
-    Result,
-    StopResult,
-)
+from tokenward.daemon.rpc_types import NoParams, Result
 
 
 class DiscoverResult(Result):
@@ -58,38 +51,28 @@ async def _discover(_call: Call, _params: NoParams) -> DiscoverResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="daemon.hello",
-        params=HelloParams,
-        result=HelloResult,
         handler=_hello,
         summary="Who answers, and which protocol.",
     ),
-    Method(
+    Method.of(
         name="daemon.status",
-        params=NoParams,
-        result=DaemonStatusResult,
         handler=_status,
         summary="The daemon as a whole, with all profiles.",
     ),
-    Method(
+    Method.of(
         name="daemon.reload",
-        params=NoParams,
-        result=ReloadResult,
         handler=_reload,
         summary="Read the configuration again; a wrong file keeps the old settings and says so.",
     ),
-    Method(
+    Method.of(
         name="daemon.stop",
-        params=NoParams,
-        result=StopResult,
         handler=_stop,
         summary="End after the refreshes under way.",
     ),
-    Method(
+    Method.of(
         name="rpc.discover",
-        params=NoParams,
-        result=DiscoverResult,
         handler=_discover,
         summary="This document (OpenRPC).",
     ),

@@ -23,17 +23,13 @@ async def _probe(call: Call, params: DoctorProbeParams) -> DoctorProbeResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="doctor.run",
-        params=DoctorRunParams,
-        result=DoctorRunResult,
         handler=_run,
         summary="Every check, with the daemon's own environment; a shell's is seen by `tokenward doctor` alone.",
     ),
-    Method(
+    Method.of(
         name="doctor.probe",
-        params=DoctorProbeParams,
-        result=DoctorProbeResult,
         handler=_probe,
         summary="Show one credential to its API, by one request that costs nothing.",
     ),

@@ -5,9 +5,9 @@ Rules: an event never holds a token. A subscription lives as long as its connect
 
 from __future__ import annotations
 
+from tokenward.daemon.event_models import SubscribeParams, SubscribeResult
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import SubscribeParams, SubscribeResult
 
 
 async def _subscribe(call: Call, params: SubscribeParams) -> SubscribeResult:
@@ -20,17 +20,13 @@ async def _history(call: Call, params: HistoryParams) -> HistoryResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="events.subscribe",
-        params=SubscribeParams,
-        result=SubscribeResult,
         handler=_subscribe,
         summary="From here on this connection gets a notification `event` for whatever happens.",
     ),
-    Method(
+    Method.of(
         name="events.history",
-        params=HistoryParams,
-        result=HistoryResult,
         handler=_history,
         summary="What happened in the last day, what callers reported, and who asked, as far as memory goes.",
     ),

@@ -13,7 +13,8 @@ from tokenward import errors
 from tokenward.core.credential import Credential, Kind, Secret, to_unix_milliseconds
 from tokenward.core.login import LoginMethod, LoginTerms
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import AgentName, Params, ProfileId, ProfileParams, ProfileResult, Result
+from tokenward.daemon.profile_models import ProfileParams, ProfileResult
+from tokenward.daemon.rpc_types import AgentName, Params, ProfileId, Result
 from tokenward.provider_files import choose
 
 LONGEST_WAIT = 60.0
@@ -126,18 +127,14 @@ async def _revoke(call: Call, params: ProfileParams) -> ProfileResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="login.start",
-        params=LoginStartParams,
-        result=LoginStartResult,
         handler=_start,
         summary="Begin a login; it waits ten minutes at most.",
         errors=(errors.ConfigurationFault, errors.RefreshFailed, errors.ProfileUnavailable),
     ),
-    Method(
+    Method.of(
         name="login.complete",
-        params=LoginCompleteParams,
-        result=ProfileResult,
         handler=_complete,
         summary="Wait for the person, store what the server grants, and answer with the profile.",
         errors=(
@@ -148,24 +145,18 @@ METHODS = (
             errors.StoreUnavailable,
         ),
     ),
-    Method(
+    Method.of(
         name="login.cancel",
-        params=LoginCancelParams,
-        result=LoginCancelResult,
         handler=_cancel,
         summary="Give a login up; one that has ended is given up already.",
     ),
-    Method(
+    Method.of(
         name="login.check_key",
-        params=LoginCheckParams,
-        result=LoginCheckResult,
         handler=_check,
         summary="Ask the provider's API, by one request that costs nothing, whether it takes an API key.",
     ),
-    Method(
+    Method.of(
         name="profile.revoke",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_revoke,
         summary="End a login at the server (RFC 7009), then forget it here; else nothing changes.",
         errors=(

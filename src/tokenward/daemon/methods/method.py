@@ -1,7 +1,8 @@
 """What one RPC method is: the row from which dispatch, validation and the reference document are made.
 
 The problem: a method's name, its models, its errors and its documentation drift apart where each is written
-down by itself. So each method is one ``Method``, and everything else is derived from it.
+down by itself. So each method is one ``Method``, and everything else is derived from it; its models are those
+that its handler is annotated with.
 
 Rule: a handler makes one call of the service and decides nothing; what it may raise stands in its row.
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.service import Params, Result, Service
+from tokenward.daemon.rpc_types import Params, Result
+from tokenward.daemon.service import Service
 from tokenward.errors import TokenwardError
 
 
@@ -52,6 +54,27 @@ class Method:
     handler: Callable[[Call, Any], Awaitable[Result]]
     summary: str
     errors: tuple[type[TokenwardError], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        handler: Callable[[Call, Any], Awaitable[Result]],
+        summary: str,
+        errors: tuple[type[TokenwardError], ...] = (),
+    ) -> Method:
+        """The row of a handler, whose annotations name the models.
+
+        Args:
+            name: the name on the wire.
+            handler: carries it out.
+            summary: one sentence for the reference document.
+            errors: what it can raise, besides what every call can meet.
+        """
+        hints = get_type_hints(handler)
+        result = hints.pop("return")
+        _, params = hints.values()
+        return cls(name, params, result, handler, summary, errors)
 
 
 class Audit(Protocol):

@@ -6,8 +6,8 @@ Rule: names of profiles, methods and errors are all the words in it; never a tok
 from __future__ import annotations
 
 from tokenward import errors
+from tokenward.daemon.daemon_models import MetricsParams, MetricsResult
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import MetricsParams, MetricsResult
 
 
 async def _get(call: Call, params: MetricsParams) -> MetricsResult:
@@ -15,10 +15,8 @@ async def _get(call: Call, params: MetricsParams) -> MetricsResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="metrics.get",
-        params=MetricsParams,
-        result=MetricsResult,
         handler=_get,
         summary="Counters and gauges, in the text of OpenMetrics or the older one of Prometheus.",
         errors=(errors.ConfigurationFault,),

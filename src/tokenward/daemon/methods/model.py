@@ -42,41 +42,31 @@ async def _validate_access(call: Call, params: ModelAccessParams) -> ModelAccess
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="model.resolve",
-        params=ModelResolveParams,
-        result=ModelResolveResult,
         handler=_resolve,
         summary="What a name for a model means: whose it is, and its id.",
         errors=(errors.UnknownModel,),
     ),
-    Method(
+    Method.of(
         name="model.info",
-        params=ModelInfoParams,
-        result=ModelResult,
         handler=_info,
         summary="One model: what it can do, which tier may use it, and which table says so.",
         errors=(errors.UnknownModel,),
     ),
-    Method(
+    Method.of(
         name="model.list",
-        params=ModelListParams,
-        result=ModelListResult,
         handler=_list,
         summary="The models that are known, with the tables they come from and the defaults.",
     ),
-    Method(
+    Method.of(
         name="model.for_tier",
-        params=ModelForTierParams,
-        result=ModelForTierResult,
         handler=_for_tier,
         summary="The model that a tier is to use: the one wanted, or the tier's own with a warning.",
         errors=(errors.UnknownModel, errors.ModelAccessDenied),
     ),
-    Method(
+    Method.of(
         name="model.validate_access",
-        params=ModelAccessParams,
-        result=ModelAccessResult,
         handler=_validate_access,
         summary="Whether a tier may use a model.",
         errors=(errors.UnknownModel, errors.ModelAccessDenied),

@@ -23,25 +23,19 @@ async def _clear(call: Call, params: OrderParams) -> OrderResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="order.get",
-        params=OrderParams,
-        result=OrderResult,
         handler=_get,
         summary="The explicit order of an agent's profiles of a provider; empty if none is set.",
     ),
-    Method(
+    Method.of(
         name="order.set",
-        params=OrderSetParams,
-        result=OrderResult,
         handler=_set,
         summary="Let exactly these profiles serve, in this order, also after a restart.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
-    Method(
+    Method.of(
         name="order.clear",
-        params=OrderParams,
-        result=OrderResult,
         handler=_clear,
         summary="Forget the order: whoever was used longest ago goes first again.",
         errors=(errors.StoreUnavailable,),

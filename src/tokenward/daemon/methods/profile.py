@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import (
+from tokenward.daemon.profile_models import (
     ProfileAddParams,
     ProfileListParams,
     ProfileListResult,
@@ -49,41 +49,31 @@ async def _clear(call: Call, params: ProfileParams) -> ProfileResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="profile.list",
-        params=ProfileListParams,
-        result=ProfileListResult,
         handler=_list,
         summary="All profiles that fit, sorted by id.",
     ),
-    Method(
+    Method.of(
         name="profile.get",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_get,
         summary="One profile: its expiry, its source, its next refresh, and why it cannot be used if it cannot.",
         errors=(errors.ProfileUnavailable,),
     ),
-    Method(
+    Method.of(
         name="profile.add",
-        params=ProfileAddParams,
-        result=ProfileResult,
         handler=_add,
         summary="Keep a credential in our own store, as a new profile or as new material of one.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
-    Method(
+    Method.of(
         name="profile.forget",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_forget,
         summary="Delete a profile of our own store, here and not at the server.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
-    Method(
+    Method.of(
         name="profile.refresh",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_refresh,
         summary="Refresh now; forced refreshes are limited to three a family, one back each minute.",
         errors=(
@@ -93,26 +83,20 @@ METHODS = (
             errors.StoreUnavailable,
         ),
     ),
-    Method(
+    Method.of(
         name="profile.enable",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_enable,
         summary="Let a profile that was disabled serve again.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
-    Method(
+    Method.of(
         name="profile.disable",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_disable,
         summary="Neither serve nor refresh a profile until it is enabled, also after a restart.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
     ),
-    Method(
+    Method.of(
         name="profile.clear",
-        params=ProfileParams,
-        result=ProfileResult,
         handler=_clear,
         summary="Forget what callers reported of a profile, so that it serves again at once.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),

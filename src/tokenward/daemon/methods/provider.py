@@ -6,7 +6,7 @@ Rule: no result holds a secret.
 from __future__ import annotations
 
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import ProviderListParams, ProviderListResult, ProviderParams, ProviderResult
+from tokenward.daemon.provider_models import ProviderListParams, ProviderListResult, ProviderParams, ProviderResult
 
 
 async def _list(call: Call, params: ProviderListParams) -> ProviderListResult:
@@ -18,17 +18,13 @@ async def _get(call: Call, params: ProviderParams) -> ProviderResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="provider.list",
-        params=ProviderListParams,
-        result=ProviderListResult,
         handler=_list,
         summary="All providers that are configured or have a profile, sorted by name.",
     ),
-    Method(
+    Method.of(
         name="provider.get",
-        params=ProviderParams,
-        result=ProviderResult,
         handler=_get,
         summary="One provider: its variable, its API, its base URL, and which profile would serve it now.",
     ),

@@ -33,33 +33,25 @@ async def _fallback(call: Call, params: FallbackParams) -> FallbackResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="session.pin",
-        params=SessionPinParams,
-        result=SessionResult,
         handler=_pin,
         summary="Let a session use a model, and with `@provider:name` that profile and no other.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable, errors.UnknownModel),
     ),
-    Method(
+    Method.of(
         name="session.get",
-        params=SessionParams,
-        result=SessionResult,
         handler=_get,
         summary="The model and the profile that a session uses; null where nothing is settled.",
     ),
-    Method(
+    Method.of(
         name="session.reset",
-        params=SessionParams,
-        result=SessionResult,
         handler=_reset,
         summary="Forget the model and the profile of a session.",
         errors=(errors.StoreUnavailable,),
     ),
-    Method(
+    Method.of(
         name="fallback.next",
-        params=FallbackParams,
-        result=FallbackResult,
         handler=_fallback,
         summary="The model to try after those that failed: the fallbacks, then the default; each once.",
         errors=(errors.UnknownModel,),

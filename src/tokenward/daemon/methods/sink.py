@@ -6,7 +6,7 @@ Rule: no result holds a token.
 from __future__ import annotations
 
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import NoParams
+from tokenward.daemon.rpc_types import NoParams
 from tokenward.daemon.sink_models import SinkListResult
 
 
@@ -15,10 +15,8 @@ async def _list(call: Call, _params: NoParams) -> SinkListResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="sink.list",
-        params=NoParams,
-        result=SinkListResult,
         handler=_list,
         summary="The files that are published for programs that cannot ask the socket, and their state.",
     ),

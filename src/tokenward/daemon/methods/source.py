@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import NoParams, ProfileResult
+from tokenward.daemon.profile_models import ProfileResult
+from tokenward.daemon.rpc_types import NoParams
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
     SourceImportParams,
@@ -29,25 +30,19 @@ async def _adopt(call: Call, params: SourceAdoptParams) -> ProfileResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="source.list",
-        params=NoParams,
-        result=SourceListResult,
         handler=_list,
         summary="The programs whose credentials can be taken over, and the foreign files that are kept in place.",
     ),
-    Method(
+    Method.of(
         name="source.import",
-        params=SourceImportParams,
-        result=SourceImportResult,
         handler=_import,
         summary="Copy another program's credentials into our own store, once; nothing of that program is changed.",
         errors=(errors.ConfigurationFault, errors.StoreUnavailable),
     ),
-    Method(
+    Method.of(
         name="source.adopt",
-        params=SourceAdoptParams,
-        result=ProfileResult,
         handler=_adopt,
         summary="Keep a foreign file in place: watched, and refreshed by us only with that consent.",
         errors=(errors.ConfigurationFault, errors.ProfileUnavailable, errors.StoreUnavailable),

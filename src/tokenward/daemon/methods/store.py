@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import (
+from tokenward.daemon.rpc_types import NoParams
+from tokenward.daemon.store_models import (
     ExportParams,
     ExportResult,
-    NoParams,
     RekeyParams,
     RestoreParams,
     RestoreResult,
@@ -35,33 +35,25 @@ async def _restore(call: Call, params: RestoreParams) -> RestoreResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="store.status",
-        params=NoParams,
-        result=StoreStatusResult,
         handler=_status,
         summary="Where the key of our own store lies; one that was locked is asked for again.",
     ),
-    Method(
+    Method.of(
         name="store.rekey",
-        params=RekeyParams,
-        result=StoreStatusResult,
         handler=_rekey,
         summary="Seal every record under a new key in a place; can be interrupted at any moment and goes on.",
         errors=(errors.StoreUnavailable,),
     ),
-    Method(
+    Method.of(
         name="store.export",
-        params=ExportParams,
-        result=ExportResult,
         handler=_export,
         summary="Write everything that our own store keeps to a new age file for recipients.",
         errors=(errors.StoreUnavailable,),
     ),
-    Method(
+    Method.of(
         name="store.restore",
-        params=RestoreParams,
-        result=RestoreResult,
         handler=_restore,
         summary="Take the profiles of an exported file into our own store; newer records stay.",
         errors=(errors.StoreUnavailable,),

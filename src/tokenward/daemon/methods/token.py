@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokenward import errors
 from tokenward.daemon.methods.method import Call, Method
-from tokenward.daemon.service import ReportParams, ReportResult, TokenParams, TokenResult
+from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 
 
 async def _get(call: Call, params: TokenParams) -> TokenResult:
@@ -19,10 +19,8 @@ async def _report(call: Call, params: ReportParams) -> ReportResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="token.get",
-        params=TokenParams,
-        result=TokenResult,
         handler=_get,
         summary="A token that is valid now, refreshed first if need be, with the headers a request needs.",
         errors=(
@@ -37,10 +35,8 @@ METHODS = (
             errors.UnknownModel,
         ),
     ),
-    Method(
+    Method.of(
         name="token.report",
-        params=ReportParams,
-        result=ReportResult,
         handler=_report,
         summary="Tell what became of a token, and learn what to do next; works as a notification too.",
         errors=(errors.ProfileUnavailable,),

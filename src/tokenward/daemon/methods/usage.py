@@ -19,18 +19,14 @@ async def _report(call: Call, params: UsageReportParams) -> UsageResult:
 
 
 METHODS = (
-    Method(
+    Method.of(
         name="usage.get",
-        params=UsageParams,
-        result=UsageListResult,
         handler=_get,
         summary="How much of its limits each profile has used, as far as callers reported it.",
         errors=(errors.ProfileUnavailable,),
     ),
-    Method(
+    Method.of(
         name="usage.report",
-        params=UsageReportParams,
-        result=UsageResult,
         handler=_report,
         summary="Tell the headers of the API's answer, and learn the usage; works as a notification too.",
         errors=(errors.ProfileUnavailable,),

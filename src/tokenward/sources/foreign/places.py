@@ -20,7 +20,8 @@ from typing import Any
 from tokenward.core.credential import Credential, to_unix_milliseconds
 from tokenward.core.imported import Entry, Imported
 from tokenward.core.reading import Absent, Blanked, Found, Reading, Unreadable
-from tokenward.disk.foreign_lock import Busy, ForeignLock, RefusedBy, acquire_in_order
+from tokenward.disk.foreign_lock import ForeignLock
+from tokenward.disk.foreign_lock_set import Busy, RefusedBy, acquire_in_order
 from tokenward.errors import ConfigurationFault
 from tokenward.ports import Clock, HeldLocks, LocksBusy
 from tokenward.sources.claude_code import ClaudeCodeFile

@@ -19,7 +19,6 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from tokenward.core.credential import Secret
 from tokenward.errors import ConfigurationFault
 from tokenward.ports import SharedStoreAway
 
@@ -84,11 +83,11 @@ def schema_sql() -> str:
     return "\n\n".join([f"BEGIN;\n{_FIRST};", *steps, "COMMIT;"]) + "\n"
 
 
-def migrate(url: str) -> int:
+def migrate(wire: Wire) -> int:
     """Make the tables, or bring them to our version.
 
     Args:
-        url: the database, as a role that may create a schema in it.
+        wire: the database, as a role that may create a schema in it.
 
     Returns:
         How many migrations were applied.
@@ -97,9 +96,6 @@ def migrate(url: str) -> int:
         SharedStoreAway: if the server did not answer, or refused.
         ConfigurationFault: if a newer program made the tables.
     """
-    from tokenward.stores.postgres.wire import Wire
-
-    wire = Wire(Secret(url))
     applied = 0
     while _apply_next(wire):
         applied += 1

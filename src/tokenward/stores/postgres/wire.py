@@ -72,13 +72,14 @@ class Wire:
     Args:
         url: a connection URI of libpq; what it leaves out comes from where libpq looks (``PGPASSFILE``, a
             service).
+        role: as whom, instead of the URL's role, and then without the URL's password.
         patience: seconds an act may take in all.
 
     Raises:
         ConfigurationFault: if it is not one.
     """
 
-    def __init__(self, url: Secret, *, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: Secret, *, role: str | None = None, patience: float = PATIENCE_SECONDS) -> None:
         text = url.reveal()
         try:
             if not text.startswith(("postgresql://", "postgres://")):
@@ -86,7 +87,8 @@ class Wire:
             self._said = conninfo.conninfo_to_dict(text)
         except psycopg.Error:
             raise ConfigurationFault("[store] shared is not the URL of a PostgreSQL", hint=URL_HINT) from None
-        self._url = text
+        if role is not None:
+            self._said = {name: said for name, said in self._said.items() if name != "password"} | {"user": role}
         self._patience = patience
         self.role = str(self._said.get("user") or "")
         self.database = str(self._said.get("dbname") or self.role)
@@ -101,7 +103,7 @@ class Wire:
         deadline = time.monotonic() + self._patience
         try:
             connection = _TimedConnection.connect(
-                self._url, autocommit=True, cursor_factory=psycopg.ClientCursor, **self._options()
+                autocommit=True, cursor_factory=psycopg.ClientCursor, **self._options()
             )
             connection.deadline = deadline
             try:
@@ -123,7 +125,7 @@ class Wire:
         """
         deadline = time.monotonic() + patience
         try:
-            connection = _TimedConnection.connect(self._url, **self._options())
+            connection = _TimedConnection.connect(**self._options())
             connection.deadline = deadline
             with connection:
                 return act(Session(connection))
@@ -139,7 +141,7 @@ class Wire:
         """
         try:
             with anyio.fail_after(self._patience):
-                connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, **self._options())
+                connection = await psycopg.AsyncConnection.connect(autocommit=True, **self._options())
             try:
                 yield Listening(connection, self)
             finally:
@@ -158,8 +160,7 @@ class Wire:
 
     def _options(self) -> dict[str, Any]:
         given = {"connect_timeout": max(2, math.ceil(self._patience)), "application_name": "tokenward", **_UNCUT}
-        given["tcp_user_timeout"] = 30_000
-        return {name: value for name, value in given.items() if name not in self._said}
+        return {**given, "tcp_user_timeout": 30_000, **self._said}
 
     def _described(self) -> str:
         host, port = self._said.get("host"), self._said.get("port")

@@ -1,0 +1,374 @@
+"""The daemon itself: what one process keeps from its start to its stop, and what wakes it.
+
+The problem: a change of the configuration, of a file, of the clock, a key that is locked away and a beat of the
+scheduler all reach one object, and none of them may bring down what the others rely on.
+
+Rules:
+- What follows from the configuration is made anew by a reload; what does not (locks, sockets, the HTTP client, the
+  store) stays.
+- A wrong configuration never stops a daemon that runs.
+- What a wake-up does runs in the task group at the top, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tokenward import __version__
+from tokenward.config import LoadedConfig
+from tokenward.core.credential import to_unix_milliseconds
+from tokenward.core.freshness import RefreshTiming, retry_delay
+from tokenward.core.selection import Resolution
+from tokenward.daemon import exposition, sd
+from tokenward.daemon.adopted import Adoption
+from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
+from tokenward.daemon.audit import AuditLog
+from tokenward.daemon.change_command import run_change_command
+from tokenward.daemon.composition import Composition
+from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
+from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody
+from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.household import Household, Kept
+from tokenward.daemon.intake import Doorway
+from tokenward.daemon.listener import bind_socket
+from tokenward.daemon.machine import SystemEntropy
+from tokenward.daemon.metrics import Family, Watched, families
+from tokenward.daemon.metrics_socket import serve_metrics
+from tokenward.daemon.notice_command import tell_person
+from tokenward.daemon.notices import Notices
+from tokenward.daemon.options import Options
+from tokenward.daemon.profile_models import ProfileResult
+from tokenward.daemon.publishing import Publishing
+from tokenward.daemon.routing_state import STATE_NAME, RoutingState
+from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
+from tokenward.daemon.second_sockets import SecondSockets
+from tokenward.daemon.state_flush import StateFlush
+from tokenward.daemon.surroundings import Surroundings
+from tokenward.daemon.tidying import Tidying
+from tokenward.daemon.ward import Ward
+from tokenward.daemon.watcher import Watcher
+from tokenward.disk.private_dir import ensure_private_dir
+from tokenward.errors import ConfigurationFault
+from tokenward.http import HttpClient
+from tokenward.oauth.metadata import MetadataCache
+from tokenward.ports import Clock, LoginServer
+from tokenward.sources.foreign.catalogue import ForeignStores
+from tokenward.sources.foreign.places import LAYOUTS
+from tokenward.stores.age_archive import AgeArchive
+
+if TYPE_CHECKING:
+    from tokenward.checks import Finding
+
+
+READING_THREADS = 8
+"""Looks at places under way at once: enough for a start with many, and a stuck one holds no flight up."""
+
+log = logging.getLogger("tokenward")
+
+
+class Daemon:
+    """One daemon, with or without a socket.
+
+    Args:
+        options: how it was started.
+        loaded: the configuration in force.
+        group: the task group at the top.
+        clock: the machine's clocks.
+    """
+
+    def __init__(self, options: Options, loaded: LoadedConfig, group: TaskGroup, clock: Clock) -> None:
+        self.options = options
+        self.group = group
+        self.clock = clock
+        self.hub = EventHub(clock)
+        self.scheduler = Scheduler(
+            clock,
+            on_clock_step=self._clock_stepped,
+            progress=self._progress,
+            beat_seconds=_beat_seconds(options.environ),
+        )
+        self.watcher = Watcher(self._path_changed)
+        self.server: RpcServer | None = None
+        self.stop = anyio.Event()
+        self._started_at = clock.wall()
+        self._started_boot = clock.boottime()
+        self._loaded = loaded
+        self._config_error: str | None = None
+        self._reloading = anyio.Lock()
+        entropy, state = SystemEntropy(), ensure_private_dir(options.paths.state)
+        self.audit = AuditLog(state / AUDIT_FILE, clock)
+        self.audit.told = self.hub.history.asked
+        self.second_sockets = SecondSockets(group, clock, self.audit)
+        self._unlocking = anyio.CapacityLimiter(1)
+        self._http = HttpClient(user_agent=f"tokenward/{__version__}")
+        self._metadata = MetadataCache(self._http, clock)
+        self.custody = key_custody(state, options.environ, loaded.settings.store, entropy)
+        self._equipment = equip(options, self.custody, clock=clock, entropy=entropy, http=self._http, group=group)
+        self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self.ward = Ward(self._household())
+        self.tidying = self._tidying()
+        self.publishing: Publishing | None = None
+        self.notices = Notices(
+            self.ward.keepers,
+            self.ward.household.routing,
+            clock=clock,
+            locked=lambda: self.custody.status().locked,
+            spawn=group.start_soon,
+            platform=sys.platform,
+        )
+        self.ward.household.metrics = self.metrics
+        self.state_flush = StateFlush(
+            self.ward.household.routing,
+            clock=clock,
+            alarm=self.scheduler,
+            spawn=group.start_soon,
+            writing=self.ward.household.writing,
+        )
+
+    def _tidying(self) -> Tidying:
+        return Tidying(
+            self.options.paths.families,
+            self.audit,
+            clock=self.clock,
+            spawn=self.group.start_soon,
+            writing=self.ward.household.writing,
+            generation_at=self.ward.generation_at,
+        )
+
+    def _household(self) -> Household:
+        around = Surroundings(
+            clock=self.clock,
+            entropy=self._equipment.entropy,
+            alarm=self.scheduler,
+            hub=self.hub,
+            timing=_timing(self._loaded),
+            host=socket.gethostname(),
+            reading=anyio.CapacityLimiter(READING_THREADS),
+            spawn=self.group.start_soon,
+        )
+        return Household(
+            around=around,
+            store=self._equipment.store,
+            routing=RoutingState(self.options.paths.state / STATE_NAME),
+            store_location=str(self.options.paths.state / RECORDS_NAME),
+            custody=self.custody,
+            archive=AgeArchive(),
+            hub=self.hub,
+            writing=anyio.CapacityLimiter(1),
+            keep_stored=self._keep_stored,
+            status=self._status,
+            reload=self.reload,
+            stop=self.stop.set,
+            watch=self._watch,
+            unwatch=self._unwatch,
+            login_server=self._login_server,
+            examine=self._examine,
+            doorway=Doorway(
+                ForeignStores(self.options.paths.home, self.options.environ),
+                self._equipment.adopted,
+                LAYOUTS,
+                self._keep_adopted,
+            ),
+        )
+
+    def _examine(
+        self, profiles: Sequence[Mapping[str, Any]], probed: Mapping[str, Any] | None
+    ) -> Sequence[Finding]:
+        from tokenward.daemon.examination import examination
+
+        return examination(self.options, profiles=profiles, probed=probed, project=None)
+
+    def _login_server(self, provider: str) -> LoginServer:
+        return self._composition.providers.login_server(provider)
+
+    def _keep_stored(self, profile: str) -> Kept:
+        return self._composition.stored(profile)
+
+    def _keep_adopted(self, adoption: Adoption) -> Kept:
+        return self._composition.adopted(adoption)
+
+    async def fill(self) -> bool:
+        """Keep everything that the configuration in force, the store and the sources have.
+
+        Returns:
+            Whether no provider's endpoints are missing.
+        """
+        complete = await self._composition.providers.discover(online=False)
+        await self._keep()
+        return complete
+
+    async def _keep(self) -> None:
+        household = self.ward.household
+        household.default_provider = self._loaded.settings.default.provider
+        household.providers = self._composition.providers.all
+        household.resolution = Resolution(self._loaded.settings.default.resolution)
+        household.inherit_agents = self._loaded.settings.default.inherit_agents
+        household.ladders = self._loaded.settings.health.ladders()
+        household.fallbacks = self._loaded.settings.default.fallbacks
+        household.looked_at = self._composition.looked_at
+        said = self._loaded.settings.events
+        self.notices.on_event = said.on_event
+        self.notices.run = partial(tell_person, said=said, environ=self.options.environ)
+        await self.ward.keep(self._composition.all_kept())
+        if self.publishing is not None:
+            await self.publishing.have(self._composition.outlets())
+
+    async def publish(self) -> None:
+        """Publish files from now on; only who goes on to keep them valid does."""
+        household = self.ward.household
+        self.publishing = Publishing(
+            household.around,
+            self.ward.keepers,
+            base_url=lambda keeper: self._composition.providers.unusual_base_url(keeper.profile),
+            run_command=run_change_command,
+            remove_leftovers=self._equipment.record.remove_leftovers,
+        )
+        household.profiles_changed, household.sinks = self.publishing.look, self.publishing.shown
+        on_event = self.publishing.on_event
+        self.hub.listen(lambda event, _trouble: on_event(event))
+        await self.publishing.have(self._composition.outlets())
+        for keeper in self.ward.keepers.values():
+            keeper.on_alarm()  # its margin may be another now
+
+    async def discover(self) -> None:
+        """Ask issuers for their endpoints until none is missing."""
+        failures = 0
+        while not await self._composition.providers.discover(online=True):
+            await self._keep()
+            failures += 1
+            await anyio.sleep(retry_delay(failures, draw=self._equipment.entropy.fraction()))
+        await self._keep()
+
+    async def reload(self) -> ReloadResult:
+        """Take the configuration file over, if it is right; else go on as before and say so."""
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> ReloadResult:
+        try:
+            loaded = self.options.load()
+        except ConfigurationFault as fault:
+            self._config_error = fault.cause
+            log.warning("%s; the settings in force stay", fault.cause)
+            return ReloadResult(reloaded=False, error=fault.cause)
+        self._config_error, self._loaded = None, loaded
+        warn_of(loaded)
+        self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self.custody.wanted = loaded.settings.store.key
+        self.ward.household.around.timing = _timing(loaded)
+        await self.open_second_sockets()
+        if not await self.fill():
+            self.group.start_soon(self.discover)
+        await self.ward.look_everywhere()
+        self.hub.announce("reloaded")
+        return ReloadResult(reloaded=True, error=None)
+
+    async def open_second_sockets(self) -> None:
+        """Serve the restricted sockets of the configuration in force, and no other."""
+        await self.second_sockets.serve(self.ward, self._loaded.settings.sockets)
+
+    # What wakes it
+
+    def _watch(self, place: str) -> None:
+        if place.startswith(os.sep):
+            self.watcher.watch(Path(place))
+
+    def _unwatch(self, place: str) -> None:
+        if place.startswith(os.sep):
+            self.watcher.unwatch(Path(place))
+
+    def _path_changed(self, path: Path) -> None:
+        self.group.start_soon(self.ward.place_changed, str(path))
+
+    def _clock_stepped(self, seconds: float) -> None:
+        self.hub.announce("clock_stepped", detail=f"{seconds:+.0f} s")
+        self.state_flush.on_alarm()
+        self.group.start_soon(self.ward.look_everywhere)
+
+    def _progress(self) -> None:
+        sd.notify("WATCHDOG=1", self.options.environ)
+        self.tidying.on_beat()
+        self.notices.look()
+        if self.custody.status().locked is not None:
+            self.group.start_soon(self._unlock)
+        if self.second_sockets.are_missing:
+            self.group.start_soon(self.open_second_sockets)
+
+    async def _unlock(self) -> None:
+        """Ask again for a key that is locked away; a dialog may hold the thread, and nobody waits for it."""
+        if await anyio.to_thread.run_sync(self.custody.unlock, limiter=self._unlocking, abandon_on_cancel=True):
+            log.info("the store's key is unlocked")
+            await self.ward.look_everywhere()
+
+    def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
+        key = self.custody.status()
+        return DaemonStatusResult(
+            version=__version__,
+            pid=os.getpid(),
+            started_at_ms=to_unix_milliseconds(self._started_at),
+            uptime=round(self.clock.boottime() - self._started_boot, 3),
+            socket=str(self.options.paths.socket),
+            state_directory=str(self.options.paths.state),
+            config=str(self._loaded.path) if self._loaded.path is not None else None,
+            config_error=self._config_error,
+            store_key=f"{key.place} {key.description}",
+            store_trouble=key.locked or key.note,
+            sink_troubles=self.publishing.troubles() if self.publishing is not None else [],
+            connections=self.server.connections if self.server is not None else 0,
+            subscribers=self.server.subscribers if self.server is not None else 0,
+            restricted_sockets=self.second_sockets.shown(),
+            profiles=profiles,
+        )
+
+    def metrics(self) -> list[Family]:
+        """What can be counted and measured now."""
+        watched = Watched(self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server)
+        return families(watched, self.ward.status())
+
+    async def serve_metrics(self) -> None:
+        """Answer collectors, if the configuration names a socket for them; begun, it goes on until the end.
+
+        Raises:
+            TokenwardError: if it cannot be done.
+        """
+        if (place := self._loaded.settings.metrics.socket) is None:
+            return
+        exposition.require()
+        bound = bind_socket(str(place))
+
+        async def serve() -> None:
+            await serve_metrics(bound, lambda accept: exposition.page(self.metrics(), accept))
+
+        self.group.start_soon(serve)
+
+    async def aclose(self) -> None:
+        """Write what may still be lost, and let go of subscribers; flights have ended before."""
+        await self.state_flush.flush()
+        self.hub.end()
+        await self._http.aclose()
+
+
+def _beat_seconds(environ: Mapping[str, str]) -> float:
+    watchdog = sd.watchdog_interval(environ, os.getpid())
+    return BEAT_SECONDS if watchdog is None else min(BEAT_SECONDS, watchdog)
+
+
+def _timing(loaded: LoadedConfig) -> RefreshTiming:
+    return RefreshTiming(loaded.settings.default.refresh_margin, loaded.settings.default.refresh_jitter)
+
+
+def warn_of(loaded: LoadedConfig) -> None:
+    """Log what a configuration in force is warned of."""
+    for warning in loaded.warnings:
+        log.warning("%s", warning)

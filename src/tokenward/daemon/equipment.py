@@ -1,0 +1,155 @@
+"""What one daemon has once, whatever is configured: its paths, clock, HTTP client, locks, and the store's key.
+
+The problem: every place and refresher is made of the same few things, and two of one kind (two HTTP clients, two
+gates before one endpoint, two records of what is published) would not know of each other.
+
+Rules:
+- It is made once and outlives every configuration; what follows from the configuration is ``composition``'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anyio import CapacityLimiter
+from anyio.abc import TaskGroup
+
+from tokenward.daemon.adopted import AdoptedFiles
+from tokenward.daemon.endpoint_gate import EndpointGate
+from tokenward.daemon.machine import SystemProcesses
+from tokenward.daemon.options import Options
+from tokenward.daemon.refresher import flight_limiter
+from tokenward.disk import family_file
+from tokenward.disk.private_dir import ensure_private_dir
+from tokenward.http import HttpClient
+from tokenward.paths import Paths
+from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
+from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
+from tokenward.sinks.publication_record import PublicationRecord
+from tokenward.sources.claude_code_command import clean_environment
+from tokenward.sources.keychain import SECURITY
+from tokenward.store_settings import StoreSettings
+from tokenward.stores.custody import KeyCustody
+from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
+from tokenward.stores.key_ring import AesGcmSealer, open_key_file
+from tokenward.stores.keyring_key import KeyringKeyPlace
+from tokenward.stores.passphrase import PassphraseSource
+from tokenward.stores.systemd_key import SystemdKeyPlace
+
+RECORDS_NAME = "credentials"
+"""The directory of our own records, in the state directory."""
+ASKPASS_NEEDS = (
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+)
+"""Variables without which a program can neither ask a person nor open a password store."""
+
+log = logging.getLogger("tokenward")
+
+
+@dataclass(slots=True)
+class Equipment:
+    """What every refresher is made of.
+
+    Args:
+        paths: the user's places.
+        environ: the environment of the daemon.
+        clock: the machine's clocks.
+        entropy: the machine's randomness.
+        http: the one HTTP client.
+        sealer: seals what goes into family files.
+        processes: other programs.
+        flights: the worker threads of flights.
+        store: our own place.
+        adopted: the foreign files that a person told us to keep.
+        record: which files we published.
+        platform: ``sys.platform``, by which Claude Code chooses where its login lies.
+        security: the program that reads the Keychain of macOS.
+    """
+
+    paths: Paths
+    environ: Mapping[str, str]
+    clock: Clock
+    entropy: Entropy
+    http: HttpClient
+    sealer: Sealer
+    processes: Processes
+    flights: CapacityLimiter
+    store: CredentialStore
+    adopted: AdoptedFiles
+    record: PublicationRecord
+    gates: dict[str, EndpointGate] = field(default_factory=dict)
+    wait: Callable[[float], None] = time.sleep
+    platform: str = sys.platform
+    security: str = SECURITY
+
+    def gate(self, url: str) -> EndpointGate:
+        """The one gate before a token endpoint."""
+        return self.gates.setdefault(url, EndpointGate(self.clock, self.entropy))
+
+
+def key_custody(state: Path, environ: Mapping[str, str], said: StoreSettings, entropy: Entropy) -> KeyCustody:
+    """Our own store's key, wherever it lies.
+
+    Args:
+        state: the state directory.
+        environ: the environment of the daemon.
+        said: what the configuration says of the store.
+        entropy: where keys and nonces come from.
+    """
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    passphrase = PassphraseSource(credentials, said.askpass, clean_environment(environ, ASKPASS_NEEDS))
+    places = (
+        FileKeyPlace(state, entropy),
+        KeyringKeyPlace(entropy),
+        SystemdKeyPlace(credentials),
+        PassphraseKeyPlace(state, entropy, passphrase),
+    )
+    return KeyCustody(
+        state, state / RECORDS_NAME, {place.name: place for place in places}, entropy, wanted=said.key
+    )
+
+
+def equip(
+    options: Options, custody: KeyCustody, *, clock: Clock, entropy: Entropy, http: HttpClient, group: TaskGroup
+) -> Equipment:
+    """Open our own store and the key of the families, and put together what a daemon has once.
+
+    Args:
+        options: how the daemon was started.
+        custody: our own store's key.
+        clock: the machine's clocks.
+        entropy: the machine's randomness.
+        http: the one HTTP client.
+        group: where programs are waited for.
+
+    Raises:
+        TokenwardError: if the store, or the key of the families, cannot be opened.
+    """
+    places, state = options.paths, ensure_private_dir(options.paths.state)
+    store = custody.open()
+    if (note := custody.status().note) is not None:
+        log.warning("%s", note)
+    families = ensure_private_dir(places.families)
+    family_key = open_key_file(families, entropy, may_create=not family_file.families_in(families))
+    return Equipment(
+        paths=places,
+        environ=options.environ,
+        clock=clock,
+        entropy=entropy,
+        http=http,
+        sealer=AesGcmSealer(family_key, entropy),
+        processes=SystemProcesses(group),
+        flights=flight_limiter(),
+        store=store,
+        adopted=AdoptedFiles(state),
+        record=PublicationRecord(state / PUBLISHED_NAME),
+    )
