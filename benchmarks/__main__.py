@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import crowd, footprint, growth, one_shot, refreshing, simulation, throughput, trips
+from benchmarks import crowd, fleet, footprint, growth, one_shot, refreshing, simulation, throughput, trips
 from benchmarks.figures import Figure, markdown
 from benchmarks.stage import FULL, SMOKE, SOURCES, Stage, stage
 
@@ -20,6 +20,7 @@ SECTIONS = {
     "refreshing": refreshing.measure,
     "footprint": footprint.measure,
     "crowd": crowd.measure,
+    "fleet": fleet.measure,
 }
 PAGE = SOURCES / "docs" / "performance.md"
 IMAGES = SOURCES / "docs" / "images"
