@@ -4,7 +4,7 @@ The problem: what the daemon decides must be testable without a disk, a network 
 them must be replaceable one by one. Each port has one contract test class in ``tests/contracts``, which every
 adapter, the in-memory ones included, must pass.
 
-Rules: the methods of ``Place``, ``PlaceWriter``, ``PlaceLocks``, ``Sink`` and ``Sealer`` block and are called in
+Rules: the methods of ``Place``, ``PlaceWriter``, ``HeldLocks``, ``Sink`` and ``Sealer`` block and are called in
 worker threads; those of ``TokenEndpoint``, ``Delegate``, ``Login`` and ``LoginServer`` are coroutines; a ``Clock``
 never blocks.
 """
@@ -300,6 +300,67 @@ class RenewingPlace(Place, Protocol):
 
     def reject(self, generation: str) -> None:
         """A caller was refused with this value; the next look may find another. Never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerhapsSpent:
+    """Somebody who had the lease may have spent the refresh token and told nobody: it must not be sent now.
+
+    Args:
+        reason: one line for people: who, and how long ago.
+        seconds: for how long.
+    """
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDead:
+    """The authorization server condemned the refresh token when another holder sent it.
+
+    Args:
+        reason: what it said.
+    """
+
+    reason: str
+
+
+@runtime_checkable
+class HeldLease(HeldLocks, Protocol):
+    """The right to spend one refresh token for a while; time alone tells whether it is ours still."""
+
+    def may_send(self) -> bool:
+        """Whether it lasts for a whole request still, asked before the token leaves.
+
+        If so, what follows is in doubt until ``settle``: ``release`` gives nothing back, and the lease lapses.
+        """
+
+    def settle(self) -> None:
+        """What was sent has an answer, and whoever comes next finds it in the place or need not know of it."""
+
+
+@runtime_checkable
+class LeasedPlace(Place, Protocol):
+    """A place that many hosts hold: its refresh token is spent under a lease, and written without one."""
+
+    def claim(self, generation: str, deadline: float) -> HeldLease | LocksBusy | PerhapsSpent | KnownDead:
+        """Take the lease, or wait until whoever has it is done.
+
+        Args:
+            generation: the value whose refresh token is to be spent.
+            deadline: on the monotonic clock, in seconds.
+
+        Returns:
+            ``LocksBusy`` also if the place holds another value now: it is to be read again.
+        """
+
+    def condemn(self, generation: str, reason: str) -> None:
+        """Tell all holders that the refresh token of a value is dead; nothing happens if it was replaced.
+
+        Raises:
+            OSError: if they could not be told, so that nobody can say whether it was replaced.
+        """
 
 
 class TokenEndpoint(Protocol):

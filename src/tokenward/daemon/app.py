@@ -105,6 +105,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         log.info("serving %s, keeping %d profiles", options.paths.socket, len(daemon.ward.keepers))
         daemon.group.start_soon(daemon.scheduler.run)
         daemon.group.start_soon(daemon.watcher.run)
+        if daemon.sharing is not None:
+            daemon.group.start_soon(daemon.sharing.run)
         if not complete:
             daemon.group.start_soon(daemon.discover)
         await daemon.stop.wait()

@@ -53,6 +53,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.second_sockets import SecondSockets
+from tokenward.daemon.sharing import Sharing
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.tidying import Tidying
@@ -114,9 +115,18 @@ class Daemon:
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
         self.custody = key_custody(state, options.environ, loaded.settings.store, entropy)
-        self._equipment = equip(options, self.custody, clock=clock, entropy=entropy, http=self._http, group=group)
+        self._equipment = equip(
+            options,
+            self.custody,
+            loaded.settings.store,
+            clock=clock,
+            entropy=entropy,
+            http=self._http,
+            group=group,
+        )
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
+        self.sharing = self._sharing()
         self.tidying = self._tidying()
         self.publishing: Publishing | None = None
         self.notices = Notices(
@@ -145,6 +155,11 @@ class Daemon:
             writing=self.ward.household.writing,
             generation_at=self.ward.generation_at,
         )
+
+    def _sharing(self) -> Sharing | None:
+        if self._equipment.shared is None:
+            return None
+        return Sharing(self._equipment.shared, self.ward.keepers, self.ward.household.around, rearrange=self._keep)
 
     def _household(self) -> Household:
         around = Surroundings(
@@ -205,6 +220,8 @@ class Daemon:
             Whether no provider's endpoints are missing.
         """
         complete = await self._composition.providers.discover(online=False)
+        if self.sharing is not None:
+            await self.sharing.look()
         await self._keep()
         return complete
 
@@ -328,6 +345,7 @@ class Daemon:
             connections=self.server.connections if self.server is not None else 0,
             subscribers=self.server.subscribers if self.server is not None else 0,
             restricted_sockets=self.second_sockets.shown(),
+            shared_store=self.sharing.shown() if self.sharing is not None else None,
             profiles=profiles,
         )
 
