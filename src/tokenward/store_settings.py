@@ -48,7 +48,7 @@ class StoreSettings(Table):
     shared_key_command: list[Text] = Field(
         default=[], description="The command, as words, where shared_key is command; no shell."
     )
-    shared_key_env: PassedOn = []
+    shared_key_env: PassedOn = Field(default=[])
 
     @field_validator("shared_key_command")
     @classmethod

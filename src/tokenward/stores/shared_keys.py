@@ -278,7 +278,7 @@ class SharedKeys:
             if self._trouble is not None and not self._sealers:
                 raise StoreUnavailable(self._trouble.cause, hint=self._trouble.hint)
             raise StoreUnavailable(
-                f"this host has not the fleet's key {printable(key_id)[:16]}",
+                f"this host does not have the fleet's key {printable(key_id)[:16]}",
                 hint=f"bring it here from a host that has it: {self.description}",
             )
 

@@ -8,8 +8,8 @@ Rule: nothing here asks the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,22 +20,7 @@ from tokenward.store_settings import StoreSettings
 from tokenward.stores.shared_keys import KEY_FILE, KeyDocument, SharedKeys, key_document
 
 if TYPE_CHECKING:
-    from tokenward.stores.postgres.administration import Administration
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """What persons and commands work with.
-
-    Args:
-        administration: the database.
-        document: where this host's keys are.
-        keys: what is sealed with them.
-    """
-
-    administration: Administration
-    document: KeyDocument
-    keys: SharedKeys
+    from tokenward.stores.fleet import FleetCare
 
 
 def open_shared(
@@ -69,13 +54,15 @@ def open_shared(
     """
     if said.shared is None:
         return None
-    fleet = open_fleet(said, state, environ, command_environ=command_environ, entropy=entropy)
-    from tokenward.stores.postgres.follower import Follower, Host
-    from tokenward.stores.postgres.shared_store import PostgresSharedStore
-
-    wire = fleet.administration.wire
-    follower = Follower(wire, Host(holder, host, version, fleet.keys.key_ids), entropy)
-    return PostgresSharedStore(wire, follower), fleet.keys
+    with _driver():
+        from tokenward.stores.postgres.administration import Administration
+        from tokenward.stores.postgres.follower import Follower, Host
+        from tokenward.stores.postgres.shared_store import PostgresSharedStore
+        from tokenward.stores.postgres.wire import Wire
+    wire = Wire(Secret(said.shared.get_secret_value()))
+    document = _document(said, state, environ, command_environ)
+    keys = SharedKeys(document, entropy, Administration(wire).current_key)
+    return PostgresSharedStore(wire, Follower(wire, Host(holder, host, version, keys.key_ids), entropy)), keys
 
 
 def open_fleet(
@@ -85,15 +72,15 @@ def open_fleet(
     *,
     command_environ: Mapping[str, str],
     entropy: Entropy,
-) -> Fleet:
-    """The fleet, for commands.
+) -> FleetCare:
+    """The fleet, for what persons do to it.
 
     Args:
         said: what the configuration says of stores.
         state: the state directory.
         environ: our environment.
         command_environ: the whole environment of ``shared_key_command``.
-        entropy: where nonces come from.
+        entropy: where keys and nonces come from.
 
     Raises:
         ConfigurationFault: if it cannot be as it is said, or nothing is shared.
@@ -103,20 +90,29 @@ def open_fleet(
             "nothing is shared: the configuration names no database",
             hint='under [store] write: shared = "postgresql://ROLE@HOST:PORT/DATABASE"',
         )
+    with _driver():
+        from tokenward.stores.fleet import FleetCare
+    document = _document(said, state, environ, command_environ)
+    return FleetCare(Secret(said.shared.get_secret_value()), document, entropy)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
     try:
-        from tokenward.stores.postgres.administration import Administration
-        from tokenward.stores.postgres.wire import Wire
+        yield
     except ImportError:
         raise ConfigurationFault(
             "[store] shared needs psycopg, which is not installed", hint="pip install 'tokenward[postgres]'"
         ) from None
-    administration = Administration(Wire(Secret(said.shared.get_secret_value())))
-    document = key_document(
+
+
+def _document(
+    said: StoreSettings, state: Path, environ: Mapping[str, str], command_environ: Mapping[str, str]
+) -> KeyDocument:
+    return key_document(
         said.shared_key,
         file=said.shared_key_file or state / KEY_FILE,
         credentials=environ.get("CREDENTIALS_DIRECTORY"),
         command=said.shared_key_command,
         command_environ=command_environ,
     )
-    keys = SharedKeys(document, entropy, administration.current_key)
-    return Fleet(administration, document, keys)

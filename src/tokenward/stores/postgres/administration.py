@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tokenward.core.sharing import Orphan, SealedValue
+from tokenward.core.sharing import Orphan, SealedValue, SharedRecord
 from tokenward.ports import SharedStoreAway
+from tokenward.stores.postgres.rows import ALL, record_of
 from tokenward.stores.postgres.schema import KnownSchema
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Administration:
         self.description = wire.description
         self._schema = KnownSchema(wire)
 
-    def keys(self) -> Sequence[FleetKey]:
+    def fleet_keys(self) -> Sequence[FleetKey]:
         """All keys, oldest first.
 
         Raises:
@@ -118,6 +119,10 @@ class Administration:
             HostSeen(holder, host, version, tuple(key_ids), age)
             for holder, host, version, key_ids, age in self._rows(_HOSTS)
         ]
+
+    def records(self) -> Sequence[SharedRecord]:
+        """All records, sorted by profile."""
+        return [record_of(row) for row in self._rows(ALL)]
 
     def orphans(self) -> Sequence[Orphan]:
         """The values that came too late, oldest first."""

@@ -8,6 +8,8 @@ Rules:
 - A connection whose other end is a pooler is tried: does what we tell ourselves arrive? If not, it is given back,
   and the revisions are looked at every ``LOOK_SECONDS``, each host at moments of its own.
 - Who was cut off waits a random part of a time that doubles, up to ``LONGEST_WAIT_SECONDS``.
+- What a notification is about is read on the connection that brought it, so that a thousand hosts do not connect
+  anew at the moment of a commit.
 - Idle costs one sleeping connection, and one question every ``GREETING_SECONDS``, which also says that this host
   lives.
 """
@@ -23,6 +25,8 @@ import anyio
 from anyio.to_thread import run_sync
 
 from tokenward.ports import Entropy, SharedStoreAway
+from tokenward.stores.postgres.heard import Heard
+from tokenward.stores.postgres.rows import SOME, record_of
 from tokenward.stores.postgres.schema import VERSION, KnownSchema
 
 if TYPE_CHECKING:
@@ -88,6 +92,7 @@ class Follower:
     """
 
     def __init__(self, wire: Wire, host: Host, entropy: Entropy, *, look_seconds: float = LOOK_SECONDS) -> None:
+        self.heard = Heard()
         self._wire = wire
         self._host = host
         self._entropy = entropy
@@ -120,13 +125,28 @@ class Follower:
             if not hears:
                 return False
             self._arrived(changed)
-            while True:
-                told = await connection.told(within=self._jittered(GREETING_SECONDS))
-                for profile in told:
-                    changed(profile)
-                if not told:
-                    key_ids = await run_sync(self._host.key_ids)
-                    self._compare(await self._greet(connection, key_ids), changed)
+            try:
+                while True:
+                    told = await connection.told(within=self._jittered(GREETING_SECONDS))
+                    if told:
+                        await self._pass_on(connection, sorted(set(told)), changed)
+                    else:
+                        key_ids = await run_sync(self._host.key_ids)
+                        self._compare(await self._greet(connection, key_ids), changed)
+            finally:
+                self.heard.forget_all()
+
+    async def _pass_on(
+        self, connection: Listening, profiles: list[str], changed: Callable[[str | None], None]
+    ) -> None:
+        (rows,) = await connection.run(SOME, {"profiles": profiles})
+        found = {record.profile: record for record in map(record_of, rows)}
+        for profile in profiles:
+            if profile in found:
+                self.heard.put(found[profile])
+            else:
+                self.heard.forget(profile)
+            changed(profile)
 
     async def _look_now_and_then(self, changed: Callable[[str | None], None]) -> None:
         log.info("notifications do not pass: the shared store is looked at every %g s", self._look_seconds)

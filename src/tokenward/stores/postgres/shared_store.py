@@ -9,6 +9,7 @@ Rules:
 - Ages and ends of leases are the server's, by ``clock_timestamp()``.
 - Revisions come from one sequence, so that none comes twice, also when a record is removed and made again.
 - What the answer says is read in the transaction that decided.
+- What a notification brought is read from what was heard; it is no older than what this host did itself.
 """
 
 from __future__ import annotations
@@ -20,23 +21,18 @@ from tokenward.core.sharing import (
     Claimed,
     Committed,
     Condemnation,
-    Lease,
     Outdated,
     Removal,
     SealedValue,
     SharedRecord,
 )
+from tokenward.stores.postgres.rows import ALL, ONE, record_of
 from tokenward.stores.postgres.schema import KnownSchema
 
 if TYPE_CHECKING:
     from tokenward.stores.postgres.follower import Follower
-    from tokenward.stores.postgres.wire import Row, Wire
+    from tokenward.stores.postgres.wire import Parameters, Row, Wire
 
-_RECORD = """profile, revision, generation, key_id, sealed, lease_holder,
-    extract(epoch FROM clock_timestamp() - lease_taken)::float8,
-    extract(epoch FROM lease_until - clock_timestamp())::float8, condemned"""
-_THERE = f"SELECT {_RECORD} FROM tokenward.records WHERE profile = %(profile)s"  # noqa: S608 - constants
-_ALL = f'SELECT {_RECORD} FROM tokenward.records ORDER BY profile COLLATE "C"'  # noqa: S608
 _FREE = "lease_holder = NULL, lease_taken = NULL, lease_until = NULL"
 _CHANGED = "revision = nextval('tokenward.revisions'), changed_by = %(holder)s, changed_at = clock_timestamp()"
 
@@ -75,18 +71,24 @@ class PostgresSharedStore:
         self._wire = wire
         self._schema = KnownSchema(wire)
         self._follower = follower
+        self._heard = follower.heard
 
     def read(self, profile: str | None = None) -> Sequence[SharedRecord]:
         """See the port."""
         self._schema.check()
-        (rows,) = self._wire.run(_ALL if profile is None else _THERE, {"profile": profile})
-        return [_record(row) for row in rows]
+        if profile is not None and (heard := self._heard.take(profile)) is not None:
+            return [heard]
+        (rows,) = self._wire.run(ALL if profile is None else ONE, {"profile": profile})
+        records = [record_of(row) for row in rows]
+        for record in records:
+            self._heard.forget(record.profile, record.revision)
+        return records
 
     def claim(self, seen: SharedRecord, *, holder: str, seconds: float) -> Claimed | Outdated:
         """See the port."""
         self._schema.check()
         given = {"profile": seen.profile, "revision": seen.revision, "holder": holder, "seconds": seconds}
-        done, there = self._wire.run(f"{_CLAIM if seconds else _GIVE_BACK};\n{_THERE}", given)
+        done, there = self._act(seen.profile, _CLAIM if seconds else _GIVE_BACK, given)
         record = _only(there)
         return Claimed(record) if done and record is not None else Outdated(record)
 
@@ -99,32 +101,34 @@ class PostgresSharedStore:
         match change:
             case SealedValue():
                 given |= {"generation": change.generation, "key_id": change.key_id, "sealed": change.sealed}
-                return self._store(expected, change, given)
+                return self._store(profile, change, given)
             case Condemnation(reason):
-                done, there = self._wire.run(f"{_CONDEMN};\n{_THERE}", given | {"reason": reason})
+                done, there = self._act(profile, _CONDEMN, given | {"reason": reason})
                 return Committed(_only(there)) if done else Outdated(_only(there))
             case Removal():
-                _, there = self._wire.run(f"{_REMOVE};\n{_THERE}", given)
+                _, there = self._act(profile, _REMOVE, given)
                 return Outdated(_only(there)) if there else Committed(None)
 
     async def subscribe(self, changed: Callable[[str | None], None]) -> None:
         """See the port."""
         await self._follower.follow(changed)
 
-    def _store(self, expected: str | None, value: SealedValue, given: dict[str, object]) -> Committed | Outdated:
-        write = _BEGIN if expected is None else _REPLACE
-        _, kept, there = self._wire.run(f"{write};\n{_KEEP};\n{_THERE}", given)
+    def _store(self, profile: str, value: SealedValue, given: dict[str, object]) -> Committed | Outdated:
+        write = _BEGIN if given["expected"] is None else _REPLACE
+        _, kept, there = self._act(profile, f"{write};\n{_KEEP}", given)
         record = _only(there)
         if record is not None and record.value.generation == value.generation:
             return Committed(record)
         return Outdated(record, str(kept[0][0]) if kept else None)
 
+    def _act(self, profile: str, script: str, given: Parameters) -> list[list[Row]]:
+        """Do something to a record; the last of what comes back is what is there then."""
+        self._heard.forget(profile)
+        found = self._wire.run(f"{script};\n{ONE}", given)
+        if (record := _only(found[-1])) is not None:
+            self._heard.forget(profile, record.revision)
+        return found
+
 
 def _only(rows: Sequence[Row]) -> SharedRecord | None:
-    return _record(rows[0]) if rows else None
-
-
-def _record(row: Row) -> SharedRecord:
-    profile, revision, generation, key_id, sealed, holder, age, left, condemned = row
-    lease = None if holder is None else Lease(holder, age, left)
-    return SharedRecord(profile, revision, SealedValue(generation, key_id, bytes(sealed)), lease, condemned)
+    return record_of(rows[0]) if rows else None

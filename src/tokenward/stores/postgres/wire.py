@@ -179,7 +179,7 @@ class Wire:
         for name in _MASKED:
             if secret := str(self._said.get(name) or ""):
                 first = first.replace(secret, "***").replace(quote(secret, safe=""), "***")
-        said = first.rpartition("failed: ")[2]
+        said = first.rpartition("failed: ")[2].removeprefix("connection is bad: ")
         for severity in ("FATAL:", "ERROR:"):
             said = said.strip().removeprefix(severity)
         return printable(said.strip())[:LARGEST_CAUSE] or "it failed"
@@ -278,4 +278,6 @@ def _way_out(error: BaseException, cause: str, role: str) -> str:
         return "check the names in [store] shared, or create them at the server"
     if "certificate" in words or "ssl" in words:
         return "check sslmode and sslrootcert in [store] shared"
-    return "credentials that are valid still are served; it is tried again by itself"
+    if "invalid" in words:
+        return URL_HINT
+    return "see that the server runs and can be reached from here; what is still valid is served meanwhile"

@@ -1,0 +1,46 @@
+"""The fleet for the command line: put together from the configuration, without a daemon.
+
+The problem: who founds a fleet or looks at it may have no daemon yet, or one that is cut off; the database alone
+knows.
+
+Rule: what the engine's absence is to the daemon, a wait, is an error to a person who asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tokenward.daemon.machine import SystemEntropy
+from tokenward.daemon.options import Options
+from tokenward.errors import StoreUnavailable
+from tokenward.ports import SharedStoreAway
+from tokenward.sources.claude_code_command import clean_environment
+from tokenward.stores.shared_stores import open_fleet
+
+if TYPE_CHECKING:
+    from tokenward.stores.fleet import FleetCare
+
+
+@contextmanager
+def fleet() -> Iterator[FleetCare]:
+    """The fleet that the configuration names.
+
+    Raises:
+        ConfigurationFault: if it names none, or cannot be used.
+        StoreUnavailable: if the engine does not answer, also inside the context.
+    """
+    options = Options(dict(os.environ))
+    said = options.load().settings.store
+    try:
+        yield open_fleet(
+            said,
+            options.paths.state,
+            options.environ,
+            command_environ=clean_environment(options.environ, said.shared_key_env),
+            entropy=SystemEntropy(),
+        )
+    except SharedStoreAway as away:
+        raise StoreUnavailable(away.cause, hint=away.hint) from None
