@@ -377,6 +377,14 @@ class ScriptedService:
         """Nothing happens."""
         return self.profile(profile, agent)
 
+    async def share(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(profile, agent)
+
+    async def unshare(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(profile, agent)
+
     async def refresh(self, profile: str, agent: str = "main") -> ProfileResult:
         """Nothing happens."""
         return self.profile(profile, agent)

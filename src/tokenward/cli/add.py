@@ -43,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ("auth_token", "a token for a gateway"),
     ):
         kind.add_argument(f"--{name.replace('_', '-')}", dest="kind", action="store_const", const=name, help=what)
+    parser.add_argument("--shared", action="store_true", help="keep it in the shared store, for all hosts")
     add_agent(parser)
     add_json(parser, "the profile after, as `profile.add` answers")
 
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         "kind": arguments.kind,
         "credential": read.credential,
         "agent": arguments.agent,
+        "shared": arguments.shared,
     }
 
     def act(call: Call) -> int:

@@ -182,6 +182,8 @@ class Daemon:
             hub=self.hub,
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
+            shared=self._equipment.shared,
+            keep_shared=self._keep_shared,
             status=self._status,
             reload=self.reload,
             stop=self.stop.set,
@@ -209,6 +211,9 @@ class Daemon:
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
+
+    def _keep_shared(self, profile: str) -> Kept:
+        return self._composition.shared(profile)
 
     def _keep_adopted(self, adoption: Adoption) -> Kept:
         return self._composition.adopted(adoption)

@@ -112,6 +112,8 @@ class SharedRecords:
         self.tally: Counter[str] = Counter()
         """What was asked and what came of it, by name, since the start."""
         self.away: Away | None = None
+        self.moving: set[str] = set()
+        """The profiles that a person is moving: who keeps them is decided by whoever moves them."""
         self._sealer = sealer
         self._copies = copies
         self._clock = clock
@@ -171,6 +173,17 @@ class SharedRecords:
         """
         record = self.record(profile)
         return self._sealer.seal(profile, credential, record.value if record is not None else None)
+
+    def announce(self, profile: str, credential: Credential) -> None:
+        """Have the copy of a record that is about to be made: from here on this host knows the profile as shared.
+
+        Raises:
+            OSError: if it could not be written.
+        """
+        self._copies.add(profile, credential)
+        with self._changed:
+            self._copied.add(profile)
+            self._counts[profile] += 1
 
     # What asks the engine
 

@@ -87,7 +87,8 @@ class Sharing:
                 self.heard(None)
             case SharedNews.BACK:
                 self._around.hub.announce("shared_store_back")
-                self._around.spawn(self._try_again)
+                delay = self._around.entropy.fraction() * RETURN_SPREAD_SECONDS
+                self._around.alarm.at("shared store", later(self._around.clock.wall(), delay), self._try_again)
             case _:
                 pass
 
@@ -148,8 +149,9 @@ class Sharing:
         return answered
 
     async def _wake(self, changed: set[str]) -> None:
-        kept = {name for name, keeper in self._keepers.items() if keeper.profile.source == SHARED}
-        known = set(self.records.profiles())
+        moving = self.records.moving
+        kept = {name for name, keeper in self._keepers.items() if keeper.profile.source == SHARED} - moving
+        known = set(self.records.profiles()) - moving
         for name in sorted(kept - known):
             await self._keepers[name].forget()
         if kept != known:
@@ -170,8 +172,7 @@ class Sharing:
         moment = later(self._around.clock.wall(), GONE_AFTER_SECONDS + 1)
         self._around.alarm.at(f"shared:{name}", moment, lambda: self.heard(name))
 
-    async def _try_again(self) -> None:
-        await anyio.sleep(self._around.entropy.fraction() * RETURN_SPREAD_SECONDS)
+    def _try_again(self) -> None:
         for keeper in list(self._keepers.values()):
             failure = keeper.attempts.failure
             waits = keeper.phase is Phase.BACKOFF and failure is not None and failure.cause == Cause.LOCKED
