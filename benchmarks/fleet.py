@@ -1,8 +1,8 @@
 """What a login that many hosts share costs its database: time, questions, and being told.
 
-The problem: whether PostgreSQL carries ten hosts or ten thousand is decided by numbers that nobody knows by reading:
-what one act costs the server, what a sleeping listener costs it, how long a notification takes to the last of many,
-and how long a value takes from the claim to another host's memory.
+The problem: whether PostgreSQL carries ten hosts or ten thousand is decided by a few numbers: what one act costs
+the server, what a sleeping listener costs it, how long a notification takes to the last of many, and how long a value
+takes from the claim to another host's memory.
 
 Rules:
 - The server is Debian's own, syncs what it writes, asks for passwords (scram), and runs beside us on loopback: the

@@ -25,8 +25,14 @@ from typing import Any, Self
 
 from e2e.daemon_process import Connection, DaemonProcess, RpcError
 from postgres_server import PostgresServer
-from tokenward.core.credential import Secret
+from datetime import UTC, datetime, timedelta
+from pydantic import SecretStr
+from tokenward.store_settings import StoreSettings
+from tokenward.stores.shared_stores import open_shared
+from tokenward.daemon.machine import SystemEntropy
+from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.sandbox import Sandbox, Statistics
+from tokenward.stores.key_ring import key_id_of
 from tokenward.stores.postgres.administration import Administration
 from tokenward.stores.postgres.schema import migrate, role_sql
 from tokenward.stores.postgres.wire import Wire
@@ -43,7 +49,7 @@ PAUSE = 0.02
 """Seconds between two calls of one caller, so that callers leave the daemons some of the machine."""
 DEADLINE = 100.0
 """Seconds for what must come about, on a machine that is slow or busy."""
-KEY = "5e" * 32 + "\n"
+KEY = bytes(range(32))
 
 
 @dataclass
@@ -98,11 +104,8 @@ class Witness:
                 return bool(latest) and all(any(host in self.lives[each] for each in latest) for host in hosts)
 
             if not self._changed.wait_for(is_there, DEADLINE):
-                raise TimeoutError(
-                    f"{len(self.lives)} of {wanted} lives in {DEADLINE:g} s; "
-                    f"not served the last: {[host for host in hosts if host not in self.lives[list(self.lives)[-1]]]}; "
-                    f"{dict(self.refused)}"
-                )
+                latest = {host: list(self.lives).index(life) for host, life in self.newest.items()}
+                raise TimeoutError(f"life {len(self.lives)} of {wanted}; hosts at {latest}; {dict(self.refused)}")
 
 
 class Caller(threading.Thread):
@@ -165,7 +168,7 @@ class FleetDatabase:
     def _prepare(url: str) -> None:
         wire = Wire(Secret(url))
         migrate(wire)
-        Administration(wire).introduce(key_name())
+        Administration(wire).introduce(key_id_of(KEY))
 
     def url(self, address: str = "127.0.0.1") -> str:
         """What a daemon's configuration says."""
@@ -185,6 +188,7 @@ class Fleet:
         database: what they share.
         sandbox: the authorization server.
         hosts: how many.
+        life: seconds an access token lives.
         reuse_grace: seconds in which the server forgives a token that comes back; what the daemons are told of it.
         wrappers: words before the command line of each host's daemon.
         addresses: where each host finds the database.
@@ -198,6 +202,7 @@ class Fleet:
         sandbox: Sandbox,
         *,
         hosts: int,
+        life: float = LIFE,
         reuse_grace: float | None = None,
         wrappers: Sequence[Sequence[str]] = (),
         addresses: Sequence[str] = (),
@@ -206,9 +211,10 @@ class Fleet:
         self.database = database
         self.sandbox = sandbox
         self._grace = reuse_grace
+        self._life = life
         self._key = folder / "fleet.key"
         self._key.touch(mode=0o600)
-        self._key.write_text(KEY)
+        self._key.write_text(f"{KEY.hex()}\n")
         self.witness = Witness(lambda token: sandbox._families._access[token].expires_at)
         self.hosts: dict[str, DaemonProcess] = {}
         for number in range(hosts):
@@ -249,17 +255,20 @@ class Fleet:
 
     def _share_a_login(self) -> None:
         login = self.sandbox.issue()
-        first = next(iter(self.hosts.values()))
-        first.call(
-            "profile.add",
-            profile=PROFILE,
-            shared=True,
-            credential={
-                "access_token": login.access_token,
-                "refresh_token": login.refresh_token,
-                "expires_in": LIFE,
-            },
+        credential = Credential(
+            Kind.OAUTH,
+            Secret(login.access_token),
+            refresh=Secret(login.refresh_token),
+            expires_at=datetime.now(UTC) + timedelta(seconds=self._life),
+            granted_life=self._life,
         )
+        said = StoreSettings.model_construct(
+            shared=SecretStr(self.database.url()), shared_key="file", shared_key_file=self._key,
+            shared_key_command=[], shared_key_env=[])
+        opened = open_shared(said, self._key.parent, {}, command_environ={}, holder="person", host="h", version="0", entropy=SystemEntropy())
+        assert opened is not None
+        engine, keys = opened
+        engine.commit(PROFILE, None, keys.seal(PROFILE, credential, None), holder="person")
 
     def goes_on(self, lives: int) -> None:
         """Wait until the login has lived on for so many lives, and every host has it.
@@ -295,8 +304,3 @@ class Fleet:
             daemon.close()
         for caller in self._callers:
             caller.join()
-
-
-def key_name() -> str:
-    """The public name of the fleet's key."""
-    raise NotImplementedError
