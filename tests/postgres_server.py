@@ -339,7 +339,9 @@ def _stop_process(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
     with suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, signal.SIGSTOP)
-        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZX":  # one that has ended waits for its parent, which is stopped
+        while (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZX"
+        ):  # one that has ended waits for its parent, which is stopped
             if time.monotonic() > deadline:
                 raise RuntimeError(f"process {pid} does not stop")
             time.sleep(_POLL_SECONDS)

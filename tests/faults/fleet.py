@@ -263,9 +263,22 @@ class Fleet:
             granted_life=self._life,
         )
         said = StoreSettings.model_construct(
-            shared=SecretStr(self.database.url()), shared_key="file", shared_key_file=self._key,
-            shared_key_command=[], shared_key_env=[])
-        opened = open_shared(said, self._key.parent, {}, command_environ={}, holder="person", host="h", version="0", entropy=SystemEntropy())
+            shared=SecretStr(self.database.url()),
+            shared_key="file",
+            shared_key_file=self._key,
+            shared_key_command=[],
+            shared_key_env=[],
+        )
+        opened = open_shared(
+            said,
+            self._key.parent,
+            {},
+            command_environ={},
+            holder="person",
+            host="h",
+            version="0",
+            entropy=SystemEntropy(),
+        )
         assert opened is not None
         engine, keys = opened
         engine.commit(PROFILE, None, keys.seal(PROFILE, credential, None), holder="person")

@@ -23,12 +23,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from faults.fleet import LEASE, Fleet
+from faults.islands import Island
 
 BETWEEN = (0.05, 0.8)
 """Seconds from the beginning of a fault to that of the next."""
 SHORT = (0.0, LEASE / 2)
 BEYOND_LEASE = (1.1 * LEASE, 2.5 * LEASE)
-DATABASE = "database"
+HOST, ISLAND, DATABASE = "host", "island", "database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,13 @@ class Fault:
         begin: lets it begin; it is given what it strikes.
         end: ends it.
         lasts: seconds between the two, from and to.
-        strikes: "host", or the database.
+        strikes: the kind of what it strikes.
     """
 
     begin: Callable[[str], object]
     end: Callable[[str], object]
     lasts: tuple[float, float]
-    strikes: str = "host"
+    strikes: str = HOST
 
 
 def database_faults(fleet: Fleet) -> dict[str, Fault]:
@@ -73,18 +74,37 @@ def host_faults(fleet: Fleet) -> dict[str, Fault]:
     }
 
 
+def network_faults(islands: Mapping[str, Island]) -> dict[str, Fault]:
+    """An island is cut off from everything, or from the database alone.
+
+    Args:
+        islands: by a name that no host has.
+    """
+    return {
+        "network-cut": Fault(
+            lambda name: islands[name].cut(), lambda name: islands[name].heal(), BEYOND_LEASE, ISLAND
+        ),
+        "database-lost": Fault(
+            lambda name: islands[name].lose_database(),
+            lambda name: islands[name].find_database(),
+            BEYOND_LEASE,
+            ISLAND,
+        ),
+    }
+
+
 class Storm:
     """Faults at random.
 
     Args:
         faults: by name.
-        hosts: whom they may strike.
+        targets: whom they may strike, by kind: hosts, and islands if there are any.
         seed: of everything that is drawn.
     """
 
-    def __init__(self, faults: Mapping[str, Fault], hosts: Sequence[str], *, seed: int) -> None:
+    def __init__(self, faults: Mapping[str, Fault], targets: Mapping[str, Sequence[str]], *, seed: int) -> None:
         self._faults = faults
-        self._hosts = hosts
+        self._targets = {DATABASE: [DATABASE], **targets}
         self._draw = random.Random(seed)
         self._struck: set[str] = set()
         self._lock = threading.Lock()
@@ -94,12 +114,11 @@ class Storm:
         """Let so many faults happen, or as many as begin in so many seconds; afterwards all is right again."""
         began = time.monotonic()
         pending: list[Future[None]] = []
-        with ThreadPoolExecutor(len(self._hosts)) as pool:
+        with ThreadPoolExecutor(sum(map(len, self._targets.values()))) as pool:
             while len(pending) < faults or time.monotonic() - began < seconds:
                 name = self._draw.choice(sorted(self._faults))
-                chosen = self._draw.choice(self._hosts)
+                target = self._draw.choice(self._targets[self._faults[name].strikes])
                 lasts, pause = self._draw.uniform(*self._faults[name].lasts), self._draw.uniform(*BETWEEN)
-                target = chosen if self._faults[name].strikes == "host" else DATABASE
                 if self._strikes(target):
                     self.happened[name] += 1
                     pending.append(pool.submit(self._happen, name, target, lasts))

@@ -37,19 +37,42 @@ def folder() -> Iterator[Path]:
 
 
 def test_database_storm(folder, database) -> None:
-    seed=1
-    with Sandbox(ttl_seconds=LIFE, client_id=CLIENT) as sandbox, Fleet(folder, database, sandbox, hosts=HOSTS) as fleet, seeded(seed):
+    seed = 1
+    with (
+        Sandbox(ttl_seconds=LIFE, client_id=CLIENT) as sandbox,
+        Fleet(folder, database, sandbox, hosts=HOSTS) as fleet,
+        seeded(seed),
+    ):
         storm = Storm(database_faults(fleet), list(fleet.hosts), seed=seed)
         storm.rage(faults=20)
         fleet.goes_on(2)
         counted = fleet.verdict()
-        print(storm.said(), counted, fleet.witness.calls, fleet.witness.refused, len(fleet.witness.lives), database.orphans())
+        print(
+            storm.said(),
+            counted,
+            fleet.witness.calls,
+            fleet.witness.refused,
+            len(fleet.witness.lives),
+            database.orphans(),
+        )
+
 
 def test_host_storm(folder, database) -> None:
-    seed=1
-    with Sandbox(ttl_seconds=LIFE, client_id=CLIENT, reuse_grace=30) as sandbox, Fleet(folder, database, sandbox, hosts=HOSTS, reuse_grace=30) as fleet, seeded(seed):
+    seed = 1
+    with (
+        Sandbox(ttl_seconds=LIFE, client_id=CLIENT, reuse_grace=30) as sandbox,
+        Fleet(folder, database, sandbox, hosts=HOSTS, reuse_grace=30) as fleet,
+        seeded(seed),
+    ):
         storm = Storm(host_faults(fleet) | database_faults(fleet), list(fleet.hosts), seed=seed)
         storm.rage(faults=30)
         fleet.goes_on(2)
         counted = fleet.verdict()
-        print(storm.said(), counted, fleet.witness.calls, fleet.witness.refused, len(fleet.witness.lives), database.orphans())
+        print(
+            storm.said(),
+            counted,
+            fleet.witness.calls,
+            fleet.witness.refused,
+            len(fleet.witness.lives),
+            database.orphans(),
+        )
