@@ -6,11 +6,8 @@ import pytest
 
 from tokenward.core.pins import (
     ModelReference,
-    Numbered,
     SessionPin,
     Sessions,
-    Word,
-    parse_command,
     parse_reference,
     split_profile,
 )
@@ -39,34 +36,15 @@ WORK = "anthropic:user@work.com"
 def test_a_reference_is_taken_apart(text: str, expected: ModelReference) -> None:
     """An id with an e-mail address survives, and so does an ``@`` or a colon in a model's name."""
     assert parse_reference(text) == expected
-    assert parse_command(text) == expected
 
 
 @pytest.mark.parametrize("text", ["/x", ":x", "anthropic/", "@anthropic:x", "a b", "a\x1bb", "é", "a" * 513])
 def test_what_names_no_model_is_refused_without_being_repeated(text: str) -> None:
     """It may be a secret that was pasted into the wrong place."""
-    for parse in (parse_reference, parse_command):
-        with pytest.raises(InvalidParams) as raised:
-            parse(text)
-        assert text not in raised.value.cause
-        assert raised.value.hint
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", Word.LIST),
-        ("  list", Word.LIST),
-        ("Status", Word.STATUS),
-        ("reset", Word.RESET),
-        ("default", Word.RESET),
-        ("3", Numbered(3)),
-        ("0", ModelReference("0")),
-    ],
-)
-def test_the_other_words_after_model(text: str, expected: object) -> None:
-    """Nothing is counted from 0."""
-    assert parse_command(text) == expected
+    with pytest.raises(InvalidParams) as raised:
+        parse_reference(text)
+    assert text not in raised.value.cause
+    assert raised.value.hint
 
 
 def pinned(text: str = f"{OPUS}@{WORK}") -> Sessions:

@@ -1,11 +1,9 @@
 """Who may use which model, and what is used instead."""
 
-from functools import cmp_to_key
-
 import pytest
 
 from tokenward.core.subscription_tier import TIERS
-from tokenward.core.tiers import TierAdvice, TierTable, compare_tiers
+from tokenward.core.tiers import TierAdvice, TierTable
 from tokenward.errors import ModelAccessDenied
 
 TABLE = TierTable(
@@ -47,12 +45,3 @@ def test_insisting_is_refused_with_the_tier_it_takes() -> None:
     )
     assert refused.value.data()["required_tier"] == "max"
     TABLE.require("large", "max")
-
-
-def test_tiers_have_an_order() -> None:
-    """As the list of them has it; what is none is an error."""
-    assert sorted(("max", "api", "free"), key=cmp_to_key(compare_tiers)) == ["free", "max", "api"]
-    assert compare_tiers("pro", "max") < 0 < compare_tiers("max_20", "max_5")
-    assert compare_tiers("api", "api") == 0
-    with pytest.raises(ValueError, match="not in tuple"):
-        compare_tiers("gold", "pro")

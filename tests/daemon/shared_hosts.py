@@ -50,6 +50,7 @@ class SharingHost(Warding):
         self.endpoint = fleet.endpoint
         self.refresh_stored = True
         self.copies = MemoryCredentialStore()
+        self._following = anyio.CancelScope()
         self.events: list[Event] = []
         self.hub.listen(lambda event, _trouble: self.events.append(event))
         self.prepare()
@@ -66,13 +67,19 @@ class SharingHost(Warding):
         )
         household = self.ward.household
         household.shared, household.keep_shared = self.records, self.of_shared
-        self.sharing = Sharing(self.records, self.ward.keepers, self.around, rearrange=self.fill_all)
+        self.sharing = Sharing(
+            self.records,
+            self.ward.keepers,
+            self.around,
+            rearrange=self.fill_all,
+            request_seconds=lambda: REQUEST_SECONDS,
+        )
 
     def of_shared(self, key: str) -> Kept:
         """A shared profile."""
         agent, profile = agent_and_id(key)
         place = SharedPlace(key, self.records, clock=self.clock, request_seconds=REQUEST_SECONDS)
-        return Kept(Profile(profile, "acme", SHARED, agent), place, self.direct(place))
+        return Kept(Profile(profile, "acme", SHARED, agent), place, self.direct(place), made_of=(SHARED,))
 
     async def fill_all(self) -> None:
         """Keep what is shared and what is in the store, the shared first."""
@@ -83,8 +90,21 @@ class SharingHost(Warding):
         """As a daemon starts."""
         await self.sharing.look()
         await self.fill_all()
-        self.fleet.group.start_soon(self.sharing.run)
+        self.fleet.group.start_soon(self._follow)
         await turns()
+
+    async def _follow(self) -> None:
+        with self._following:
+            await self.sharing.run()
+
+    async def restart(self) -> None:
+        """As a daemon that was killed starts again."""
+        self._following.cancel()
+        await turns()
+        self._following = anyio.CancelScope()
+        self.ward.keepers.clear()
+        self.prepare()
+        await self.start()
 
     @property
     def mine(self) -> Keeper:
@@ -136,6 +156,10 @@ class SharingFleet:
     def record(self) -> SharedRecord | None:
         """What the engine holds."""
         return next(iter(MemorySharedStore.read(self.engine, KEY)), None)
+
+    def holds(self, credential: Credential) -> bool:
+        """Whether the engine has this value."""
+        return self.record is not None and self.record.value.generation == credential.generation
 
     def pass_time(self, seconds: float) -> None:
         """Time passes for all; what is due rings."""

@@ -31,6 +31,7 @@ class CountingEngine(MemorySharedStore):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock.boottime)
         self.asked: list[str] = []
+        self.notifies = True
         self.before_commit: Callable[[], object] = nothing
         self.after_commit: Callable[[], object] = nothing
         self.after_claim: Callable[[], object] = nothing
@@ -39,6 +40,10 @@ class CountingEngine(MemorySharedStore):
         """As in memory."""
         self.asked.append("read")
         return super().read(profile)
+
+    def _tell(self, profile: str | None) -> None:
+        if self.notifies:
+            super()._tell(profile)
 
     def claim(self, seen: SharedRecord, *, holder: str, seconds: float) -> Any:
         """As in memory, with the hook after it."""
@@ -119,6 +124,10 @@ class Host:
         reading = self.place.read()
         assert isinstance(reading, Found), reading
         return reading.credential
+
+    def is_cut_off(self) -> bool:
+        """Whether it knows that the engine does not answer."""
+        return self.records.away is not None
 
     def refresh(self) -> Any:
         """Refresh what it holds."""

@@ -45,6 +45,15 @@ def kill() -> None:
     raise Killed
 
 
+def wait_in_vain(fleet: Fleet, host: Host) -> None:
+    """The holder's lease lapses, and the host waits for it for as long as it must."""
+    fleet.clock.advance(LEASE_SECONDS)
+    doubt = host.refresh()
+    assert isinstance(doubt, Failed)
+    assert doubt.retry_after is not None
+    fleet.clock.advance(doubt.retry_after)
+
+
 def once(what: Callable[[], object]) -> Callable[[], None]:
     """The first call alone does something."""
     done: list[bool] = []
@@ -96,21 +105,39 @@ def test_killed_after_the_claim(fleet: Fleet) -> None:
     assert records(a.directory / "a", fleet.first) == []
     fleet.clock.advance(LEASE_SECONDS)
     doubt = b.refresh()
-    assert doubt == Failed(Cause.AMBIGUOUS, doubt.reason, retry_after=LEFT - LEASE_SECONDS)
+    assert doubt == Failed(Cause.AMBIGUOUS, doubt.reason, retry_after=LEASE_SECONDS)
     assert isinstance(a.refresh(), Refreshed)
     assert isinstance(b.refresh(), Adopted)
 
 
 def test_killed_after_the_claim_for_good(fleet: Fleet) -> None:
-    """When the access token has ended another host refreshes; until then it sends nothing."""
+    """Another host refreshes when the access token has ended and it has watched the lease for long enough."""
     a, b = fleet.host("a"), fleet.host("b")
     fleet.engine.after_claim = once(kill)
     killed(a)
     fleet.clock.advance(LEASE_SECONDS)
     assert isinstance(b.refresh(), Failed)
     assert fleet.server.sent == []
-    fleet.clock.advance(LEFT - LEASE_SECONDS)
+    fleet.clock.advance(LEASE_SECONDS - 1)
+    assert isinstance(b.refresh(), Failed)
+    assert fleet.server.sent == []
+    fleet.clock.advance(1)
     assert isinstance(b.refresh(), Refreshed)
+
+
+def test_a_lease_is_not_watched_while_the_engine_is_away(fleet: Fleet) -> None:
+    """Its holder could not tell then: it is given as long again after that."""
+    a, b = fleet.host("a"), fleet.host("b")
+    fleet.engine.after_claim = once(kill)
+    killed(a)
+    fleet.clock.advance(LEASE_SECONDS)
+    assert isinstance(b.refresh(), Failed)
+    fleet.engine.go_away()
+    fleet.clock.advance(LEASE_SECONDS)
+    assert isinstance(b.refresh(), Failed)
+    fleet.engine.come_back()
+    doubt = b.refresh()
+    assert doubt == Failed(Cause.AMBIGUOUS, doubt.reason, retry_after=LEASE_SECONDS)
 
 
 def test_killed_during_the_request(fleet: Fleet) -> None:
@@ -120,9 +147,9 @@ def test_killed_during_the_request(fleet: Fleet) -> None:
     killed(a)
     assert records(a.directory / "a", fleet.first) == ["mark"]
     fleet.clock.advance(LEASE_SECONDS)
-    for host in (a, b):
+    for host, wait in ((a, LEFT - LEASE_SECONDS), (b, LEASE_SECONDS)):
         doubt = host.refresh()
-        assert doubt == Failed(Cause.AMBIGUOUS, doubt.reason, retry_after=LEFT - LEASE_SECONDS)
+        assert doubt == Failed(Cause.AMBIGUOUS, doubt.reason, retry_after=wait)
     assert len(fleet.server.sent) == 1
 
 
@@ -185,7 +212,7 @@ def test_stopped_after_the_answer_while_another_replaced_the_value(fleet: Fleet)
     a, b = fleet.host("a"), fleet.host("b")
 
     def another() -> None:
-        fleet.clock.advance(LEFT + 1)
+        wait_in_vain(fleet, b)
         assert isinstance(b.refresh(), Refreshed)
 
     fleet.engine.before_commit = once(another)
@@ -285,11 +312,11 @@ def test_silence_when_nothing_is_left_to_lose_is_asked_again_by_one_host_a_lease
     result = b.refresh()
     assert isinstance(result, Failed)
     assert result.cause is Cause.LOCKED
-    fleet.clock.advance(LEASE_SECONDS)
+    wait_in_vain(fleet, b)
     assert isinstance(b.refresh(), Failed)
     assert len(fleet.server.sent) == 2
-    fleet.clock.advance(LEASE_SECONDS)
-    assert isinstance(a.refresh(), Rejected | Refreshed)
+    wait_in_vain(fleet, a)
+    assert isinstance(a.refresh(), Rejected)
 
 
 def test_a_verdict_reaches_all_and_none_asks_again(fleet: Fleet) -> None:
@@ -307,10 +334,9 @@ def test_a_verdict_reaches_all_and_none_asks_again(fleet: Fleet) -> None:
 def test_a_verdict_on_a_value_that_was_replaced_is_void(fleet: Fleet) -> None:
     """While the server condemned the old token, its late new one was committed: that is adopted."""
     a, b = fleet.host("a"), fleet.host("b")
-    lease = a.place.claim(fleet.first.generation, FAR)
+    a.place.claim(fleet.first.generation, FAR)
     new = fleet.first.aged(granted_life=1.0)
-    assert lease is not None
-    fleet.clock.advance(LEFT)
+    wait_in_vain(fleet, b)
     later = _another_value(new)
 
     def late() -> None:
@@ -327,7 +353,7 @@ def test_a_late_value_lifts_a_verdict(fleet: Fleet) -> None:
     a, b = fleet.host("a"), fleet.host("b")
 
     def refused() -> None:
-        fleet.clock.advance(LEFT + 1)
+        wait_in_vain(fleet, b)
         assert isinstance(b.refresh(), Rejected)
 
     fleet.engine.before_commit = once(refused)

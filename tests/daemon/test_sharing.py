@@ -51,14 +51,14 @@ async def test_who_is_not_due_yet_hears_of_the_new_value(tmp_path: Path) -> None
         a, b = await fleet.host("a"), await fleet.host("b")
         fleet.clock.advance(540)
         a.alarm.ring_due()
-        await until(lambda: b.happened("rotated") == 1)
+        await until(lambda: b.happened("rotated") == 1 and a.is_in(Phase.READY))
         fleet.pass_time(60)
         assert a.mine.credential == b.mine.credential
         assert len(fleet.endpoint.sent) == 1
 
 
 async def test_without_the_engine_what_is_valid_is_served_and_nothing_refreshed(tmp_path: Path) -> None:
-    """It says once that the engine is away; when it is back, those who failed try again at moments of their own."""
+    """It says once that the engine is away; when it is back, those who failed try again, each at its moment."""
     async with sharing(tmp_path) as fleet:
         due(fleet, left=600)
         a, b = await fleet.host("a"), await fleet.host("b")
@@ -84,9 +84,7 @@ async def test_a_daemon_that_starts_without_the_engine_serves_its_copy(tmp_path:
         due(fleet, left=600)
         a = await fleet.host("a")
         fleet.engine.go_away()
-        a.prepare()
-        a.ward.keepers.clear()
-        await a.start()
+        await a.restart()
         assert (await a.served(profile=KEY, min_valid=0)).valid_for == 600
         await until(lambda: a.happened("shared_store_away") >= 1)
 

@@ -46,7 +46,11 @@ def registered_at(sandbox: Sandbox) -> str:
 
 
 def test_what_was_exported_comes_back_on_another_machine(
-    own_home: Path, tmp_path: Path, sandbox: Sandbox, identity: Path
+    own_home: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    sandbox: Sandbox,
+    identity: Path,
 ) -> None:
     """Every record, refresh tokens included, and only for who has the identity; the file is private and new."""
     login, backup = sandbox.issue(ttl_seconds=HOUR), tmp_path / "backup.age"
@@ -62,8 +66,7 @@ def test_what_was_exported_comes_back_on_another_machine(
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert sealed.startswith(b"age-encryption.org/v1\n")
     assert login.refresh_token.encode() not in sealed
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
     with DaemonProcess(elsewhere, config=registered_at(sandbox)) as daemon:
         ran = tokenward(daemon, "store", "restore", str(backup), "--identity", str(identity))
         assert ran.stdout.splitlines() == [f"{ACME}: restored", f"{KEY}: restored"], ran.stderr

@@ -37,10 +37,9 @@ def mounted(target: Path, *words: str) -> Iterator[Callable[[], None]]:
 
 
 @pytest.fixture
-def small_home(tmp_path: Path) -> Iterator[Path]:
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home directory that is a disk of its own, and a small one."""
-    home = tmp_path / "small"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("small")
     with mounted(home, "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=700", "tmpfs"):
         yield home
 

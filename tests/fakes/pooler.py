@@ -1,6 +1,7 @@
 """What stands between a program and PostgreSQL: a pooler, as far as notifications are concerned.
 
-It gives its clients process numbers of its own, as PgBouncer does, and in transaction mode no notification passes.
+It gives its clients process numbers of its own, as PgBouncer does; and as there, in transaction mode a
+notification passes only while the client's own transaction is answered, and never while it waits.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ class Pooler:
 
     Args:
         port: the server's.
-        passes: whether notifications do.
+        passes: whether notifications do while a client waits, as in session mode.
     """
 
     def __init__(self, port: int, *, passes: bool) -> None:
@@ -81,12 +82,15 @@ class Pooler:
             writer.close()
 
     async def _back(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_idle = False
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 kind, length = struct.unpack("!cI", await upstream.readexactly(5))
                 body = await upstream.readexactly(length - 4)
                 if kind == b"K":
                     body = struct.pack("!I", struct.unpack("!I", body[:4])[0] ^ 0x0F0F) + body[4:]
-                if kind != b"A" or self._passes:
+                if kind != b"A" or self._passes or not is_idle:
                     writer.write(struct.pack("!cI", kind, length) + body)
+                if kind != b"A":
+                    is_idle = kind == b"Z"
         writer.close()

@@ -307,7 +307,8 @@ def test_no_secret_is_anywhere_but_where_it_belongs(
 FAILING_TEST = """
 import os, pytest
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.daemon.service import CredentialInput, ProfileAddParams, TokenParams, TokenResult
+from tokenward.daemon.profile_models import ProfileAddParams
+from tokenward.daemon.token_models import CredentialInput, TokenParams, TokenResult
 
 def test_that_fails():
     def held():

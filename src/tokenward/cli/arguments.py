@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward.cli import output
-from tokenward.core import redact
+from tokenward.core import protocol, redact
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - argparse gives its type no public name
@@ -67,6 +67,17 @@ def add_json(parser: argparse.ArgumentParser, shape: str) -> None:
 def add_agent(parser: argparse.ArgumentParser) -> None:
     """Add ``--agent``, which is main unless somebody says otherwise."""
     parser.add_argument("--agent", metavar="NAME", default="main", help="the namespace of profiles (%(default)s)")
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add ``--timeout``, seconds for which a caller of ``token.get`` waits."""
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=protocol.DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long to wait for a refresh (%(default)g)",
+    )
 
 
 class _HelpFormatter(argparse.HelpFormatter):

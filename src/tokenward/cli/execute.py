@@ -20,7 +20,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output
-from tokenward.cli.arguments import add_command
+from tokenward.cli.arguments import add_command, add_timeout
 from tokenward.core import protocol
 
 if TYPE_CHECKING:
@@ -81,13 +81,7 @@ def _add_wishes(parser: Parser) -> None:
     parser.add_argument(
         "--min-valid", type=float, metavar="SECONDS", default=MIN_VALID, help="life to ask for (%(default)g)"
     )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=protocol.DEFAULT_TIMEOUT,
-        metavar="SECONDS",
-        help="how long to wait for a refresh (%(default)g)",
-    )
+    add_timeout(parser)
 
 
 def _execute(arguments: argparse.Namespace) -> int:

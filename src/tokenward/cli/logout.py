@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def act(call: Call) -> int:
         if ":" in arguments.profile:
-            return _one(call, arguments.profile)
+            return _one(call, arguments.profile, arguments)
         asked = {"provider": arguments.profile, "agent": arguments.agent}
         profiles = call("profile.list", asked)["profiles"]
         stored = [each["profile"] for each in profiles if each["source"] == _STORE]
@@ -86,41 +86,47 @@ def run(arguments: argparse.Namespace) -> int:
                 f"name one, or mean all of them: tokenward logout {arguments.profile} --all",
             )
             return output.USAGE
-        return max(_one(call, each) for each in stored)
-
-    def _one(call: Call, name: str) -> int:
-        which = {"profile": name, "agent": arguments.agent}
-        profile = call("profile.get", which)
-        if profile["source"] not in {_STORE, _SHARED, _ADOPTED}:
-            output.complain(
-                f"{profile['profile']} is not ours to forget: it lives in {profile['location']}", _way_out(profile)
-            )
-            return output.ERROR
-        call("profile.revoke" if arguments.revoke else "profile.forget", which)
-        held = still_held(call, profile["provider"])
-        if arguments.json:
-            output.as_json(
-                {
-                    "profile": profile["profile"],
-                    "forgotten": True,
-                    "revoked": arguments.revoke,
-                    "still_held": held,
-                }
-            )
-            return output.OK
-        where = "on all hosts" if profile["source"] == _SHARED else "here"
-        if arguments.revoke:
-            output.say(f"{profile['profile']}: the server has revoked it, and it is forgotten {where}")
-        else:
-            output.say(f"{profile['profile']}: forgotten {where}")
-            if profile["source"] == _ADOPTED:
-                output.say(f"the login stays as it is in {profile['location']}: log out with its program")
-            output.say(_what_it_is_not(profile))
-        for place in held:
-            output.say(f"a login of {profile['provider']} is still in {place}")
-        return output.OK
+        return max(_one(call, each, arguments) for each in stored)
 
     return with_service(act, timeout=CALL_SECONDS)
+
+
+def _one(call: Call, name: str, arguments: argparse.Namespace) -> int:
+    """Forget one profile and say what is left."""
+    which = {"profile": name, "agent": arguments.agent}
+    profile = call("profile.get", which)
+    if profile["source"] not in {_STORE, _SHARED, _ADOPTED}:
+        output.complain(
+            f"{profile['profile']} is not ours to forget: it lives in {profile['location']}", _way_out(profile)
+        )
+        return output.ERROR
+    call("profile.revoke" if arguments.revoke else "profile.forget", which)
+    held = still_held(call, profile["provider"])
+    if arguments.json:
+        output.as_json(
+            {
+                "profile": profile["profile"],
+                "forgotten": True,
+                "revoked": arguments.revoke,
+                "still_held": held,
+            }
+        )
+        return output.OK
+    _say_what_is_left(profile, held, revoked=arguments.revoke)
+    return output.OK
+
+
+def _say_what_is_left(profile: dict[str, Any], held: Sequence[str], *, revoked: bool) -> None:
+    where = "on all hosts" if profile["source"] == _SHARED else "here"
+    if revoked:
+        output.say(f"{profile['profile']}: the server has revoked it, and it is forgotten {where}")
+    else:
+        output.say(f"{profile['profile']}: forgotten {where}")
+        if profile["source"] == _ADOPTED:
+            output.say(f"the login stays as it is in {profile['location']}: log out with its program")
+        output.say(_what_it_is_not(profile))
+    for place in held:
+        output.say(f"a login of {profile['provider']} is still in {place}")
 
 
 def _none_of_ours(provider: str, profiles: Sequence[dict[str, Any]]) -> int:

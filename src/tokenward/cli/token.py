@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output
-from tokenward.cli.arguments import add_command
+from tokenward.cli.arguments import add_command, add_timeout
 from tokenward.client import Client, Token
 from tokenward.core import protocol
 
@@ -49,13 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--newer-than", metavar="GENERATION", help="not this one: the API answered 401 to it (12 hex digits)"
     )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=protocol.DEFAULT_TIMEOUT,
-        metavar="SECONDS",
-        help="how long to wait for a refresh (%(default)g)",
-    )
+    add_timeout(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,

@@ -7,7 +7,9 @@ the whole fleet; a host that never does leaves the fleet without one.
 Rules (the rule for a refresh that was never answered, design section 4.10, for all hosts as one):
 - While the access token lives there is something to lose: a token that another holder may have spent is not sent,
   but once within the time in which the authorization server takes a spent one again.
-- When it has ended nothing is left to lose: it is sent again, by one host for each lease.
+- When it has ended, a host that has watched the lapsed lease for as long again, with an engine that answered all the
+  while, may send it. Whoever holds the answer could have told by then: one that sends it sooner has a login ended
+  whose next token lay on another's disk.
 - A lease that was given back, or that the new value ended, leaves nothing in doubt. One that was taken over while
   there is something to lose is therefore not given back.
 - Our own lease is ours again after a restart: what this host sent, its family file knows.
@@ -77,7 +79,7 @@ class Dead:
 
 
 def may_claim(
-    record: SharedRecord, *, holder: str, left: float | None, reuse_grace: float
+    record: SharedRecord, *, holder: str, left: float | None, reuse_grace: float, watched: float
 ) -> Take | AtWork | InDoubt | Dead:
     """Decide about the refresh token of a record's value.
 
@@ -86,6 +88,7 @@ def may_claim(
         holder: our own name, as it is without a lease.
         left: seconds of life of the access token; None = unknown.
         reuse_grace: seconds in which the authorization server takes a spent refresh token once more.
+        watched: seconds for which we have seen this lease lapsed, and the engine has answered.
     """
     if record.condemned is not None:
         return Dead(record.condemned)
@@ -98,11 +101,10 @@ def may_claim(
         return again
     if lease.left > 0:
         return AtWork(name_of(lease), lease.left)
-    if left is None or not lives:
-        return again
     if not lease.holder.endswith(_AGAIN) and lease.age <= reuse_grace:
         return again
-    return InDoubt(name_of(lease), lease.age, left)
+    to_wait = max(left or 0.0, lease.age + lease.left - watched)
+    return InDoubt(name_of(lease), lease.age, to_wait) if to_wait > 0 else again
 
 
 def name_of(lease: Lease) -> str:

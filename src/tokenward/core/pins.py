@@ -20,7 +20,6 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
 from tokenward.core.selection import Selector
@@ -86,44 +85,6 @@ def split_profile(text: str) -> tuple[str, str | None]:
         return text, None
     owner, _, name = match["profile"].partition(":")
     return match["model"], f"{owner.lower()}:{name}"
-
-
-class Word(Enum):
-    """What ``/model`` does if no model follows."""
-
-    LIST = "list"
-    STATUS = "status"
-    RESET = "reset"
-
-
-@dataclass(frozen=True, slots=True)
-class Numbered:
-    """One of the models that were listed.
-
-    Args:
-        number: counted from 1.
-    """
-
-    number: int
-
-
-_WORDS = {"": Word.LIST, "list": Word.LIST, "status": Word.STATUS, "reset": Word.RESET, "default": Word.RESET}
-_NUMBER = re.compile(r"0*[1-9][0-9]{0,5}")
-
-
-def parse_command(text: str) -> Word | Numbered | ModelReference:
-    """What somebody means who writes this after ``/model``.
-
-    Args:
-        text: nothing or ``list``; ``status``; ``reset`` or ``default``; a number; or a model's reference.
-
-    Raises:
-        InvalidParams: if it is none of these.
-    """
-    wanted = text.strip()
-    if (word := _WORDS.get(wanted.lower())) is not None:
-        return word
-    return Numbered(int(wanted)) if _NUMBER.fullmatch(wanted) else parse_reference(wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,12 +80,3 @@ class TierTable:
 
     def _denial(self, model: str, tier: str | None) -> str:
         return f'Model "{model}" is not available for tier "{tier}"'
-
-
-def compare_tiers(one: str, other: str) -> int:
-    """Negative if the first is the lesser, positive if it is the greater, else 0.
-
-    Raises:
-        ValueError: if there is no such tier.
-    """
-    return TIERS.index(one) - TIERS.index(other)

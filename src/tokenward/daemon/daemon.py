@@ -159,7 +159,13 @@ class Daemon:
     def _sharing(self) -> Sharing | None:
         if self._equipment.shared is None:
             return None
-        return Sharing(self._equipment.shared, self.ward.keepers, self.ward.household.around, rearrange=self._keep)
+        return Sharing(
+            self._equipment.shared,
+            self.ward.keepers,
+            self.ward.household.around,
+            rearrange=self._keep,
+            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
+        )
 
     def _household(self) -> Household:
         around = Surroundings(
@@ -183,7 +189,7 @@ class Daemon:
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
             shared=self._equipment.shared,
-            keep_shared=self._keep_shared,
+            keep_shared=lambda profile: self._composition.shared(profile),
             status=self._status,
             reload=self.reload,
             stop=self.stop.set,
@@ -211,9 +217,6 @@ class Daemon:
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
-
-    def _keep_shared(self, profile: str) -> Kept:
-        return self._composition.shared(profile)
 
     def _keep_adopted(self, adoption: Adoption) -> Kept:
         return self._composition.adopted(adoption)

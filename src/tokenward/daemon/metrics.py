@@ -90,7 +90,12 @@ def families(watched: Watched, status: DaemonStatusResult) -> list[Family]:
         watched: what is looked at.
         status: the daemon as a whole, with its profiles.
     """
-    return [*_of_the_daemon(watched, status), *_of_calls(watched), *_of_profiles(watched.keepers, status.profiles)]
+    return [
+        *_of_the_daemon(watched, status),
+        *_of_calls(watched),
+        *_of_profiles(status.profiles),
+        *_of_flights(watched.keepers, status.profiles),
+    ]
 
 
 def _of_the_daemon(watched: Watched, status: DaemonStatusResult) -> Iterator[Family]:
@@ -146,7 +151,7 @@ def _of_calls(watched: Watched) -> Iterator[Family]:
     )
 
 
-def _of_profiles(keepers: Mapping[str, Keeper], profiles: Iterable[ProfileResult]) -> Iterator[Family]:
+def _of_profiles(profiles: Iterable[ProfileResult]) -> Iterator[Family]:
     kept = [(_labels(profile), profile) for profile in profiles]
     yield _gauge(
         "tokenward_profile_phase",
@@ -193,14 +198,17 @@ def _of_profiles(keepers: Mapping[str, Keeper], profiles: Iterable[ProfileResult
         pairs = zip(kept, moments, strict=True)
         samples = [(labels, moment / 1e3) for (labels, _), moment in pairs if moment is not None]
         yield _seconds(f"tokenward_{name}_timestamp_seconds", said, samples)
+
+
+def _of_flights(keepers: Mapping[str, Keeper], profiles: Iterable[ProfileResult]) -> Iterator[Family]:
     flights = sum(keeper.phase is Phase.REFRESHING for keeper in keepers.values())
     yield _gauge("tokenward_flights", "Refreshes under way.", [({}, float(flights))])
     yield _counter(
         "tokenward_refreshes",
         "Refreshes and attempts to save, by how they ended; see docs/lifecycle.md.",
         [
-            ({**labels, "outcome": outcome.value}, float(keeper.outcomes[outcome]))
-            for labels, profile in kept
+            ({**_labels(profile), "outcome": outcome.value}, float(keeper.outcomes[outcome]))
+            for profile in profiles
             if (keeper := keepers[profile_key(profile.profile, profile.agent)]).refresher is not None
             for outcome in OUTCOMES
         ],

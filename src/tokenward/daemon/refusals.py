@@ -101,24 +101,26 @@ def error_for(refusal: Refusal, keeper: Keeper, *, retry_after: float | None) ->
             return CallTimeout(
                 f"{profile} is still being refreshed", hint="the refresh goes on: ask again, or wait longer"
             )
-        case Refusal.REFRESH_FAILING if _is_minted(keeper):
-            wait = math.ceil(retry_after) if retry_after is not None else None
-            when = f"tokenward tries again in {wait} s; " if wait is not None else ""
-            return RefreshFailed(
-                f"no token could be minted for {profile}: {reason}",
-                hint=f"{when}its identity token comes from {keeper.place.description}",
-                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
-                retry_after=wait,
-            )
         case Refusal.REFRESH_FAILING:
-            wait = math.ceil(retry_after) if retry_after is not None else None
-            when = f"tokenward tries again in {wait} s; " if wait is not None else ""
-            return RefreshFailed(
-                _refresh_failed(keeper, reason),
-                hint=f"{when}try it now: tokenward refresh {profile}; or log in again with: {command}",
-                error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
-                retry_after=wait,
-            )
+            return _refresh_failing(keeper, command, reason, retry_after=retry_after)
+
+
+def _refresh_failing(keeper: Keeper, command: str, reason: str, *, retry_after: float | None) -> RefreshFailed:
+    profile, failure = keeper.profile.id, keeper.attempts.failure
+    wait = math.ceil(retry_after) if retry_after is not None else None
+    when = f"tokenward tries again in {wait} s; " if wait is not None else ""
+    if _is_minted(keeper):
+        cause = f"no token could be minted for {profile}: {reason}"
+        way = f"its identity token comes from {keeper.place.description}"
+    else:
+        cause = _refresh_failed(keeper, reason)
+        way = f"try it now: tokenward refresh {profile}; or log in again with: {command}"
+    return RefreshFailed(
+        cause,
+        hint=f"{when}{way}",
+        error_class=_CLASSES.get(failure.cause if failure is not None else "", PROVIDER),
+        retry_after=wait,
+    )
 
 
 def _is_minted(keeper: Keeper) -> bool:

@@ -7,7 +7,8 @@ token that two hosts send ends the login of both.
 if the holder dies, or is stopped ...    what the other hosts find
 =======================================  ====================================================================
 before the claim                         an unclaimed record: the next one claims it
-after the claim, before the request      a lease that lapses: they wait until the access token has ended
+after the claim, before the request      a lease that lapses: they wait until the access token has ended, and until
+                                         they have watched it lapsed for as long as it ran
 after the request                        the same; the holder's family file says what became of it
 after the answer was sealed              the same; the holder commits it when it starts, or goes on
 after the commit                         the new value
@@ -164,7 +165,13 @@ class SharedPlace:
         opened = self._records.open(self._profile, record.value)
         ends = opened.credential.expires_at if isinstance(opened, Found) else None
         left = None if ends is None else (ends - self._clock.wall()).total_seconds()
-        return may_claim(record, holder=self._records.holder, left=left, reuse_grace=self._reuse_grace)
+        return may_claim(
+            record,
+            holder=self._records.holder,
+            left=left,
+            reuse_grace=self._reuse_grace,
+            watched=self._records.watched(record),
+        )
 
     def condemn(self, generation: str, reason: str) -> None:
         """Tell all hosts that a value's refresh token is dead; see ``LeasedPlace``."""
@@ -178,7 +185,7 @@ def _refusal(word: Word) -> LocksBusy | PerhapsSpent | KnownDead:
         case InDoubt(holder, since, seconds):
             return PerhapsSpent(
                 f"{holder} began to refresh it {since:.0f} s ago and has not told how that ended; "
-                "its token is kept until the access token ends",
+                f"what it holds is waited for, for {seconds:.0f} s",
                 seconds,
             )
         case AtWork(holder):

@@ -124,7 +124,7 @@ class SharedRecords:
         self._counts: Counter[str] = Counter()
         self._copied: set[str] = set(copies.profiles())
         self._missing: dict[str, float] = {}
-        self._has_answered = False
+        self._lapsed: dict[str, tuple[int, float]] = {}
 
     # What is known
 
@@ -142,6 +142,18 @@ class SharedRecords:
         passed, lease = self._clock.boottime() - seen.at, seen.record.lease
         return replace(seen.record, lease=replace(lease, age=lease.age + passed, left=lease.left - passed))
 
+    def watched(self, record: SharedRecord) -> float:
+        """Seconds since we first saw this lease lapsed, while the engine answered whenever it was asked."""
+        if record.lease is None or record.lease.left > 0:
+            return 0.0
+        now = self._clock.boottime()
+        with self._changed:
+            revision, since = self._lapsed.get(record.profile, (None, now))
+            if revision != record.revision:
+                self._lapsed[record.profile] = (record.revision, now)
+                return 0.0
+            return now - since
+
     def signature(self, profile: str) -> Hashable | None:
         """Changes with the record; None where none is known."""
         with self._changed:
@@ -150,9 +162,9 @@ class SharedRecords:
             return self._counts[profile]
 
     def reading(self, profile: str) -> Reading:
-        """The newest value known; where the engine never answered, the copy. Never raises."""
+        """The newest value known; until the engine has spoken of it, the copy. Never raises."""
         with self._changed:
-            seen, gone = self._seen.get(profile), self._has_answered
+            seen, gone = self._seen.get(profile), profile in self._missing
         if seen is not None:
             return self.open(profile, seen.record.value)
         return Absent() if gone else self._copies.place(profile).read()
@@ -183,6 +195,7 @@ class SharedRecords:
         self._copies.add(profile, credential)
         with self._changed:
             self._copied.add(profile)
+            self._missing.pop(profile, None)
             self._counts[profile] += 1
 
     # What asks the engine
@@ -196,7 +209,6 @@ class SharedRecords:
         with self._asking("reads"):
             found = {record.profile: record for record in self.engine.read(profile)}
         with self._changed:
-            self._has_answered = self._has_answered or profile is None
             names = {profile} if profile is not None else {*found, *self._seen, *self._copied}
         for name in sorted(names):
             if name in found:
@@ -254,6 +266,8 @@ class SharedRecords:
             yield
         except SharedStoreAway as fault:
             self.tally["unanswered"] += 1
+            with self._changed:
+                self._lapsed.clear()
             if self.away is None:
                 self.away = Away(self._clock.wall(), fault.cause, fault.hint)
                 self.told(SharedNews.AWAY, None, fault.cause)

@@ -7,6 +7,8 @@ daemon without an engine must go on serving.
 Rules:
 - A word of a change costs one question, whatever it set in motion; words that come meanwhile are one more.
 - While the engine does not answer it is asked by back-off with full jitter. Nobody waits for it.
+- A host that holds a new value which the engine could not take asks far more often than a lease is long, and
+  commits at once: before it does, nobody else can know that there is a new value.
 - After its return those who failed for want of it try again, at a moment of each host's own.
 - A verdict of the authorization server that another host was told goes through a flight of our own, which finds it
   in the record and asks nobody: there is one way in which a login is found dead.
@@ -49,6 +51,7 @@ class Sharing:
         keepers: every keeper, by its profile's key.
         around: what keepers share.
         rearrange: keeps exactly what there is now.
+        request_seconds: how long one request to a token endpoint may take: half a lease.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class Sharing:
         around: Surroundings,
         *,
         rearrange: Callable[[], Awaitable[None]],
+        request_seconds: Callable[[], float],
     ) -> None:
         self.records = records
         self._keepers = keepers
         self._around = around
         self._rearrange = rearrange
+        self._request_seconds = request_seconds
         self._asking = CapacityLimiter(1)
         self._heard: set[str | None] = set()
         self._changed: set[str] = set()
@@ -87,8 +92,7 @@ class Sharing:
                 self.heard(None)
             case SharedNews.BACK:
                 self._around.hub.announce("shared_store_back")
-                delay = self._around.entropy.fraction() * RETURN_SPREAD_SECONDS
-                self._around.alarm.at("shared store", later(self._around.clock.wall(), delay), self._try_again)
+                self._come_back()
             case _:
                 pass
 
@@ -118,7 +122,13 @@ class Sharing:
     def _patience(self, failures: int) -> float | None:
         if not failures:
             return None
-        return retry_delay(failures, draw=self._around.entropy.fraction())
+        delay = retry_delay(failures, draw=self._around.entropy.fraction())
+        if any(keeper.phase is Phase.UNSAVED for keeper in self._shared_keepers()):
+            return min(delay, self._request_seconds() / 4)
+        return delay
+
+    def _shared_keepers(self) -> list[Keeper]:
+        return [keeper for keeper in self._keepers.values() if keeper.profile.source == SHARED]
 
     async def look(self) -> bool:
         """Ask for all records, as at a start.
@@ -150,13 +160,13 @@ class Sharing:
 
     async def _wake(self, changed: set[str]) -> None:
         moving = self.records.moving
-        kept = {name for name, keeper in self._keepers.items() if keeper.profile.source == SHARED} - moving
+        kept = {keeper.profile.key for keeper in self._shared_keepers()} - moving
         known = set(self.records.profiles()) - moving
         for name in sorted(kept - known):
             await self._keepers[name].forget()
         if kept != known:
             await self._rearrange()
-        for name in sorted(changed & known):
+        for name in sorted(changed):
             keeper = self._keepers.get(name)
             if keeper is None or keeper.profile.source != SHARED:
                 continue
@@ -172,11 +182,17 @@ class Sharing:
         moment = later(self._around.clock.wall(), GONE_AFTER_SECONDS + 1)
         self._around.alarm.at(f"shared:{name}", moment, lambda: self.heard(name))
 
+    def _come_back(self) -> None:
+        for keeper in self._shared_keepers():
+            if keeper.phase is Phase.UNSAVED:
+                _resume(keeper)
+        delay = self._around.entropy.fraction() * RETURN_SPREAD_SECONDS
+        self._around.alarm.at("shared store", later(self._around.clock.wall(), delay), self._try_again)
+
     def _try_again(self) -> None:
-        for keeper in list(self._keepers.values()):
+        for keeper in self._shared_keepers():
             failure = keeper.attempts.failure
-            waits = keeper.phase is Phase.BACKOFF and failure is not None and failure.cause == Cause.LOCKED
-            if keeper.profile.source == SHARED and (waits or keeper.phase is Phase.UNSAVED):
+            if keeper.phase is Phase.BACKOFF and failure is not None and failure.cause == Cause.LOCKED:
                 _resume(keeper)
 
     # What it shows

@@ -73,12 +73,8 @@ class EncryptedCredentialStore:
         self._monotonic = monotonic
 
     def profiles(self) -> Sequence[str]:
-        """The ids of all records, sorted, readable or not; those of ``nameless_records`` cannot be told."""
+        """The ids of all records, sorted, readable or not; one too damaged to tell its id is left out."""
         return sorted(profile for path in _record_files(self._directory) if (profile := _owner(path)) is not None)
-
-    def nameless_records(self) -> Sequence[Path]:
-        """Records so damaged that they do not even tell whose they are."""
-        return sorted(path for path in _record_files(self._directory) if _owner(path) is None)
 
     def key_mismatches(self) -> dict[str, str]:
         """The records that another key sealed, and that key's id; with any, the daemon must not start."""

@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from urllib.parse import quote
 
 import anyio
 import psycopg
+from anyio.to_thread import run_sync
 from psycopg import conninfo, errors
 from psycopg.abc import PQGen
 
@@ -42,6 +44,7 @@ PATIENCE_SECONDS = 8.0
 """One act, connecting included; a database that takes longer is as good as away."""
 LARGEST_CAUSE = 300
 """Characters of what a server says."""
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of connections that we close in the middle
 URL_HINT = "write postgresql://ROLE@HOST:PORT/DATABASE, and the password into ~/.pgpass (mode 0600)"
 
 _BEGIN = """BEGIN ISOLATION LEVEL READ COMMITTED;
@@ -223,15 +226,16 @@ class Listening:
             await self._connection.execute(f'LISTEN "{channel}"'.encode())
 
     async def hears(self, channel: str, *, within: float) -> bool:
-        """Whether what is told on a channel of our own arrives.
+        """Whether what is told on a channel of our own arrives while we wait.
+
+        It is told on another connection: a pooler lets pass what comes while our own transaction is answered.
 
         Args:
             channel: a name that nobody else has.
             within: seconds.
         """
         await self.listen(channel)
-        with anyio.fail_after(self._wire.patience):
-            await self._connection.execute(f'NOTIFY "{channel}"'.encode())
+        await run_sync(self._wire.run, f'NOTIFY "{channel}"', {})
         heard = False
         async for notice in self._connection.notifies(timeout=within, stop_after=1):
             heard = heard or notice.channel == channel
