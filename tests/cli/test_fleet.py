@@ -1,4 +1,4 @@
-"""``tokenward fleet``: what a person types on one host and on another; the database is real, and no daemon runs."""
+"""``tokenward fleet``, as a person types it on one host and on another; the database is real, no daemon runs."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """What came with a notification is good for one read, and never older than what this host did itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,9 @@ class _Clock:
 
     def __call__(self) -> float:
         return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.fixture
@@ -63,6 +67,23 @@ def test_an_act_without_an_answer_forgets_what_was_heard(heard: Heard) -> None:
     heard.forget(ME)
     heard.put(RECORD)
     assert heard.take(ME) is None
+
+
+def test_all_of_them_are_taken_once_and_only_if_nothing_came_since(heard: Heard, clock: _Clock) -> None:
+    """Neither after we acted, nor after another change was heard, nor when it is stale."""
+    heard.put_all([RECORD])
+    assert heard.take_all() == [RECORD]
+    assert heard.take_all() is None
+    spoils: list[Callable[[], None]] = [
+        lambda: heard.forget("another:one"),
+        lambda: heard.put(RECORD),
+        heard.forget_all,
+        lambda: clock.pass_by(FRESH_SECONDS),
+    ]
+    for spoil in spoils:
+        heard.put_all([RECORD])
+        spoil()
+        assert heard.take_all() is None
 
 
 def test_without_a_connection_nothing_is_known(heard: Heard) -> None:

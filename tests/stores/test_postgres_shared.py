@@ -18,6 +18,7 @@ from tokenward.stores.postgres.administration import Administration
 from tokenward.stores.postgres.follower import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
+    RETURNS_PER_SECOND,
     Follower,
     Host,
     wait_before,
@@ -104,7 +105,7 @@ async def test_what_a_notification_is_about_needs_no_new_connection(postgres_ser
             assert await told.get() is None
             record = await run_sync(stored, rig.another())
             assert await told.get() == ME
-        await run_sync(rig.store.read)  # the tables are known from here on
+        assert await run_sync(rig.store.read, ME) == [record]
         held = await run_sync(claimed, rig.another(), record)
         await run_sync(lambda: rig.another().commit(ME, value(1).generation, value(2), holder="b"))
         with anyio.fail_after(GENEROUS_SECONDS):
@@ -115,6 +116,24 @@ async def test_what_a_notification_is_about_needs_no_new_connection(postgres_ser
         assert found.revision > held.revision
         with pytest.raises(SharedStoreAway):
             await run_sync(rig.store.read, ME)
+        group.cancel_scope.cancel()
+    rig.close()
+
+
+@pytest.mark.anyio
+async def test_who_comes_back_has_read_everything_already(postgres_server: PostgresServer) -> None:
+    """The records come on the connection that listens: to come back is one connection, and not two."""
+    rig = _Rig(postgres_server)
+    record = stored(rig.another())
+    told: asyncio.Queue[str | None] = asyncio.Queue()
+    async with anyio.create_task_group() as group:
+        group.start_soon(rig.store.subscribe, told.put_nowait)
+        with anyio.fail_after(GENEROUS_SECONDS):
+            assert await told.get() is None
+        postgres_server.run(f'ALTER DATABASE "{rig.database}" ALLOW_CONNECTIONS false')
+        assert await run_sync(rig.store.read) == [record]
+        with pytest.raises(SharedStoreAway):
+            await run_sync(rig.store.read)
         group.cancel_scope.cancel()
     rig.close()
 
@@ -240,3 +259,5 @@ def test_those_who_were_cut_off_come_back_one_by_one() -> None:
     )
     assert wait_before(59, 0.999) < LONGEST_WAIT_SECONDS
     assert wait_before(59, 0.0) == 0
+    assert wait_before(1, 0.5, hosts=100 * RETURNS_PER_SECOND) == 50
+    assert wait_before(1, 0.5, hosts=1) == FIRST_WAIT_SECONDS

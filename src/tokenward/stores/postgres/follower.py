@@ -7,7 +7,8 @@ Rules:
 - After every new connection anything may have changed, and that is what is told.
 - A connection whose other end is a pooler is tried: does what we tell ourselves arrive? If not, it is given back,
   and the revisions are looked at every ``LOOK_SECONDS``, each host at moments of its own.
-- Who was cut off waits a random part of a time that doubles, up to ``LONGEST_WAIT_SECONDS``.
+- Who was cut off waits a random part of a time that doubles, up to ``LONGEST_WAIT_SECONDS``, and that is never so
+  short that more than ``RETURNS_PER_SECOND`` hosts would come back in a second.
 - What a notification is about is read on the connection that brought it, so that a thousand hosts do not connect
   anew at the moment of a commit.
 - Idle costs one sleeping connection, and one question every ``GREETING_SECONDS``, which also says that this host
@@ -24,13 +25,14 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.to_thread import run_sync
 
+from tokenward.core.sharing import SharedRecord
 from tokenward.ports import Entropy, SharedStoreAway
 from tokenward.stores.postgres.heard import Heard
-from tokenward.stores.postgres.rows import SOME, record_of
+from tokenward.stores.postgres.rows import ALL, SOME, record_of
 from tokenward.stores.postgres.schema import VERSION, KnownSchema
 
 if TYPE_CHECKING:
-    from tokenward.stores.postgres.wire import Listening, Parameters, Row, Wire
+    from tokenward.stores.postgres.wire import Listening, Parameters, Wire
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ FORGOTTEN_AFTER = "7 days"
 """A host that was not seen so long is taken out of the table."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
+RETURNS_PER_SECOND = 100
+"""A new connection with its first questions costs a server some 10 ms of a processor, and others want it, too."""
 HEARING_SECONDS = 2.0
 """How long our own notification may take, before we say that none pass."""
 
@@ -51,6 +55,8 @@ _GREET = f"""INSERT INTO tokenward.hosts (holder, host, version, key_ids)
     ON CONFLICT (holder) DO UPDATE SET host = excluded.host, version = excluded.version,
     key_ids = excluded.key_ids, last_seen = clock_timestamp();
 DELETE FROM tokenward.hosts WHERE last_seen < clock_timestamp() - interval '{FORGOTTEN_AFTER}'"""  # noqa: S608
+_HOSTS = "SELECT greatest(reltuples, 0)::float8 FROM pg_class WHERE oid = 'tokenward.hosts'::regclass"
+"""About how many there are, without counting them."""
 _LOOK = "SELECT profile, revision FROM tokenward.records"
 
 
@@ -71,14 +77,16 @@ class Host:
     key_ids: Callable[[], Sequence[str]]
 
 
-def wait_before(attempt: int, fraction: float) -> float:
-    """Seconds to wait before trying again: capped exponential back-off with full jitter.
+def wait_before(attempt: int, fraction: float, hosts: float = 0.0) -> float:
+    """Seconds to wait before trying again: capped exponential back-off with full jitter, wide enough for all.
 
     Args:
         attempt: how many failed in a row, from 1.
         fraction: a random number in [0, 1).
+        hosts: about how many come back with us.
     """
-    return fraction * min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
+    doubled = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
+    return fraction * max(doubled, hosts / RETURNS_PER_SECOND)
 
 
 class Follower:
@@ -93,12 +101,13 @@ class Follower:
 
     def __init__(self, wire: Wire, host: Host, entropy: Entropy, *, look_seconds: float = LOOK_SECONDS) -> None:
         self.heard = Heard()
+        self.schema = KnownSchema(wire)
         self._wire = wire
         self._host = host
         self._entropy = entropy
         self._look_seconds = look_seconds
-        self._schema = KnownSchema(wire)
         self._failures = 0
+        self._hosts = 0.0
         self._seen: Mapping[str, int] = {}
 
     async def follow(self, changed: Callable[[str | None], None]) -> None:
@@ -109,9 +118,8 @@ class Follower:
                     await self._look_now_and_then(changed)
             except SharedStoreAway as away:
                 self._failures += 1
-                if self._failures == 1:
-                    log.warning("the shared store is away: %s", away.cause)
-            await anyio.sleep(wait_before(max(1, self._failures), self._entropy.fraction()))
+                log.debug("the listening connection is lost: %s", away.cause)
+            await anyio.sleep(wait_before(max(1, self._failures), self._entropy.fraction(), self._hosts))
 
     async def _listen(self, changed: Callable[[str | None], None]) -> bool:
         """Tell of what is heard until the connection is lost; False = nothing can be heard here."""
@@ -121,18 +129,20 @@ class Follower:
             hears = not await connection.is_pooled() or await connection.hears(own, within=HEARING_SECONDS)
             if hears:
                 await connection.listen(CHANNEL)
-            self._seen = dict(await self._greet(connection, key_ids))
+            records = await self._greet(connection, key_ids)
+            self._seen = _revisions(records)
             if not hears:
                 return False
-            self._arrived(changed)
+            self.heard.put_all(records)
             try:
+                self._arrived(changed)
                 while True:
                     told = await connection.told(within=self._jittered(GREETING_SECONDS))
                     if told:
                         await self._pass_on(connection, sorted(set(told)), changed)
                     else:
                         key_ids = await run_sync(self._host.key_ids)
-                        self._compare(await self._greet(connection, key_ids), changed)
+                        self._compare(_revisions(await self._greet(connection, key_ids)), changed)
             finally:
                 self.heard.forget_all()
 
@@ -155,23 +165,22 @@ class Follower:
         for _ in range(looks):  # then it is tried again whether they pass
             await anyio.sleep(self._jittered(self._look_seconds))
             (rows,) = await run_sync(self._wire.run, _LOOK, {})
-            self._compare(rows, changed)
+            self._compare(dict(rows), changed)
 
-    async def _greet(self, connection: Listening, key_ids: Sequence[str]) -> Sequence[Row]:
+    async def _greet(self, connection: Listening, key_ids: Sequence[str]) -> Sequence[SharedRecord]:
         card: Parameters = {"holder": self._host.holder, "host": self._host.name, "version": self._host.version}
-        given = {**card, "key_ids": list(key_ids)}
-        ((version,),), rows = await connection.run(f"{VERSION};\n{_GREET};\n{_LOOK}", given)
-        self._schema.see(version)
-        return rows
+        script = f"{VERSION};\n{_GREET};\n{_HOSTS};\n{ALL}"
+        ((version,),), ((hosts,),), rows = await connection.run(script, {**card, "key_ids": list(key_ids)})
+        self.schema.see(version)
+        self._hosts = hosts
+        return [record_of(row) for row in rows]
 
     def _arrived(self, changed: Callable[[str | None], None]) -> None:
-        if self._failures:
-            log.info("the shared store is back")
+        log.debug("the listening connection stands")
         self._failures = 0
         changed(None)
 
-    def _compare(self, rows: Sequence[Row], changed: Callable[[str | None], None]) -> None:
-        found: dict[str, int] = dict(rows)
+    def _compare(self, found: Mapping[str, int], changed: Callable[[str | None], None]) -> None:
         for profile in found.keys() | self._seen.keys():
             if found.get(profile) != self._seen.get(profile):
                 changed(profile)
@@ -179,3 +188,7 @@ class Follower:
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (0.5 + self._entropy.fraction())
+
+
+def _revisions(records: Sequence[SharedRecord]) -> Mapping[str, int]:
+    return {record.profile: record.revision for record in records}

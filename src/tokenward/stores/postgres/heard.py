@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tokenward.core.sharing import SharedRecord
 
@@ -34,10 +34,23 @@ class Heard:
         self._guard = threading.Lock()
         self._records: dict[str, tuple[float, SharedRecord]] = {}
         self._floors: dict[str, int] = {}
+        self._all: tuple[float, Sequence[SharedRecord]] | None = None
+
+    def put_all(self, records: Sequence[SharedRecord]) -> None:
+        """This is all there was a moment ago."""
+        with self._guard:
+            self._all = (self._monotonic(), records)
+
+    def take_all(self) -> Sequence[SharedRecord] | None:
+        """All there is, if it is fresh and nothing was heard or done since."""
+        with self._guard:
+            heard, self._all = self._all, None
+            return heard[1] if heard is not None and self._monotonic() - heard[0] < FRESH_SECONDS else None
 
     def put(self, record: SharedRecord) -> None:
         """This was read a moment ago."""
         with self._guard:
+            self._all = None
             if record.revision >= self._floors.get(record.profile, 0):
                 self._records[record.profile] = (self._monotonic(), record)
 
@@ -50,10 +63,12 @@ class Heard:
     def forget(self, profile: str, revision: int = 0) -> None:
         """We act on this profile, or know it at this revision."""
         with self._guard:
+            self._all = None
             self._records.pop(profile, None)
             self._floors[profile] = max(revision, self._floors.get(profile, 0))
 
     def forget_all(self) -> None:
         """Nobody tells us what changes any more."""
         with self._guard:
+            self._all = None
             self._records.clear()

@@ -27,7 +27,6 @@ from tokenward.core.sharing import (
     SharedRecord,
 )
 from tokenward.stores.postgres.rows import ALL, ONE, record_of
-from tokenward.stores.postgres.schema import KnownSchema
 
 if TYPE_CHECKING:
     from tokenward.stores.postgres.follower import Follower
@@ -69,13 +68,15 @@ class PostgresSharedStore:
     def __init__(self, wire: Wire, follower: Follower) -> None:
         self.description = wire.description
         self._wire = wire
-        self._schema = KnownSchema(wire)
+        self._schema = follower.schema
         self._follower = follower
         self._heard = follower.heard
 
     def read(self, profile: str | None = None) -> Sequence[SharedRecord]:
         """See the port."""
         self._schema.check()
+        if profile is None and (every := self._heard.take_all()) is not None:
+            return every
         if profile is not None and (heard := self._heard.take(profile)) is not None:
             return [heard]
         (rows,) = self._wire.run(ALL if profile is None else ONE, {"profile": profile})

@@ -52,7 +52,13 @@ SELECT set_config('statement_timeout', {timeout}, true), set_config('lock_timeou
     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local',
     'remote_write') THEN 'on' ELSE current_setting('synchronous_commit') END, true);
 """
-_UNCUT = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_UNCUT = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 """A connection that only listens finds out within a minute that the network was cut."""
 _MASKED = ("password", "sslpassword", "oauth_client_secret")
 
@@ -162,7 +168,11 @@ class Wire:
         return (_BEGIN.format(timeout=f"'{max(1, int(self._patience * 1000))}'") + script + ";\nCOMMIT").encode()
 
     def _options(self) -> dict[str, Any]:
-        given = {"connect_timeout": max(2, math.ceil(self._patience)), "application_name": "tokenward", **_UNCUT}
+        given = {
+            "connect_timeout": max(2, math.ceil(self._patience / 2)),
+            "application_name": "tokenward",
+            **_UNCUT,
+        }
         return {**given, "tcp_user_timeout": 30_000, **self._said}
 
     def _described(self) -> str:
