@@ -1,13 +1,13 @@
 """What befalls a fleet, at moments that a seed has drawn.
 
-The problem: the moments at which a fleet can be hurt are between two lines of one process and two of another; nobody
-lists them. So faults come at random, several at a time, on everything that is between the hosts; the seed is in the
-message of a test that fails, and names the order of the faults, if not the line at which each struck.
+The problem: the moments at which a fleet can be hurt are between two lines of one process and two of another;
+nobody lists them. So faults come at random, several at a time, on everything that is between the hosts; the seed
+is in the message of a test that fails, and names the order of the faults, if not the line at which each struck.
 
 Rules:
 - A host has one fault at a time, and so has the database; a fault ends before the storm does.
-- A storm ends by the number of its faults. How long one lasts is drawn in leases and lives, not from the clock of the
-  machine: that is what it has to be longer than.
+- A storm ends by the number of its faults. How long one lasts is drawn in leases: that is what it has to be
+  longer than, or shorter.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class Storm:
         self._targets = {DATABASE: [DATABASE], **targets}
         self._draw = random.Random(seed)
         self._struck: set[str] = set()
+        self._deck: list[str] = []
         self._lock = threading.Lock()
         self.happened: Counter[str] = Counter()
 
@@ -116,15 +117,23 @@ class Storm:
         pending: list[Future[None]] = []
         with ThreadPoolExecutor(sum(map(len, self._targets.values()))) as pool:
             while len(pending) < faults or time.monotonic() - began < seconds:
-                name = self._draw.choice(sorted(self._faults))
+                name = self._next()
                 target = self._draw.choice(self._targets[self._faults[name].strikes])
                 lasts, pause = self._draw.uniform(*self._faults[name].lasts), self._draw.uniform(*BETWEEN)
                 if self._strikes(target):
                     self.happened[name] += 1
                     pending.append(pool.submit(self._happen, name, target, lasts))
+                else:
+                    self._deck.append(name)
                 time.sleep(pause)
         for each in pending:
             each.result()
+
+    def _next(self) -> str:
+        """The name of a fault: each once, in an order that is drawn, and then all of them again."""
+        if not self._deck:
+            self._deck = self._draw.sample(sorted(self._faults), len(self._faults))
+        return self._deck.pop()
 
     def _strikes(self, target: str) -> bool:
         """Whether it can be struck now; then it is taken."""
@@ -154,6 +163,6 @@ def seeded(seed: int) -> Iterator[None]:
     """What fails in here says its seed."""
     try:
         yield
-    except AssertionError as error:
+    except Exception as error:
         error.add_note(f"the storm's seed: {seed}")
         raise

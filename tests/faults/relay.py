@@ -1,7 +1,8 @@
 """``relay.py ADDRESS TO_ADDRESS TO_PORT``: what connects here is connected there; its port is its first line.
 
-The problem: the authorization server of the tests is on the loopback of one network namespace, and a daemon in another
-takes plain HTTP from its own loopback alone. So one relay stands in each, with the link that is cut between them.
+The problem: the authorization server of the tests is on the loopback of one network namespace, and a daemon in
+another takes plain HTTP from its own loopback alone. So one relay stands in each, and between them the link that
+is cut.
 
 Rules: standard library only, and nothing of ours: it is run by path, with ``-I``. It ends at the end of its input.
 """
@@ -29,7 +30,8 @@ async def _main(address: str, to_address: str, to_port: int) -> None:
         await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
 
     server = await asyncio.start_server(relay, address, 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
 

@@ -88,7 +88,7 @@ def test_reuse_revokes_the_family(sandbox: Sandbox) -> None:
 
 
 def test_reuse_within_the_grace_replays(clock: Clock) -> None:
-    """Within `reuse_grace` the same tokens come again, with the life that is left; past it the family is revoked."""
+    """Within `reuse_grace` the same tokens come again, with what is left of their life; past it the login ends."""
     with Sandbox(clock=clock, reuse_grace=30) as sandbox:
         login = sandbox.issue()
         first = refresh(sandbox, login.refresh_token)
