@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fleet-seconds",
         type=float,
         default=0.0,
-        help="how long each test of a fleet lasts, with twelve hosts (default: a few faults, with four)",
+        help="how long each test of a fleet lasts, with twelve hosts (default: a few faults, with three)",
     )
 
 

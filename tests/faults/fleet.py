@@ -35,8 +35,6 @@ from tokenward.stores.postgres.wire import Wire
 PROFILE = "acme:team"
 CLIENT = "fleet-client"
 ROLE = "fleet_daemon"
-LIFE = 5.0
-"""Seconds an access token lives."""
 TIMEOUT = 1.0
 """Seconds a refresh may take in all: the least that can be configured. A lease is twice as long."""
 LEASE = 2 * TIMEOUT
@@ -183,7 +181,6 @@ class Fleet:
         database: what they share.
         sandbox: the authorization server.
         hosts: how many.
-        life: seconds an access token lives.
         reuse_grace: seconds in which the server forgives a token that comes back; what the daemons are told of it.
         wrappers: words before the command line of each host's daemon.
         addresses: where each host finds the database.
@@ -197,7 +194,6 @@ class Fleet:
         sandbox: Sandbox,
         *,
         hosts: int,
-        life: float = LIFE,
         reuse_grace: float | None = None,
         wrappers: Sequence[Sequence[str]] = (),
         addresses: Sequence[str] = (),
@@ -206,7 +202,6 @@ class Fleet:
         self.database = database
         self.sandbox = sandbox
         self._grace = reuse_grace
-        self._life = life
         self._key = folder / "fleet.key"
         self._key.touch(mode=0o600)
         self._key.write_text(f"{KEY.hex()}\n")
@@ -252,7 +247,8 @@ class Fleet:
         login = self.sandbox.issue()
         tokens = {"access_token": login.access_token, "refresh_token": login.refresh_token}
         first = next(iter(self.hosts.values()))
-        first.call("profile.add", profile=PROFILE, shared=True, credential={**tokens, "expires_in": self._life})
+        ends = {"expires_at_ms": int(login.expires_at * 1000)}
+        first.call("profile.add", profile=PROFILE, shared=True, credential={**tokens, **ends})
 
     def goes_on(self, lives: int, *, without: str | None = None) -> None:
         """Wait until the login has lived on for so many lives, and every host has it.
