@@ -1,8 +1,8 @@
 """What a login that many hosts share costs its database: time, questions, and being told.
 
 The problem: whether PostgreSQL carries ten hosts or ten thousand is decided by a few numbers: what one act costs
-the server, what a sleeping listener costs it, how long a notification takes to the last of many, and how long a value
-takes from the claim to another host's memory.
+the server, what a sleeping listener costs it, how long a notification takes to the last of many, and how long a
+value takes from the claim to another host's memory.
 
 Rules:
 - The server is Debian's own, syncs what it writes, asks for passwords (scram), and runs beside us on loopback: the
@@ -28,7 +28,7 @@ from anyio import to_thread
 
 from benchmarks.figures import Figure, milliseconds
 from benchmarks.sampling import Series
-from benchmarks.stage import SOURCES, Stage
+from benchmarks.stage import SOURCES, Effort, Stage
 from tokenward.core.credential import Secret
 from tokenward.core.sharing import SealedValue
 from tokenward.daemon.machine import SystemEntropy
@@ -130,22 +130,22 @@ def database() -> Iterator[Database | None]:
 
 def measure(stage: Stage) -> list[Figure]:
     """Everything."""
-    figures, _ = measured(stage)
+    figures, _ = measured(stage.effort)
     return figures
 
 
-def measured(stage: Stage) -> tuple[list[Figure], Costs | None]:
+def measured(effort: Effort) -> tuple[list[Figure], Costs | None]:
     """Everything, and what of it the simulation is fed with; nothing without a PostgreSQL."""
     with database() as where:
         if where is None:
             return [], None
-        rounds = max(2, stage.effort.trips // 4)
+        rounds = max(2, effort.trips // 4)
         store = where.store("first")
         store.commit(PROFILE, None, where.value(), holder="first")
         published = anyio.run(_published, where, rounds)
         act, act_figure = _act(where, store, rounds)
         pooled = _pooled_act(where, rounds)
-        most = [count for count in LISTENERS if count <= stage.effort.crowd]
+        most = [count for count in LISTENERS if count <= effort.crowd]
         told = {count: _told(where, store, count, max(1, rounds // 5)) for count in most}
         memory = _memory(where, most[-1])
         queries = anyio.run(_queries, where, min(10, most[-1]))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import math
 import random
 import sys
 from collections import Counter
@@ -22,7 +23,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import chart
-from benchmarks.fleet import Costs
+from benchmarks.__main__ import IMAGES, machine, put
+from benchmarks.figures import markdown
+from benchmarks.fleet import Costs, measured
+from benchmarks.stage import FULL, SOURCES
 from tokenward.stores.postgres.follower import GREETING_SECONDS, LOOK_SECONDS, wait_before
 from tokenward.stores.postgres.wire import PATIENCE_SECONDS
 
@@ -30,15 +34,15 @@ HOSTS = (10, 100, 1_000, 10_000, 100_000)
 PROCESSORS = 8
 LIFE = 3600.0
 """Seconds an access token lives."""
-SPREAD = 5.0
-"""Seconds over which hosts read what they were told of."""
-OUTAGE = 600.0
-"""Seconds the database was away."""
+WATCHED = 3600.0
+"""Seconds after which those who are not back never will be: refusing them takes all that the server has."""
 REFUSAL = 0.2
 """Of an act's cost."""
 ACTS_TO_RETURN = 2
-MEASURED = Costs(act=0.0065, pooled_act=0.0002, told=0.00002, connection=1.2 * 1024 * 1024)
-"""On the machine of docs/fleet.md."""
+"""It listens, and reads what may have changed."""
+ACTS_OF_A_REFRESH = 3
+"""A read, a claim and a commit, of the one host that does it; the others read where they listen."""
+PAGE = SOURCES / "docs" / "fleet.md"
 _MIB = 1024 * 1024
 
 
@@ -51,7 +55,7 @@ class Herd:
         most: attempts in the busiest second.
         attempts: all of them.
         half: seconds until half of the hosts were back.
-        last: seconds until all were.
+        last: seconds until all were; infinite if they never are.
     """
 
     hosts: int
@@ -69,8 +73,7 @@ class Load:
         hosts: how many.
         memory: bytes of the listening connections.
         acts: a second, all day.
-        burst: acts a second after a refresh.
-        told: seconds until the last host is told.
+        told: seconds from a commit until the last host has the value.
         looks: acts a second, where hosts look instead of listening (a pooler in transaction mode).
         herd: what comes back after an outage.
     """
@@ -78,13 +81,12 @@ class Load:
     hosts: int
     memory: float
     acts: float
-    burst: float
     told: float
     looks: float
     herd: Herd
 
 
-def herd(hosts: int, costs: Costs, *, seed: int = 1, processors: int = PROCESSORS) -> Herd:
+def herd(hosts: int, costs: Costs, *, seed: int = 1, processors: float = PROCESSORS) -> Herd:
     """Let all of them come back.
 
     Args:
@@ -100,6 +102,8 @@ def herd(hosts: int, costs: Costs, *, seed: int = 1, processors: int = PROCESSOR
     busy, back, seconds = 0.0, list[float](), Counter[int]()
     while waiting:
         now, failures = heapq.heappop(waiting)
+        if now > WATCHED:
+            return Herd(hosts, max(seconds.values()), seconds.total(), math.inf, math.inf)
         seconds[int(now)] += 1
         busy = max(busy, now)
         if busy - now > PATIENCE_SECONDS:
@@ -117,10 +121,9 @@ def load(hosts: int, costs: Costs) -> Load:
     return Load(
         hosts,
         memory=hosts * costs.connection,
-        acts=hosts / GREETING_SECONDS + (hosts + 2) / LIFE,
-        burst=hosts / SPREAD,
-        told=hosts * costs.told,
-        looks=hosts / LOOK_SECONDS + (hosts + 2) / LIFE,
+        acts=hosts / GREETING_SECONDS + (hosts + ACTS_OF_A_REFRESH) / LIFE,
+        told=hosts * (costs.told + costs.pooled_act / PROCESSORS),
+        looks=hosts / LOOK_SECONDS + (hosts + ACTS_OF_A_REFRESH) / LIFE,
         herd=herd(hosts, costs),
     )
 
@@ -128,21 +131,17 @@ def load(hosts: int, costs: Costs) -> Load:
 def table(loads: Sequence[Load], costs: Costs) -> str:
     """As Markdown."""
     head = (
-        "| hosts | connections | their memory | told within | acts a second, all day | after a refresh | "
-        f"share of {PROCESSORS} processors then | by looking (PgBouncer) | share | "
-        "herd: most a second | all are back after |\n"
-        f"|{'---|' * 11}\n"
+        "| hosts = connections | their memory | all have a new value within | questions a second | "
+        f"by looking, through a pooler | share of {PROCESSORS} processors | "
+        f"after an outage: most attempts a second | half are back after | all after |\n|{'---|' * 9}\n"
     )
     rows = []
     for each in loads:
-        burst, looks = (
-            f"{rate * cost / PROCESSORS:.1%}"
-            for rate, cost in ((each.burst, costs.act), (each.looks, costs.pooled_act))
-        )
+        share = each.looks * costs.pooled_act / PROCESSORS
         rows.append(
-            f"| {each.hosts:,} | {each.hosts:,} | {each.memory / _MIB:,.0f} MB | {each.told * 1e3:,.0f} ms | "
-            f"{each.acts:,.2f} | {each.burst:,.0f} | {burst} | {each.looks:,.1f} | {looks} | "
-            f"{each.herd.most:,} | {each.herd.last:,.0f} s |\n"
+            f"| {each.hosts:,} | {each.memory / _MIB:,.0f} MB | {each.told:,.2g} s | {each.acts:,.2g} | "
+            f"{each.looks:,.1f} | {share:.2%} | {each.herd.most:,} | {each.herd.half:,.0f} s | "
+            f"{each.herd.last:,.0f} s |\n"
         )
     return head + "".join(rows)
 
@@ -151,19 +150,28 @@ def picture(loads: Sequence[Load]) -> str:
     """Over the number of hosts."""
     lines = {
         "listening connections": [(each.hosts, float(each.hosts)) for each in loads],
-        "acts a second, after a refresh": [(each.hosts, each.burst) for each in loads],
         "attempts in the busiest second after an outage": [(each.hosts, float(each.herd.most)) for each in loads],
-        "acts a second, by looking": [(each.hosts, each.looks) for each in loads],
-        "acts a second, all day": [(each.hosts, each.acts) for each in loads],
+        "questions a second, by looking": [(each.hosts, each.looks) for each in loads],
+        "questions a second, listening": [(each.hosts, each.acts) for each in loads],
     }
     return chart.curves("What a fleet asks of its database", lines, across="hosts", up="connections; a second")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet_simulation", description=__doc__)
-    parser.parse_args(argv)
-    sys.stdout.write(table([load(hosts, MEASURED) for hosts in HOSTS], MEASURED))
+    """Measure, simulate, print, and write it down if asked; the exit status is 1 without a PostgreSQL."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet_simulation")
+    parser.add_argument("--write", action="store_true", help=f"into {PAGE.relative_to(SOURCES)}, with a picture")
+    arguments = parser.parse_args(argv)
+    figures, costs = measured(FULL)
+    if costs is None:
+        return 1
+    loads = [load(hosts, costs) for hosts in HOSTS]
+    found, counted = f"{machine()}\n\n{markdown(figures)}", table(loads, costs)
+    sys.stdout.write(f"{found}\n{counted}")
+    if arguments.write:
+        put("figures", found, PAGE)
+        put("simulation", counted, PAGE)
+        (IMAGES / "fleet.svg").write_text(picture(loads))
     return 0
 
 

@@ -28,7 +28,7 @@ from faults.islands import Island
 BETWEEN = (0.05, 0.8)
 """Seconds from the beginning of a fault to that of the next."""
 SHORT = (0.0, LEASE / 2)
-BEYOND_LEASE = (1.1 * LEASE, 2.5 * LEASE)
+BEYOND_LEASE = (1.1 * LEASE, 1.8 * LEASE)
 HOST, ISLAND, DATABASE = "host", "island", "database"
 
 

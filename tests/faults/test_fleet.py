@@ -165,8 +165,8 @@ class TestAtAServerThatForgivesALostAnswer:
         "fleet-storm",
         "daemons are killed, and stopped for longer than a lease, the database fails, and hosts in two network "
         "namespaces are cut off from everything or from the database alone, at random moments",
-        "as above; who is cut off serves what is valid still and refreshes nothing, and what a killed host had not "
-        "stored is had again within the server's grace",
+        "as above; who is cut off serves what is valid still and refreshes nothing, and what a killed host had "
+        "not stored is had again within the server's grace",
     )
     def test_a_storm(self, stage: Stage, record_property: Record) -> None:
         """Several at a time, and connections that stay open and say nothing."""
