@@ -200,7 +200,7 @@ class ScriptedLogins:
     """Logins that succeed at once."""
 
     async def start(
-        self, provider: str, method: str, profile: str | None, *, terms: LoginTerms, agent: str
+        self, provider: str, method: str, profile: str | None, *, terms: LoginTerms, agent: str, shared: bool
     ) -> Started:
         """A login of a fixed name."""
         ends_at = datetime.fromtimestamp(1_700_000_000, UTC)

@@ -13,6 +13,7 @@ from daemon.sharing import LEASE_SECONDS, PROFILE, Fleet, Host
 from tokenward.core.credential import Credential
 from tokenward.core.grants import Ambiguous, Condemned, NotSent, RefreshOutcome, Unavailable
 from tokenward.core.sharing import Removal
+from tokenward.daemon import left_answers
 from tokenward.daemon.flight_results import (
     Adopted,
     Cause,
@@ -180,6 +181,34 @@ def test_killed_after_the_commit(fleet: Fleet) -> None:
     assert b.refresh() == Adopted(result.credential)
     assert fleet.engine.orphans == []
     assert len(fleet.server.sent) == 1
+
+
+def test_killed_after_the_answer_was_sealed_while_another_replaced_the_value(fleet: Fleet) -> None:
+    """It starts with another's value; its own is brought, kept beside the records, and a person is told. Once."""
+    fleet.server.rotate = False
+    a, b = fleet.host("a"), fleet.host("b")
+    fleet.engine.before_commit = once(kill)
+    killed(a)
+    wait_in_vain(fleet, b)
+    assert isinstance(b.refresh(), Refreshed)
+    a.records.look()
+    assert left_answers.bring(a.transaction, a.held.generation) == 1
+    assert left_answers.bring(a.transaction, a.held.generation) == 0
+    [orphan] = fleet.engine.orphans
+    assert orphan.holder == "a"
+    assert a.held == b.held
+
+
+def test_what_is_left_of_the_value_held_is_left_to_its_refresh(fleet: Fleet) -> None:
+    """An answer to the token that all still hold is no orphan: the flight after the start commits it."""
+    a = fleet.host("a")
+    fleet.engine.before_commit = once(kill)
+    killed(a)
+    a.records.look()
+    assert left_answers.bring(a.transaction, a.held.generation) == 0
+    assert isinstance(a.refresh(), Refreshed)
+    assert left_answers.bring(a.transaction, a.held.generation) == 0
+    assert fleet.engine.orphans == []
 
 
 # If the holder is stopped, and goes on

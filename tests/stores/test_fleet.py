@@ -14,7 +14,8 @@ from tokenward.errors import ConfigurationFault, StoreUnavailable
 from tokenward.stores.fleet import FleetCare
 from tokenward.stores.key_ring import key_id_of
 from tokenward.stores.postgres.administration import Administration
-from tokenward.stores.postgres.follower import Follower, Host
+from tokenward.stores.postgres.follower import Follower
+from tokenward.stores.postgres.hosts import Host
 from tokenward.stores.postgres.shared_store import PostgresSharedStore
 from tokenward.stores.postgres.wire import Wire
 from tokenward.stores.shared_keys import KeyCommand, KeyDocument, KeyFile, SharedKeys
@@ -44,7 +45,10 @@ class Machine:
 
     def care(self, document: KeyDocument | None = None) -> FleetCare:
         """What a person uses, as a new process has it."""
-        return FleetCare(self.url, document or self.file, _ENTROPY, wait=self._wait)
+        name = self.file.path.parent.name
+        return FleetCare(
+            self.url, document or self.file, _ENTROPY, holder=name, host=name, version="0", wait=self._wait
+        )
 
     def keys(self) -> SharedKeys:
         """What its daemon seals with, as a new process has it."""
@@ -180,7 +184,7 @@ class TestAChangeOfTheKey:
         """By its name; it can be forced, and a host that was not seen for long is none."""
         old = first.held()
         first.seen(*old)
-        second.seen(*old)
+        second.care().join()
         coming = first.care().change_key(is_forced=False)
         first.seen(*first.held())
         with pytest.raises(ConfigurationFault) as caught:
@@ -194,6 +198,17 @@ class TestAChangeOfTheKey:
         )
         assert first.care().change_key(is_forced=False).key_id == coming.key_id
         assert first.administration.current_key() == coming.key_id
+
+    def test_a_host_that_joins_with_the_new_key_is_waited_for_no_longer(
+        self, first: Machine, second: Machine
+    ) -> None:
+        """It has the fleet know at once; its daemon would say so by itself, later."""
+        second.care().join()
+        coming = first.care().change_key(is_forced=False)
+        second.file.write(first.file.read())
+        second.care().join()
+        assert first.care().change_key(is_forced=False).state == "current"
+        assert second.care().join().current == coming.key_id
 
     def test_a_host_without_the_new_key_says_so_and_loses_nothing(self, first: Machine, second: Machine) -> None:
         """What it holds is refused by its name; a value that it was fetching is stored under the key it knows."""

@@ -20,9 +20,9 @@ from tokenward.stores.postgres.follower import (
     LONGEST_WAIT_SECONDS,
     RETURNS_PER_SECOND,
     Follower,
-    Host,
     wait_before,
 )
+from tokenward.stores.postgres.hosts import Host
 from tokenward.stores.postgres.schema import migrate, migrations, role_sql, schema_sql
 from tokenward.stores.postgres.shared_store import PostgresSharedStore
 from tokenward.stores.postgres.wire import Wire

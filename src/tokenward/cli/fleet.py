@@ -286,8 +286,8 @@ def _rotate_key(arguments: argparse.Namespace) -> int:
         )
     elif done.state == "coming":
         output.say(f"key id   {done.key_id}, coming; it is in {location}")
-        output.remark("nothing is sealed by it yet: bring it to every host, see them in tokenward fleet status,")
-        output.remark("then run again: tokenward fleet rotate-key")
+        output.remark("nothing is sealed by it yet: bring it to every host, and there: tokenward fleet join;")
+        output.remark("then run again here: tokenward fleet rotate-key")
     else:
         output.say(f"key id   {done.key_id}, in force; {done.resealed} values were sealed anew")
     for profile in done.unreadable:

@@ -7,9 +7,9 @@ the whole fleet; a host that never does leaves the fleet without one.
 Rules (the rule for a refresh that was never answered, design section 4.10, for all hosts as one):
 - While the access token lives there is something to lose: a token that another holder may have spent is not sent,
   but once within the time in which the authorization server takes a spent one again.
-- When it has ended, a host that has watched the lapsed lease for as long again, with an engine that answered all the
-  while, may send it. Whoever holds the answer could have told by then: one that sends it sooner has a login ended
-  whose next token lay on another's disk.
+- When it has ended, a host that has watched the lapsed lease for as long again, with an engine that answered all
+  the while, may send it. Whoever holds the answer could have told by then: one that sends it sooner has a login
+  ended whose next token lay on another's disk.
 - A lease that was given back, or that the new value ended, leaves nothing in doubt. One that was taken over while
   there is something to lose is therefore not given back.
 - Our own lease is ours again after a restart: what this host sent, its family file knows.

@@ -93,6 +93,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
         complete = await daemon.fill()
+        if daemon.sharing is not None:
+            await daemon.sharing.bring_left()
         await daemon.tidying.clear_left_marks()
         await daemon.publish()
         daemon.hub.listen(lambda _event, _trouble: daemon.notices.look())

@@ -30,7 +30,6 @@ from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
 from tokenward.daemon import exposition, sd
-from tokenward.daemon.adopted import Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
@@ -189,7 +188,7 @@ class Daemon:
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
             shared=self._equipment.shared,
-            keep_shared=lambda profile: self._composition.shared(profile),
+            keep_shared=lambda profile: self._composition.shared(profile),  # noqa: PLW0108 - a reload replaces it
             status=self._status,
             reload=self.reload,
             stop=self.stop.set,
@@ -201,7 +200,7 @@ class Daemon:
                 ForeignStores(self.options.paths.home, self.options.environ),
                 self._equipment.adopted,
                 LAYOUTS,
-                self._keep_adopted,
+                lambda adoption: self._composition.adopted(adoption),  # noqa: PLW0108 - a reload replaces it
             ),
         )
 
@@ -217,9 +216,6 @@ class Daemon:
 
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
-
-    def _keep_adopted(self, adoption: Adoption) -> Kept:
-        return self._composition.adopted(adoption)
 
     async def fill(self) -> bool:
         """Keep everything that the configuration in force, the store and the sources have.
@@ -359,7 +355,9 @@ class Daemon:
 
     def metrics(self) -> list[Family]:
         """What can be counted and measured now."""
-        watched = Watched(self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server)
+        watched = Watched(
+            self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server, self._equipment.shared
+        )
         return families(watched, self.ward.status())
 
     async def serve_metrics(self) -> None:

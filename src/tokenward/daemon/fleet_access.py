@@ -9,12 +9,16 @@ Rule: what the engine's absence is to the daemon, a wait, is an error to a perso
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tokenward import __version__
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.daemon.options import Options
+from tokenward.disk.holder_name import holder_name
+from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import StoreUnavailable
 from tokenward.ports import SharedStoreAway
 from tokenward.sources.claude_code_command import clean_environment
@@ -34,13 +38,17 @@ def fleet() -> Iterator[FleetCare]:
     """
     options = Options(dict(os.environ))
     said = options.load().settings.store
+    host, entropy = socket.gethostname(), SystemEntropy()
     try:
         yield open_fleet(
             said,
             options.paths.state,
             options.environ,
             command_environ=clean_environment(options.environ, said.shared_key_env),
-            entropy=SystemEntropy(),
+            holder=holder_name(ensure_private_dir(options.paths.families), host, entropy),
+            host=host,
+            version=__version__,
+            entropy=entropy,
         )
     except SharedStoreAway as away:
         raise StoreUnavailable(away.cause, hint=away.hint) from None

@@ -8,9 +8,9 @@ Rules:
 - No decision is safe because it rests on this memory: a claim and a commit are compared by the engine.
 - Of two words on a record that cross each other, that of the higher revision is the newer.
 - An age is counted on from when the word came, so that a lease never ends here before it ends there.
-- A copy serves a daemon that starts while the engine is away; nothing is refreshed by it. It goes when a person
-  removed the record, or when the engine has said for a while that there is none: an engine that was emptied by
-  mistake takes no login with it at once.
+- A copy serves a daemon that starts while the engine is away; nothing is refreshed by it. It goes when the engine
+  tells of a removal, or has missed the record for a while: one that was emptied by mistake takes no login with it
+  at once.
 - Whoever is told of news is told in whichever thread brought them, and must not block.
 """
 
@@ -200,8 +200,12 @@ class SharedRecords:
 
     # What asks the engine
 
-    def look(self, profile: str | None = None) -> None:
+    def look(self, profile: str | None = None, *, was_told: bool = False) -> None:
         """Ask for one record, or for all.
+
+        Args:
+            profile: whose; None = all.
+            was_told: whether the engine told of a change of this one: if it is gone, somebody removed it.
 
         Raises:
             SharedStoreAway: if the engine does not answer.
@@ -214,7 +218,7 @@ class SharedRecords:
             if name in found:
                 self._learn(found[name])
             else:
-                self._miss(name)
+                self._miss(name, is_final=was_told and profile is not None)
 
     def claim(self, seen: SharedRecord, *, holder: str, seconds: float) -> Claimed | Outdated:
         """Take a lease, or give it back; see ``SharedStore.claim``."""
@@ -318,12 +322,12 @@ class SharedRecords:
         with self._changed:
             self._copied.add(name)
 
-    def _miss(self, name: str) -> None:
+    def _miss(self, name: str, *, is_final: bool = False) -> None:
         """The engine has no such record."""
         with self._changed:
             known = self._seen.pop(name, None) is not None
             since = self._missing.setdefault(name, self._clock.boottime())
-            is_over = self._clock.boottime() - since >= GONE_AFTER_SECONDS
+            is_over = is_final or self._clock.boottime() - since >= GONE_AFTER_SECONDS
             self._changed.notify_all()
         if is_over:
             self._drop(name)

@@ -32,6 +32,7 @@ from tokenward.core.reading import GONE_AFTER_SECONDS
 from tokenward.daemon.daemon_models import SharedStoreResult
 from tokenward.daemon.flight_results import Cause
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.refresher import DirectRefresher
 from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.shared_records import SharedNews, SharedRecords
 from tokenward.daemon.surroundings import Surroundings
@@ -138,9 +139,16 @@ class Sharing:
         """
         return await self._look(None)
 
+    async def bring_left(self) -> None:
+        """At a start, before marks are cleared: have what was received and not committed known to all."""
+        for keeper in self._shared_keepers():
+            if keeper.credential is not None and isinstance(keeper.refresher, DirectRefresher):
+                await keeper.refresher.bring_left(keeper.credential)
+
     async def _look(self, profile: str | None) -> bool:
         try:
-            await to_thread.run_sync(self.records.look, profile, limiter=self._asking)
+            work = partial(self.records.look, profile, was_told=True)
+            await to_thread.run_sync(work, limiter=self._asking)
         except SharedStoreAway:
             return False
         return True

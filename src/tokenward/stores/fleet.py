@@ -7,7 +7,8 @@ The order of a change of keys, each step durable before the next, is:
 
 1. the new key stands beside the old one in this host's document;
 2. the engine knows its name as ``coming``: nothing is sealed by it;
-3. a person brings the document to every host; each host says which keys it holds;
+3. a person brings the document to every host; each host says which keys it holds,
+   at once by ``fleet join``, and by itself now and then;
 4. the engine names it ``current``: first values are sealed by it;
 5. every record and every orphan is sealed anew, by compare-and-swap, and not while somebody holds its lease.
 
@@ -30,6 +31,7 @@ from tokenward.ports import Entropy
 from tokenward.stores.key_ring import KEY_BYTES, key_id_of
 from tokenward.stores.postgres.administration import Administration, FleetKey, HostSeen
 from tokenward.stores.postgres.follower import GREETING_SECONDS
+from tokenward.stores.postgres.hosts import Host
 from tokenward.stores.postgres.schema import migrate, role_sql, schema_sql
 from tokenward.stores.postgres.wire import Wire
 from tokenward.stores.shared_keys import KeyDocument, KeyFile, SharedKeys
@@ -126,6 +128,9 @@ class FleetCare:
         url: the engine.
         document: where this host's keys are.
         entropy: where keys and nonces come from.
+        holder: names this host's daemon in leases.
+        host: the machine's name, for people.
+        version: our program's, for people.
         wait: sleeps for so many seconds.
     """
 
@@ -135,6 +140,9 @@ class FleetCare:
         document: KeyDocument,
         entropy: Entropy,
         *,
+        holder: str,
+        host: str,
+        version: str,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url
@@ -144,6 +152,7 @@ class FleetCare:
         self._wait = wait
         self._administration = Administration(self._wire)
         self._keys = SharedKeys(document, entropy, self._administration.current_key)
+        self._host = Host(holder, host, version, self._keys.key_ids)
 
     def sql(self, roles: Sequence[str]) -> str:
         """What ``found`` would have the engine do, for somebody who does it by hand."""
@@ -194,7 +203,7 @@ class FleetCare:
         )
 
     def join(self) -> Look:
-        """See that this host can do its part.
+        """See that this host can do its part, and have the fleet know which keys it holds.
 
         Raises:
             StoreUnavailable: if it does not have the key in force.
@@ -207,6 +216,7 @@ class FleetCare:
                 f"this host does not have the fleet's key {current}",
                 hint=f"bring it here from a host that has it: {self._document.description}",
             )
+        self._administration.greet(self._host)
         return self.look()
 
     def change_key(self, *, is_forced: bool) -> KeyChange:
@@ -278,8 +288,8 @@ class FleetCare:
         ]
         if unready and not is_forced:
             raise ConfigurationFault(
-                f"{len(unready)} hosts have not said that they hold the key {coming}: {', '.join(unready[:10])}",
-                hint=f"bring it to them (they say so within {GREETING_SECONDS / 60:g} minutes), or use --force",
+                f"not every host has said that it holds the key {coming}: {', '.join(unready[:10])}",
+                hint="bring it there, and run: tokenward fleet join; or go on without them: --force",
             )
 
     def _seal_anew(self, key_id: str) -> KeyChange:

@@ -56,7 +56,8 @@ def open_shared(
         return None
     with _driver():
         from tokenward.stores.postgres.administration import Administration
-        from tokenward.stores.postgres.follower import Follower, Host
+        from tokenward.stores.postgres.follower import Follower
+        from tokenward.stores.postgres.hosts import Host
         from tokenward.stores.postgres.shared_store import PostgresSharedStore
         from tokenward.stores.postgres.wire import Wire
     wire = Wire(Secret(said.shared.get_secret_value()))
@@ -71,6 +72,9 @@ def open_fleet(
     environ: Mapping[str, str],
     *,
     command_environ: Mapping[str, str],
+    holder: str,
+    host: str,
+    version: str,
     entropy: Entropy,
 ) -> FleetCare:
     """The fleet, for what persons do to it.
@@ -80,6 +84,9 @@ def open_fleet(
         state: the state directory.
         environ: our environment.
         command_environ: the whole environment of ``shared_key_command``.
+        holder: names this host's daemon in leases.
+        host: the machine's name, for people.
+        version: our program's, for people.
         entropy: where keys and nonces come from.
 
     Raises:
@@ -93,7 +100,8 @@ def open_fleet(
     with _driver():
         from tokenward.stores.fleet import FleetCare
     document = _document(said, state, environ, command_environ)
-    return FleetCare(Secret(said.shared.get_secret_value()), document, entropy)
+    url = Secret(said.shared.get_secret_value())
+    return FleetCare(url, document, entropy, holder=holder, host=host, version=version)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenward.core.sharing import Orphan, SealedValue, SharedRecord
 from tokenward.ports import SharedStoreAway
+from tokenward.stores.postgres.hosts import GREET, Host
 from tokenward.stores.postgres.rows import ALL, record_of
 from tokenward.stores.postgres.schema import KnownSchema
 
@@ -119,6 +120,11 @@ class Administration:
             HostSeen(holder, host, version, tuple(key_ids), age)
             for holder, host, version, key_ids, age in self._rows(_HOSTS)
         ]
+
+    def greet(self, host: Host) -> None:
+        """Say that a host lives, and which keys it holds."""
+        self._schema.check()
+        self.wire.run(GREET, host.card(host.key_ids()))
 
     def records(self) -> Sequence[SharedRecord]:
         """All records, sorted by profile."""

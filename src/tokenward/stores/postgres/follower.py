@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,11 +27,12 @@ from anyio.to_thread import run_sync
 from tokenward.core.sharing import SharedRecord
 from tokenward.ports import Entropy, SharedStoreAway
 from tokenward.stores.postgres.heard import Heard
+from tokenward.stores.postgres.hosts import GREET, Host
 from tokenward.stores.postgres.rows import ALL, SOME, record_of
 from tokenward.stores.postgres.schema import VERSION, KnownSchema
 
 if TYPE_CHECKING:
-    from tokenward.stores.postgres.wire import Listening, Parameters, Wire
+    from tokenward.stores.postgres.wire import Listening, Wire
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,6 @@ LOOK_SECONDS = 15.0
 """Where notifications do not pass: how late a change is seen, at most half as much again."""
 GREETING_SECONDS = 600.0
 """How often a host says that it lives, and makes sure that it missed nothing."""
-FORGOTTEN_AFTER = "7 days"
-"""A host that was not seen so long is taken out of the table."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 RETURNS_PER_SECOND = 100
@@ -50,31 +48,9 @@ RETURNS_PER_SECOND = 100
 HEARING_SECONDS = 2.0
 """How long our own notification may take, before we say that none pass."""
 
-_GREET = f"""INSERT INTO tokenward.hosts (holder, host, version, key_ids)
-    VALUES (%(holder)s, %(host)s, %(version)s, %(key_ids)s)
-    ON CONFLICT (holder) DO UPDATE SET host = excluded.host, version = excluded.version,
-    key_ids = excluded.key_ids, last_seen = clock_timestamp();
-DELETE FROM tokenward.hosts WHERE last_seen < clock_timestamp() - interval '{FORGOTTEN_AFTER}'"""  # noqa: S608
 _HOSTS = "SELECT greatest(reltuples, 0)::float8 FROM pg_class WHERE oid = 'tokenward.hosts'::regclass"
 """About how many there are, without counting them."""
 _LOOK = "SELECT profile, revision FROM tokenward.records"
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """Who we are, as ``fleet status`` shows it.
-
-    Args:
-        holder: as in leases.
-        name: the machine's name.
-        version: our program's.
-        key_ids: asks which keys we hold now; it blocks.
-    """
-
-    holder: str
-    name: str
-    version: str
-    key_ids: Callable[[], Sequence[str]]
 
 
 def wait_before(attempt: int, fraction: float, hosts: float = 0.0) -> float:
@@ -168,9 +144,8 @@ class Follower:
             self._compare(dict(rows), changed)
 
     async def _greet(self, connection: Listening, key_ids: Sequence[str]) -> Sequence[SharedRecord]:
-        card: Parameters = {"holder": self._host.holder, "host": self._host.name, "version": self._host.version}
-        script = f"{VERSION};\n{_GREET};\n{_HOSTS};\n{ALL}"
-        ((version,),), ((hosts,),), rows = await connection.run(script, {**card, "key_ids": list(key_ids)})
+        script = f"{VERSION};\n{GREET};\n{_HOSTS};\n{ALL}"
+        ((version,),), ((hosts,),), rows = await connection.run(script, self._host.card(key_ids))
         self.schema.see(version)
         self._hosts = hosts
         return [record_of(row) for row in rows]
