@@ -60,7 +60,7 @@ class Costs:
     Args:
         act: seconds of the server's processor time for a read on a connection of its own, scram included.
         pooled_act: the same on a connection that is there already, as a pooler keeps it.
-        told: seconds until the last of the most listeners was told, for each of them.
+        told: seconds that each further listener adds until the last of them is told.
         connection: bytes of memory of one listening connection, at the server.
     """
 
@@ -161,7 +161,13 @@ def measured(effort: Effort) -> tuple[list[Figure], Costs | None]:
     kept = Figure("the same on a connection that is kept, as by a pooler", pooled * 1e3, unit="ms")
     figures = [*published, act_figure, kept, *queries, *fan_out]
     figures.append(Figure("memory of a listening connection, at the server", memory / _MIB, unit="MB"))
-    return figures, Costs(act, pooled, told[most[-1]].median / most[-1], memory)
+    return figures, Costs(act, pooled, _for_each(told), memory)
+
+
+def _for_each(told: dict[int, Series]) -> float:
+    """Seconds that each further listener adds."""
+    few, many = min(told), max(told)
+    return max(0.0, told[many].median - told[few].median) / max(1, many - few)
 
 
 async def _published(where: Database, rounds: int) -> list[Figure]:
@@ -313,7 +319,7 @@ async def _queries(where: Database, hosts: int) -> list[Figure]:
         after = await _counted(where)
         group.cancel_scope.cancel()
     transactions, connections = (there - here for here, there in zip(before, after, strict=True))
-    detail = f"a read, a claim, a commit, and a read of each; {transactions} transactions, two a connection"
+    detail = f"a read, a claim, a commit; the others read where they listen; {transactions} transactions in all"
     return [Figure(f"a refresh of a login of {hosts} hosts: connections", connections, unit="", detail=detail)]
 
 

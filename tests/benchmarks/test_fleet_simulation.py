@@ -22,10 +22,10 @@ def test_every_host_comes_back() -> None:
 
 def test_a_server_that_is_overrun_refuses_and_they_come_again() -> None:
     """More hosts than it serves in the longest wait: some try more than once, and all are back in the end."""
-    overrun = herd(1000, MEASURED, processors=0.3)
+    overrun = herd(1000, MEASURED, processors=0.2)
     assert overrun.attempts > 1000
     assert herd(1000, MEASURED).last < overrun.last < math.inf
-    assert herd(1000, MEASURED, processors=0.03).last == math.inf
+    assert herd(1000, MEASURED, processors=0.05).last == math.inf
 
 
 def test_hosts_that_do_not_wait_are_a_herd(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,7 @@ def test_the_configuration_fits_the_pod(pod: dict[str, Any], settings: Settings)
     [mount] = [each["mountPath"] for each in daemon["volumeMounts"] if each["name"] == "sockets"]
     assert str(socket.path.parent.parent) == mount
     [secrets] = [each["mountPath"] for each in daemon["volumeMounts"] if each["name"] == "tokenward"]
-    assert settings.store.shared_key_command[1:] == [f"{secrets}/fleet.key"]
+    assert str(settings.store.shared_key_file) == f"{secrets}/fleet.key"
 
 
 def test_commands_can_be_typed(pod: dict[str, Any], settings: Settings) -> None:
