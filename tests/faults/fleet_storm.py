@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -52,11 +53,12 @@ class Fault:
 def database_faults(fleet: Fleet) -> dict[str, Fault]:
     """It is restarted, it crashes, it does not answer, and its connections are cut."""
     server, name = fleet.database.server, fleet.database.name
+    frozen = Fault(lambda _: server.freeze(), lambda _: server.thaw(), SHORT, DATABASE)
     return {
         "database-restarted": Fault(lambda _: server.stop(), lambda _: server.start(), SHORT, DATABASE),
         "database-crashed": Fault(lambda _: server.kill(), lambda _: server.start(), BEYOND_LEASE, DATABASE),
-        "database-frozen": Fault(lambda _: server.freeze(), lambda _: server.thaw(), SHORT, DATABASE),
         "connections-cut": Fault(lambda _: server.cut(name), lambda _: None, (0.0, 0.0), DATABASE),
+        **({"database-frozen": frozen} if sys.platform == "linux" else {}),
     }
 
 

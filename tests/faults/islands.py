@@ -44,8 +44,8 @@ class Island:
         self.wrapper: list[str] = []
 
     def __enter__(self) -> Self:
-        self._run("netns", "add", self._name)
         try:
+            self._run("netns", "add", self._name)
             self._furnish()
         except BaseException:
             self._remove()
