@@ -1,13 +1,11 @@
-"""A keeper's attempts: counted, spaced, and drawn from a bucket where they are forced."""
+"""A keeper's attempts: counted and spaced."""
 
 from __future__ import annotations
 
 import pytest
 
 from fakes.machine import CountingEntropy, FakeClock
-from tokenward.core.freshness import FORCED_BURST, FORCED_REFILL_SECONDS
 from tokenward.daemon.attempts import Attempts, Failure
-from tokenward.errors import RefreshFailed
 
 
 @pytest.fixture
@@ -59,21 +57,3 @@ def test_a_suspend_counts_as_waiting(attempts: Attempts, clock: FakeClock) -> No
     assert attempts.wait() == 100
     clock.suspend(100)
     assert attempts.wait() == 0
-
-
-def test_the_bucket_holds_three_and_gains_one_a_minute(attempts: Attempts, clock: FakeClock) -> None:
-    """Empty, it says in how many seconds one is there; drawing in vain costs nothing."""
-    for _ in range(FORCED_BURST):
-        attempts.draw_forced("acme:me")
-    clock.advance(20)
-    for _ in range(3):
-        with pytest.raises(RefreshFailed, match="too many forced refreshes of acme:me") as refused:
-            attempts.draw_forced("acme:me")
-        assert refused.value.details["retry_after"] == pytest.approx(FORCED_REFILL_SECONDS - 20, abs=1)
-    clock.suspend(FORCED_REFILL_SECONDS - 20)
-    attempts.draw_forced("acme:me")
-    clock.advance(100 * FORCED_REFILL_SECONDS)
-    for _ in range(FORCED_BURST):
-        attempts.draw_forced("acme:me")
-    with pytest.raises(RefreshFailed):
-        attempts.draw_forced("acme:me")

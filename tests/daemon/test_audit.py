@@ -72,6 +72,31 @@ def test_repeats_are_counted_once_a_minute(audit: AuditLog, clock: FakeClock) ->
     assert line["repeated"] == 9
 
 
+def test_a_line_says_how_the_profile_was_chosen(audit: AuditLog) -> None:
+    """What the broker noted of this answer, and the profile by its key; on the lane too, and each way a line."""
+    audit.choice.set("acme:me", "0123456789ab", "crew/acme:me", "turn")
+    audit(ME, "token.get", 0, answer())
+    audit(ME, "token.get", 0, answer().model_dump_json().encode())
+    audit.choice.set("acme:me", "0123456789ab", "acme:me", "named")
+    audit(ME, "token.get", 0, answer())
+    audit.of_restricted(ME, "token.get", 0, answer())
+    assert [(line["profile"], line["why"]) for line in lines(audit.take())] == [
+        ("crew/acme:me", "turn"),
+        ("acme:me", "named"),
+        ("acme:me", "listed"),
+    ]
+
+
+def test_what_was_noted_of_another_answer_is_no_reason(audit: AuditLog) -> None:
+    """Of an error, of another profile or of another value nothing is said that is not known."""
+    audit.choice.set("acme:me", "0123456789ab", "acme:me", "turn")
+    audit(ME, "token.get", -32003, None)
+    audit(ME, "token.get", 0, answer("ba9876543210"))
+    audit(ME, "token.get", 0, answer().model_copy(update={"profile": "acme:you"}))
+    audit(ME, "daemon.stop", 0, None)
+    assert [line["why"] for line in lines(audit.take())] == [""] * 4
+
+
 def test_who_wants_to_know_is_told_of_each_line(audit: AuditLog, clock: FakeClock) -> None:
     """The first time at once, repeats with the line that counts them, and nothing of the token."""
     told: list[tuple[object, ...]] = []

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,7 @@ from tokenward.core.reading import GONE_AFTER_SECONDS
 from tokenward.daemon.event_hub import Feed
 from tokenward.daemon.flight_results import FlightResult
 from tokenward.daemon.keeper import Keeper
-from tokenward.disk.family_file import FamilyFile
+from tokenward.disk.family_file import KEEP_FINISHED, FamilyFile, Outcome, prune
 from tokenward.errors import (
     CallTimeout,
     LoginRequired,
@@ -1059,6 +1060,55 @@ async def test_an_unsaved_login_that_is_ended_is_forgotten(home: Keeping) -> Non
     assert keeper.held is None
     await home.pass_time(1000, keeper)
     assert home.place.commits == []
+
+
+def outcome_of(home: Keeping, credential: Credential) -> Outcome | None:
+    """What the journal of a value's refresh token says."""
+    journal = home.direct().family(credential)
+    assert journal is not None
+    assert journal.acquire(0.0, wait=lambda _: None, monotonic=lambda: 0.0)
+    journal.release()
+    return journal.state.outcome
+
+
+@pytest.mark.parametrize("left", ["unsaved", "ambiguous"])
+@pytest.mark.parametrize("by", ["its owner", "us"])
+async def test_a_logout_ends_what_its_journal_left_open(left: str, by: str, home: Keeping) -> None:
+    """An answer that was never written, and a silence, wait for somebody; after a logout there is nobody."""
+    before = home.credential(left=80)
+    keeper = await home.directly(before)
+    if left == "unsaved":
+        home.place.fail_commits(1, OSError(errno.ENOSPC, "full"))
+    else:
+        home.endpoint.next(Ambiguous("silence"))
+    await home.pass_time(0, keeper)
+    assert outcome_of(home, before) == left
+    if by == "us":
+        await keeper.forget()
+    else:
+        home.place.blank(login_ended=True)
+        await keeper.reconcile()
+    assert keeper.held is None
+    assert outcome_of(home, before) is Outcome.LOGGED_OUT
+    assert prune(home.directory / "families", now=home.clock.now + KEEP_FINISHED + timedelta(seconds=1)) == 1
+
+
+async def test_a_logout_in_the_middle_of_a_flight_leaves_the_journal_to_it(home: Keeping) -> None:
+    """Whoever is at work on it ends it."""
+    home.endpoint.hold()
+    before = home.credential(left=80)
+    keeper = await home.directly(before)
+    keeper.refresh_if_due()
+    await home.endpoint.arrived.wait()
+    home.place.blank(login_ended=True)
+    await keeper.reconcile()
+    assert keeper.phase is Phase.REFRESHING
+    home.endpoint.release()
+    await settled(keeper)
+    assert outcome_of(home, before) is Outcome.UNSAVED
+    await keeper.reconcile()
+    assert keeper.held is None
+    assert outcome_of(home, before) is Outcome.LOGGED_OUT
 
 
 # Its end

@@ -150,6 +150,21 @@ async def test_what_is_forgotten_is_not_remembered(tmp_path: Path) -> None:
         assert dict(at.routing.section(Section.NOTICES)) == {}
 
 
+async def test_a_dead_login_is_told_at_once_and_the_rest_at_the_beat(tmp_path: Path) -> None:
+    """A look at everybody with each rotation would cost more than the rotations: what has to last can wait."""
+    async with desk(tmp_path) as at:
+        at.household.hub.listen(at.notices.happened)
+        at.locked = "the keyring is locked"
+        await at.look()
+        at.household.clock.advance(TABLE[Kind.STORE_LOCKED].lasting.total_seconds())
+        at.household.hub.announce("rotated", profile=PROFILE.key)
+        await turns()
+        assert at.told == []
+        await at.dead()
+        await turns()
+        assert [each["TOKENWARD_EVENT"] for each in at.told] == ["store_locked", "login_required"]
+
+
 async def test_one_program_at_a_time(tmp_path: Path) -> None:
     """A second matter waits for the end of the first's program, and the next finds nobody at work."""
     async with desk(tmp_path) as at:

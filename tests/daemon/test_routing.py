@@ -288,3 +288,50 @@ async def test_fallbacks_go_from_the_model_asked_for_to_the_default(home: Caller
         )
     )
     assert (stopped.model, stopped.stopped) == (None, True)
+
+
+# Why
+
+
+async def test_how_each_was_chosen_is_noted_with_the_answer(home: Callers) -> None:
+    """On the lane and through the dispatcher alike; the audit reads it in the same step."""
+    choice = home.ward.broker.choice
+
+    async def why(**params: Any) -> str:
+        answer = await home.ward.token(TokenParams(**params))
+        assert (choice.profile, choice.generation) == (answer.profile, answer.generation)
+        through_the_dispatcher, choice.why = choice.why, "unset"
+        if lane(home, **params) is not None:
+            assert choice.why == through_the_dispatcher, params
+        return through_the_dispatcher
+
+    assert await why() == "turn"
+    assert await why(profile=A) == "named"
+    await home.get(session="s")
+    assert choice.why == "turn"
+    assert await why(session="s") == "session"
+    await order(home, C, B)
+    assert await why() == "order"
+    await pin(home, f"anthropic/{OPUS}@{A}", "pinned")
+    assert await why(session="pinned") == "pinned"
+    assert await why(credential={"access_token": "sk-1", "kind": "api_key"}) == "brought by the caller"
+    refused = (await home.ward.token(TokenParams(profile=B))).generation
+    assert await why(provider="anthropic", newer_than=refused) == f"order, for {refused} was refused"
+
+
+async def test_who_serves_in_place_of_others_is_noted(home: Callers) -> None:
+    """The first in an order has nothing that is valid, so the next one is no longer the person's first choice."""
+    expired = home.credential(left=-5.0)
+    home.store.place("anthropic:old").overwrite(expired)
+    await home.fill()
+    await order(home, "anthropic:old", A)
+    assert await home.get() == A
+    assert home.ward.broker.choice.why == "in place of others"
+    assert home.ward.broker.choice.key == A
+
+
+async def test_the_choice_names_the_agents_own_profile(home: Callers) -> None:
+    """Two agents may each have a profile of one name: the key tells them apart, as in events."""
+    await home.add_key(A, agent="work", key="sk-ant-api03-work")
+    assert await home.get(agent="work") == A
+    assert home.ward.broker.choice.key == f"work/{A}"

@@ -32,6 +32,8 @@ from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams,
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.token_models import CredentialInput, ReportParams, TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
+from tokenward.disk import family_file
+from tokenward.disk.durability import write_at
 from tokenward.errors import (
     AllUnavailable,
     CallTimeout,
@@ -822,6 +824,123 @@ async def test_work_that_a_predecessor_left_is_taken_up_at_the_start(home: Warde
     assert (await home.ward.token(TokenParams(provider="acme"))).degraded is None
     assert home.store.place("acme:me").commits[-1].access == Secret("access-granted-1")
     assert len(home.endpoint.sent) == 1
+
+
+class BrokenDisk:
+    """A disk on which neither the journal nor the place can be written, until it is mended.
+
+    Args:
+        patch: breaks and mends.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.journal, self.place = True, True
+        put = MemoryPlace.put
+
+        def write(fd: int, data: bytes, offset: int) -> None:
+            if self.journal:
+                raise OSError(errno.EIO, "Input/output error")
+            write_at(fd, data, offset)
+
+        def keep(place: MemoryPlace, credential: Credential) -> None:
+            if self.place:
+                raise OSError(errno.EIO, "Input/output error")
+            put(place, credential)
+
+        patch.setattr(family_file, "write_at", write)
+        patch.setattr(MemoryPlace, "put", keep)
+
+
+async def in_memory_alone(home: Warded, monkeypatch: pytest.MonkeyPatch) -> tuple[Keeper, BrokenDisk]:
+    """A keeper whose new value could neither be sealed nor written."""
+    home.store.add("acme:me", home.credential(left=80))
+    await home.keep()
+    keeper = home.ward.keepers["acme:me"]
+    home.endpoint.hold()
+    keeper.refresh_if_due()
+    await home.endpoint.arrived.wait()
+    disk = BrokenDisk(monkeypatch)
+    home.endpoint.release()
+    await settled(keeper)
+    assert (keeper.phase, keeper.has_only_copy) == (Phase.UNSAVED, True)
+    return keeper, disk
+
+
+def stored_at_last(home: Warded) -> bool:
+    """Whether the answer of the one request is in the store."""
+    commits = home.store.place("acme:me").commits
+    return [each.access for each in commits[1:]] == [Secret("access-granted-1")] and len(home.endpoint.sent) == 1
+
+
+@pytest.mark.parametrize("change", ["replaced", "gone"])
+async def test_a_value_that_is_in_memory_alone_outlives_a_reload(
+    change: str, home: Warded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither sealed nor written, it would go with its keeper: so that goes on until one of the two is done."""
+    keeper, disk = await in_memory_alone(home, monkeypatch)
+    changed = replace(home.stored_profile("acme:me"), made_of=("new",))
+    await home.ward.keep([changed] if change == "replaced" else [])
+    answer = await home.ward.token(TokenParams(profile="acme:me"))
+    assert (answer.token, answer.degraded) == ("access-granted-1", "unsaved")
+    assert (home.ward.keepers["acme:me"], home.ward.is_overdue) == (keeper, True)
+    await home.ward.keep_overdue()
+    assert (home.ward.keepers["acme:me"], home.ward.is_overdue) == (keeper, True)
+    disk.journal = False
+    await home.ward.keep_overdue()
+    assert not home.ward.is_overdue, "what is sealed may go: whoever comes writes it"
+    assert home.ward.keepers.get("acme:me") is not keeper
+    disk.place = False
+    if change == "gone":
+        assert home.ward.keepers == {}
+        await home.keep()
+        await settled(home.ward.keepers["acme:me"])
+    else:
+        await home.pass_time(300, home.ward.keepers["acme:me"])
+    assert stored_at_last(home)
+
+
+async def test_a_reload_tries_to_write_before_it_replaces(home: Warded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that works again is not waited for."""
+    keeper, disk = await in_memory_alone(home, monkeypatch)
+    disk.journal = disk.place = False
+    await home.ward.keep([replace(home.stored_profile("acme:me"), made_of=("new",))])
+    assert home.ward.keepers["acme:me"] is not keeper
+    assert (home.ward.is_overdue, stored_at_last(home)) == (False, True)
+
+
+async def test_what_is_forgotten_is_overdue_no_more(home: Warded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logout ends it, whatever was to follow."""
+    _, _disk = await in_memory_alone(home, monkeypatch)
+    await home.ward.keep([replace(home.stored_profile("acme:me"), made_of=("new",))])
+    await home.ward.forget("acme:me")
+    await home.ward.keep_overdue()
+    assert home.ward.keepers == {}
+
+
+async def test_the_end_tries_once_more_to_write(home: Warded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt is minutes away, and the disk may work again by now."""
+    keeper, disk = await in_memory_alone(home, monkeypatch)
+    await home.ward.save_unsaved()
+    assert keeper.has_only_copy
+    disk.journal = disk.place = False
+    await home.ward.save_unsaved()
+    assert (keeper.phase, stored_at_last(home)) == (Phase.READY, True)
+
+
+async def test_what_a_place_holds_is_known_by_its_generation(home: Warded) -> None:
+    """Empty where its owner says that the login is over; unknown of any other place, and where nothing is."""
+    place = HookedPlace(home.credential())
+    await home.keep(home.foreign("acme:me", place))
+    held = home.ward.generation_at("acme:me", place.description)
+    assert held == home.credential().generation
+    assert home.ward.generation_at("acme:me", "elsewhere") is None
+    assert home.ward.generation_at("acme:other", place.description) is None
+    place.blank(login_ended=True)
+    await home.ward.look_everywhere()
+    assert home.ward.generation_at("acme:me", place.description) == ""
+    place.vanish()
+    await home.ward.look_everywhere()
+    assert home.ward.generation_at("acme:me", place.description) is None
 
 
 async def test_the_watchers_hint_reaches_whoever_lives_there(home: Warded) -> None:

@@ -21,6 +21,7 @@ from tokenward.disk.family_file import (
     FamilyState,
     Mark,
     Outcome,
+    end_unfinished,
     families_in,
     prune,
     try_family,
@@ -144,7 +145,14 @@ def test_an_answer_makes_the_token_spent(family: FamilyFile) -> None:
     assert family.state.sealed == b"sealed\0bytes"
 
 
-FINISHED = {Outcome.NOT_SENT, Outcome.ANSWERED, Outcome.ADOPTED, Outcome.STORED, Outcome.SUPERSEDED}
+FINISHED = {
+    Outcome.NOT_SENT,
+    Outcome.ANSWERED,
+    Outcome.ADOPTED,
+    Outcome.STORED,
+    Outcome.SUPERSEDED,
+    Outcome.LOGGED_OUT,
+}
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -156,7 +164,8 @@ def test_every_outcome_is_found_by_the_next_holder(outcome: Outcome, family: Fam
     assert state.outcome is outcome
     assert state.finished is (outcome in FINISHED)
     assert not state.in_flight
-    assert state.uncertain_since_ms == (NOON_MS if outcome is Outcome.AMBIGUOUS else None)
+    uncertain = outcome in {Outcome.AMBIGUOUS, Outcome.LOGGED_OUT}
+    assert state.uncertain_since_ms == (NOON_MS if uncertain else None)
 
 
 def test_a_second_attempt_begins_with_an_empty_journal(family: FamilyFile) -> None:
@@ -324,6 +333,30 @@ def test_what_is_not_finished_is_never_pruned(outcome: Outcome, families: Path) 
     finished(families, NAME, outcome, NOON - timedelta(days=400))
     assert prune(families, now=NOON) == 0
     assert families_in(families) == [NAME]
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - FINISHED))
+def test_what_was_not_finished_at_a_logout_is_pruned_after_a_day(outcome: Outcome, families: Path) -> None:
+    """It concerns nobody any more; who brings the login back within the day still finds what is known of it."""
+    finished(families, NAME, outcome, NOON)
+    assert end_unfinished(FamilyFile(families, NAME))
+    assert not end_unfinished(FamilyFile(families, NAME)), "it is ended"
+    with try_family(families, NAME) as again:
+        assert again is not None
+        assert again.state.uncertain_since_ms == (NOON_MS if outcome is Outcome.AMBIGUOUS else None)
+    assert prune(families, now=NOON + KEEP_FINISHED) == 0
+    assert prune(families, now=NOON + KEEP_FINISHED + timedelta(seconds=1)) == 1
+
+
+def test_a_logout_ends_nothing_that_is_at_work_or_not_there(families: Path) -> None:
+    """A family that was never used is not made, and one that is held has a living holder."""
+    assert not end_unfinished(FamilyFile(families, NAME))
+    assert families_in(families) == []
+    finished(families, NAME, Outcome.UNSAVED, NOON)
+    with try_family(families, NAME) as held:
+        assert held is not None
+        assert not end_unfinished(FamilyFile(families, NAME))
+        assert held.state.outcome is Outcome.UNSAVED
 
 
 def test_what_is_in_use_is_not_pruned(families: Path) -> None:

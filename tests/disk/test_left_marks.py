@@ -52,6 +52,15 @@ def test_a_place_that_still_holds_what_was_sent_is_left_to_the_refresh(tmp_path:
     assert _outcome(families) is None
 
 
+def test_a_place_whose_owner_logged_out_ends_the_attempt(tmp_path: Path) -> None:
+    """While no daemon ran: nobody would ever end it otherwise, and it could never be pruned."""
+    families = tmp_path / "families"
+    _left_by_the_dead(families, _abandoned_lock(tmp_path / "owner.lock"))
+    assert clear_left_marks(families, lambda *_: "") == 1
+    assert not (tmp_path / "owner.lock").exists()
+    assert _outcome(families) is Outcome.LOGGED_OUT
+
+
 def test_what_nobody_knows_is_left_alone(tmp_path: Path) -> None:
     """A profile that is not kept, or lives elsewhere now, says nothing about the token that was sent."""
     families = tmp_path / "families"

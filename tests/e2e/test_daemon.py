@@ -159,6 +159,24 @@ class TestConfiguration:
             status = daemon.call("daemon.status")
             assert (status["config_error"], status["profiles"][0]["refresh"]) == (None, "watch")
 
+    def test_other_words_for_a_login_are_used_at_once(self, own_home: Path, sandbox: Sandbox) -> None:
+        """A client_id that was mistyped is mended by a reload, for logins of our own store too."""
+        login = sandbox.issue()
+        credential = {
+            "access_token": login.access_token,
+            "refresh_token": login.refresh_token,
+            "expires_in": 3600,
+        }
+        config = '[providers.acme]\ntoken_endpoint = "{}"\nclient_id = "{}"\n'
+        with DaemonProcess(own_home, config=config.format(sandbox.token_endpoint, "mistyped")) as daemon:
+            daemon.call("profile.add", profile="acme:me", credential=credential)
+            with pytest.raises(RpcError, match="invalid_client"):
+                daemon.call("profile.refresh", profile="acme:me")
+            daemon.configure(config.format(sandbox.token_endpoint, sandbox.client_id))
+            assert daemon.call("daemon.reload")["reloaded"]
+            assert daemon.call("profile.refresh", profile="acme:me")["phase"] == "ready"
+        assert sandbox.statistics().refreshes_granted == 1
+
 
 class TestSocket:
     """One path, one daemon."""

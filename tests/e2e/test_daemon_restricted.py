@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_a_container_gets_its_tokens_and_no_others(own_home: Path) -> None:
     with DaemonProcess(own_home, config=entry(path) + entry(named, uids="[4711]")) as daemon:
         add_keys(daemon)
         assert ask(path)["token"] == "key-of-bot-0123456789"
+        assert daemon.call("token.get", profile=OTHER)["profile"] == OTHER
         with pytest.raises(RpcError, match="No credentials found for profile") as refused:
             ask(path, profile=OTHER)
         assert refused.value.code == -32003
@@ -51,8 +53,11 @@ def test_a_container_gets_its_tokens_and_no_others(own_home: Path) -> None:
         assert [(each["path"], each["trouble"]) for each in shown] == [(str(path), None), (str(named), None)]
         assert daemon.terminate() == 0
     assert list(shared.iterdir()) == []
-    audit = (daemon.state / "audit.jsonl").read_text()
-    assert f'"profile":"{BOT}"' in audit
+    audit = [json.loads(line) for line in (daemon.state / "audit.jsonl").read_text().splitlines()]
+    served = [
+        (line["profile"], line["why"]) for line in audit if line["method"] == "token.get" and not line["code"]
+    ]
+    assert served == [(BOT, "listed"), (OTHER, "named")]
 
 
 def test_a_reload_opens_closes_and_narrows(own_home: Path) -> None:

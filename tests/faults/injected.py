@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -35,25 +36,45 @@ def failing(pid: int, calls: str, error: str) -> Iterator[Callable[[], None]]:
     Yields:
         What ends the fault; it ends at the latest with the context.
     """
+    with _injecting(pid, calls, f"error={error}") as tracer:
+        yield lambda: _detach(tracer)
+
+
+@contextmanager
+def deadly(pid: int, calls: str, *, at: Path | None = None) -> Iterator[None]:
+    """Have a process killed on entering the next of some system calls, in whichever of its threads it is made.
+
+    Args:
+        pid: the process; at the end of the context it is dead.
+        calls: strace's name for the calls.
+        at: only calls that concern this path, by name or by descriptor; None = any.
+    """
+    with _injecting(pid, calls, "signal=KILL", *(() if at is None else ("-P", str(at)))) as tracer:
+        yield
+        tracer.wait(PATIENCE_SECONDS)  # asked to detach from threads that are dying, it would wait for ever
+
+
+@contextmanager
+def _injecting(pid: int, calls: str, what: str, *watched: str) -> Iterator[subprocess.Popen[str]]:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed: NO DAEMON IS TESTED WITH CALLS THAT FAIL")
-    inject = ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
+    inject = [*watched, "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
     tracer = subprocess.Popen(
         ["strace", "-f", "-o", os.devnull, *inject, "-p", str(pid)], stderr=subprocess.PIPE, text=True
     )
-
-    def end() -> None:
-        if tracer.poll() is None:
-            tracer.send_signal(signal.SIGINT)  # upon which it detaches
-            tracer.wait(PATIENCE_SECONDS)
-
     try:
         _wait_until_attached(tracer)
-        yield end
+        yield tracer
     finally:
-        end()
+        _detach(tracer)
         if tracer.stderr is not None:
             tracer.stderr.close()
+
+
+def _detach(tracer: subprocess.Popen[str]) -> None:
+    if tracer.poll() is None:
+        tracer.send_signal(signal.SIGINT)  # upon which it detaches
+        tracer.wait(PATIENCE_SECONDS)
 
 
 def _wait_until_attached(tracer: subprocess.Popen[str]) -> None:

@@ -319,3 +319,49 @@ def test_our_own_store_on_a_disk_that_fails(own_home: Path, sandbox: Sandbox) ->
         assert daemon.call("token.get", profile=ACME)["token"] == answer["token"]
     statistics = sandbox.statistics()
     assert (statistics.token_requests, statistics.reuse_detected) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(
+            change,
+            id=change,
+            marks=pytest.mark.fault(
+                f"disk-eio-{change}", f"EIO from every write after the server rotated, and {what}", expected
+            ),
+        )
+        for change, what, expected in [
+            (
+                "reload",
+                "a reload that makes the login's keeper anew",
+                "the value, which is in memory alone, is served as `unsaved` on; in its file when the fault ends",
+            ),
+            ("stop", "a stop as soon as the fault has ended", "it is tried once more at the end: in its file"),
+        ]
+    ],
+)
+def test_a_value_that_is_nowhere_but_in_memory(own_home: Path, sandbox: Sandbox, change: str) -> None:
+    """It could neither be sealed nor written: whatever would end its keeper waits, or tries once more."""
+    stored, before = stored_when_due(own_home, sandbox)
+    sandbox.faults.next("token", HOLD_AFTER)
+    config = direct(sandbox.token_endpoint)
+    with DaemonProcess(own_home, config=config, arguments=["--debuggable"]) as daemon:
+        assert sandbox.faults.wait_held()
+        with failing(daemon.pid, "pwrite64", "EIO") as end:
+            sandbox.faults.release()
+            token = daemon.call("token.get", profile=CLAUDE_PROFILE, min_valid=600)["token"]
+            assert not any(b'"answer"' in journal.read_bytes() for journal in daemon.families.glob("*.journal"))
+            if change == "reload":
+                daemon.configure(f"{config}reuse_grace = 1\n")
+                assert daemon.call("daemon.reload")["reloaded"]
+                answer = daemon.call("token.get", profile=CLAUDE_PROFILE, min_valid=600)
+                assert (answer["token"], answer["degraded"]) == (token, "unsaved")
+            end()
+            if change == "reload":
+                daemon.wait_for("profile.get", lambda shown: shown["phase"] == "ready", profile=CLAUDE_PROFILE)
+            assert daemon.terminate() == 0
+    assert stored.access == token != before.access_token
+    assert sandbox.liveness(token) == "live"
+    statistics = sandbox.statistics()
+    assert (statistics.token_requests, statistics.reuse_detected) == (1, 0)

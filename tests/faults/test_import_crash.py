@@ -17,7 +17,9 @@ import pytest
 
 import tokenward
 from contracts.place import found_in
+from e2e.daemon_process import DaemonProcess
 from faults.importing_process import opened
+from faults.injected import deadly
 
 SOURCES = Path(tokenward.__file__).parents[1]
 PROGRAM = Path(__file__).with_name("importing_process.py")
@@ -120,3 +122,40 @@ def test_every_crash_of_an_import_loses_nothing(
     assert halves == {0, 1, 2}, "it was met before, between and after the two"
     assert {"pwrite64", "fsync", "/^rename"} <= crashes.keys()
     record_property("figure", f"{sum(crashes.values())} crash points")
+
+
+@pytest.mark.fault(
+    "crash-import-daemon",
+    "SIGKILL of a daemon that imports, on entering a write, a sync or a rename of either record",
+    "the foreign file is as it was; the next daemon serves what was copied, and the same import completes it",
+)
+@pytest.mark.parametrize("call", ["pwrite64", "fsync", "/^rename", "fsync of the directory"])
+def test_a_daemon_that_dies_while_it_imports_loses_nothing(own_home: Path, call: str) -> None:
+    """Through the socket, with everything else that a daemon writes; every call of one is swept above."""
+    foreign = own_home / ".clawdbot/agents/main/agent/auth-profiles.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text(json.dumps({"version": 1, "profiles": ENTRIES, "kept": [1]}))
+    foreign.chmod(0o600)
+    before = foreign.read_bytes()
+    first, *_ = ENTRIES
+    with DaemonProcess(own_home, config="", arguments=["--debuggable"]) as daemon:
+        records = daemon.state / "credentials"
+        for imported_before in ([], [first]):
+            if imported_before:
+                daemon.call("source.import", source="clawdbot", profiles=imported_before)
+            at = None if call in {"pwrite64", "fsync"} else records
+            with deadly(daemon.pid, call.partition(" ")[0], at=at), pytest.raises((EOFError, ConnectionError)):
+                daemon.call("source.import", source="clawdbot")
+            assert daemon.wait() == -signal.SIGKILL
+            assert foreign.read_bytes() == before
+            daemon.start()
+            kept = {shown["profile"] for shown in daemon.call("profile.list")["profiles"]}
+            assert kept >= set(imported_before)
+            for profile in kept:
+                assert daemon.call("token.get", profile=profile, min_valid=0)["token"] in {"k-1", "at-1"}
+        done = daemon.call("source.import", source="clawdbot")
+        assert {*(each["profile"] for each in done["imported"]), *done["unchanged"]} == ENTRIES.keys()
+        held = {profile: daemon.call("token.get", profile=profile, min_valid=0)["token"] for profile in ENTRIES}
+        assert held == {"acme:key": "k-1", "acme:me@x.com": "at-1"}
+        assert daemon.terminate() == 0
+    assert foreign.read_bytes() == before

@@ -295,3 +295,11 @@ class TestAChangeOfTheKey:
         with pytest.raises(StoreUnavailable, match=first.held()[0]):
             second.care().change_key(is_forced=True)
         assert first.administration.current_key() == first.held()[0]
+
+    def test_a_record_that_changed_meanwhile_is_not_sealed_back(self, first: Machine) -> None:
+        """By compare-and-swap: a value that was committed after it was read stays."""
+        value = first.stores(ME, 1)
+        (seen,) = first.store.read(ME)
+        newer = first.stores(ME, 2, value)
+        assert not first.administration.reseal(ME, seen.revision, first.keys().seal_again(ME, value, value.key_id))
+        assert first.store.read(ME)[0].value == newer

@@ -121,7 +121,7 @@ class Client:
         """Who answers, and in which version.
 
         Args:
-            client: our name and version, for the daemon's audit.
+            client: our name and version.
         """
         return cast("Hello", self.call("daemon.hello", {"client": client}))
 

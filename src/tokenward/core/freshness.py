@@ -142,6 +142,10 @@ class ForcedRefreshes:
         gained = max(0.0, boot_now - self.at) / FORCED_REFILL_SECONDS
         return min(self.most, self.tokens + gained)
 
+    def is_full(self, boot_now: float) -> bool:
+        """Whether it is as if nobody had ever drawn."""
+        return self._at(boot_now) >= self.most
+
     def draw(self, boot_now: float) -> tuple[ForcedRefreshes, float]:
         """Take one.
 

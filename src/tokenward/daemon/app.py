@@ -97,7 +97,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
             await daemon.sharing.bring_left()
         await daemon.tidying.clear_left_marks()
         await daemon.publish()
-        daemon.hub.listen(lambda _event, _trouble: daemon.notices.look())
+        daemon.hub.listen(daemon.notices.happened)
+        daemon.notices.look()  # at what was found at the start
         server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
         await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
@@ -116,6 +117,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.announce("stopping")
         await daemon.second_sockets.aclose()
         await server.aclose()
+        await daemon.ward.save_unsaved()
         await daemon.tidying.write_audit(everything=True)
     log.info("stopped")
 

@@ -1,4 +1,4 @@
-"""How often a keeper has failed, when it may try again, and how often it may be forced to.
+"""How often a keeper has failed, and when it may try again.
 
 The problem: back-off that lives in a sleeping task is lost with the task and cannot be shown. Here it is a few
 numbers on the boot clock, so that a suspend counts as waiting, and ``status`` can say when the next attempt is.
@@ -6,12 +6,10 @@ numbers on the boot clock, so that a suspend counts as waiting, and ``status`` c
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from tokenward.core.freshness import ForcedRefreshes, retry_delay
-from tokenward.errors import RefreshFailed
+from tokenward.core.freshness import retry_delay
 from tokenward.ports import Clock, Entropy
 
 
@@ -43,7 +41,6 @@ class Attempts:
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
         self._entropy = entropy
-        self._forced = ForcedRefreshes()
         self._retry_at = 0.0
         self.failure: Failure | None = None
 
@@ -69,17 +66,3 @@ class Attempts:
     def wait(self) -> float:
         """Seconds until the next attempt may be made."""
         return max(0.0, self._retry_at - self._clock.boottime())
-
-    def draw_forced(self, profile: str) -> None:
-        """Take one forced refresh from the bucket (design I11).
-
-        Raises:
-            RefreshFailed: if it is empty.
-        """
-        self._forced, seconds = self._forced.draw(self._clock.boottime())
-        if seconds > 0:
-            raise RefreshFailed(
-                f"too many forced refreshes of {profile}",
-                hint="wait, or find the program that rejects tokens which are valid",
-                retry_after=math.ceil(seconds),
-            )

@@ -1,11 +1,12 @@
-"""Who got what, and when: a line for each first time, and a count for what repeats.
+"""Who got what, when and why: a line for each first time, and a count for what repeats.
 
 The problem: on the day somebody asks which program used a token, the answer must be on disk; and a program that
 asks a thousand times a second must not fill the disk with it. So the first time a process gets one generation of
 a profile is a line, and its repeats are counted and written once a minute (design section 5).
 
 Rules:
-- A line names the peer, the method, the profile and the generation; never a token, and nothing that a peer wrote.
+- A line names the peer, the method, the profile, the generation and how the profile was chosen; never a token, and
+  nothing that a peer wrote. How it was chosen is what the broker noted in the same step: it is not guessed anew.
 - Taking note never blocks and touches no disk; what was noted is written with the daemon's beat and at its end.
 - The file is rotated at a megabyte, and one old one is kept: it is a memory of days, not an archive.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tokenward.core.credential import to_unix_milliseconds
+from tokenward.daemon.broker import Choice
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.rpc_types import Result
@@ -45,8 +47,9 @@ class Seen(NamedTuple):
         peer: who.
         method: what for.
         code: 0, or the error's code.
-        profile: whose token was handed out; empty if none was.
+        profile: whose token was handed out, by key; empty if none was.
         generation: of the token, or empty.
+        why: how the profile was chosen; empty where nothing was handed out.
     """
 
     peer: Peer
@@ -54,6 +57,7 @@ class Seen(NamedTuple):
     code: int
     profile: str
     generation: str
+    why: str = ""
 
 
 class AuditLog:
@@ -72,13 +76,27 @@ class AuditLog:
         self._repeats_since = clock.monotonic()
         self.told: Callable[[Seen, int], None] = lambda *_: None
         """Told of each line, and how often it happened."""
+        self.choice = Choice()
+        """How the profile was chosen whose token is handed out now; the broker's own."""
 
     def __call__(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
         """Take note of one call; see ``methods.method.Audit``."""
+        self._note(peer, method, code, result)
+
+    def of_restricted(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+        """Take note of one call on a restricted socket, whose list of profiles is what chose."""
+        self._note(peer, method, code, result, rule="listed")
+
+    def _note(
+        self, peer: Peer, method: str, code: int, result: Result | bytes | None, *, rule: str | None = None
+    ) -> None:
         if method not in _WORTH_A_LINE:
             return
         profile, generation = _what(result)
-        seen = Seen(peer, method, code, profile, generation)
+        why, choice = "", self.choice
+        if generation and choice.generation == generation and choice.profile == profile:
+            profile, why = choice.key, rule or choice.why
+        seen = Seen(peer, method, code, profile, generation, why)
         if seen in self._repeats:
             self._repeats[seen] += 1
             return
@@ -98,6 +116,7 @@ class AuditLog:
             "code": seen.code,
             "profile": seen.profile,
             "generation": seen.generation,
+            "why": seen.why,
             **more,
         }
 

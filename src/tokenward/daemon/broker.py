@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TypedDict
@@ -50,6 +51,27 @@ PATIENCE_BESIDE_OTHERS = 5.0
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
 
+@dataclass(slots=True)
+class Choice:
+    """Who was chosen to answer the last request, and how.
+
+    Args:
+        profile: its id, as answers name it.
+        generation: of the token that was handed out.
+        key: the profile's key.
+        why: how it was chosen, in a word or two (``SECURITY.md``).
+    """
+
+    profile: str = ""
+    generation: str = ""
+    key: str = ""
+    why: str = ""
+
+    def set(self, profile: str, generation: str, key: str, why: str) -> None:
+        """Note another one; made anew for each answer, it would cost as much as all the rest of the noting."""
+        self.profile, self.generation, self.key, self.why = profile, generation, key, why
+
+
 class _Orders(TypedDict):
     """The members of a ``Selector`` that people decide."""
 
@@ -77,6 +99,8 @@ class Broker:
         self._sessions = sessions
         self.degraded: Counter[str] = Counter()
         """Answers of the lane that were less than what was asked for, by why."""
+        self.choice = Choice()
+        """Of the last answer; whoever wants to know it looks before anything else is awaited."""
 
     def token_nowait(self, params: TokenParams) -> bytes | None:
         """The encoded answer of the first choice, if one stat is all it needs; else None."""
@@ -92,7 +116,7 @@ class Broker:
         if not isinstance(decision, Serve):
             return None
         answer = self._answer(keeper, credential, decision.degraded)
-        self._served(params, selector, keeper)
+        self._served(params, selector, keeper, credential.generation)
         if decision.degraded is not None:
             self.degraded[decision.degraded] += 1
         return answer
@@ -158,7 +182,7 @@ class Broker:
                 if turn.key in self._line and selector.admits(self._line[turn.key]):
                     provider = self.household.provider(keeper.profile.provider)
                     result = answers.token_result(keeper, provider, degraded or turn.degraded)
-                    self._served(params, selector, keeper)
+                    self._served(params, selector, keeper, result.generation, others_failed=bool(refusals))
                     return result
         raise self._nobody(params, selector, refusals, shortlist.unusable)
 
@@ -203,10 +227,23 @@ class Broker:
         billing_url = self.household.provider(profile.provider).api.billing_url
         return nothing_served.in_window(profile, why, now, billing_url=billing_url)
 
-    def _served(self, params: TokenParams, selector: Selector, keeper: Keeper) -> None:
-        self._line.served(keeper.profile.key)
+    def _served(
+        self,
+        params: TokenParams,
+        selector: Selector,
+        keeper: Keeper,
+        generation: str,
+        *,
+        others_failed: bool = False,
+    ) -> None:
+        profile, key = keeper.profile, keeper.profile.key
+        self._line.served(key)
         if params.session is not None:
-            self._sessions.served(params.session, selector, keeper.profile.id, params.compactions)
+            self._sessions.served(params.session, selector, profile.id, params.compactions)
+        why = "named" if params.profile is not None else _chosen_by(selector, profile, others_failed=others_failed)
+        if params.newer_than is not None:
+            why = f"{why}, for {params.newer_than} was refused"
+        self.choice.set(profile.id, generation, key, why)
 
     def _for_session(self, params: TokenParams, selector: Selector) -> Selector:
         if params.session is None:
@@ -259,7 +296,9 @@ class Broker:
         assert inline is not None  # noqa: S101 - the caller has checked it
         name = choose(params.provider or self.household.default_provider).provider
         credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
-        return answers.inline_result(credential, name, self.household.provider(name))
+        result = answers.inline_result(credential, name, self.household.provider(name))
+        self.choice.set(result.profile, result.generation, result.profile, "brought by the caller")
+        return result
 
     def _asked(self, params: TokenParams, selector: Selector) -> Asked:
         provider = selector.provider
@@ -283,3 +322,14 @@ class Broker:
             if not isinstance(keeper.decide(Wish(min_valid=0.0)), Refusal):
                 return keeper.profile.id
         return None
+
+
+def _chosen_by(selector: Selector, profile: Profile, *, others_failed: bool) -> str:
+    """The rule by which one was chosen whom the request did not name."""
+    if selector.profile is not None:
+        return "pinned"
+    if others_failed:
+        return "in place of others"
+    if selector.preferred == profile.id:
+        return "session"
+    return "order" if selector.order_of(profile.agent) else "turn"

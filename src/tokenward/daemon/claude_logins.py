@@ -89,7 +89,8 @@ class ClaudeLogins:
                 limiter=equipment.flights,
             )
         profile = Profile(CLAUDE_PROFILE, CLAUDE_CODE_PROVIDER, CLAUDE_CODE)
-        return Kept(profile, place, refresher, note, (said, command, registration.token_endpoint))
+        terms = self.providers.refresh_terms(CLAUDE_CODE_PROVIDER)
+        return Kept(profile, place, refresher, note, (said, command, terms))
 
     def _claude_place(self) -> ClaudeCodeFile | KeychainOrFile:
         """Where Claude Code keeps its login on this platform; a configured path means that file alone."""
@@ -121,8 +122,7 @@ class ClaudeLogins:
                 NEUROLINK_PROFILE, place, self.providers.claude_code_endpoint(), CLAUDE_CODE_PROVIDER
             )
         profile = Profile(NEUROLINK_PROFILE, CLAUDE_CODE_PROVIDER, place.name)
-        endpoint = self.providers.named(CLAUDE_CODE_PROVIDER).registration.token_endpoint
-        return Kept(profile, place, refresher, None, (said, endpoint))
+        return Kept(profile, place, refresher, None, (said, self.providers.refresh_terms(CLAUDE_CODE_PROVIDER)))
 
     def looked_at(self) -> list[tuple[str, bool]]:
         """Where Claude Code's login was looked for, and whether it was found."""

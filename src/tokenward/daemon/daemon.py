@@ -109,7 +109,7 @@ class Daemon:
         entropy, state = SystemEntropy(), ensure_private_dir(options.paths.state)
         self.audit = AuditLog(state / AUDIT_FILE, clock)
         self.audit.told = self.hub.history.asked
-        self.second_sockets = SecondSockets(group, clock, self.audit)
+        self.second_sockets = SecondSockets(group, clock, self.audit.of_restricted)
         self._unlocking = anyio.CapacityLimiter(1)
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -126,6 +126,7 @@ class Daemon:
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
         self.sharing = self._sharing()
+        self.audit.choice = self.ward.broker.choice
         self.tidying = self._tidying()
         self.publishing: Publishing | None = None
         self.notices = Notices(
@@ -325,6 +326,8 @@ class Daemon:
             self.group.start_soon(self._unlock)
         if self.second_sockets.are_missing:
             self.group.start_soon(self.open_second_sockets)
+        if self.ward.is_overdue:
+            self.group.start_soon(self.ward.keep_overdue)
 
     async def _unlock(self) -> None:
         """Ask again for a key that is locked away; a dialog may hold the thread, and nobody waits for it."""

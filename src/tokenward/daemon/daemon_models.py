@@ -12,7 +12,7 @@ from tokenward.daemon.rpc_types import Params, Result
 
 
 class HelloParams(Params):
-    """Who is calling; shown in the audit, believed by nobody."""
+    """Who is calling; believed by nobody, and written nowhere."""
 
     client: str | None = Field(default=None, max_length=128, description="The caller's name and version.")
 

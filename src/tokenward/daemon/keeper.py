@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -42,7 +42,7 @@ from tokenward.daemon.landing import Value
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.surroundings import Surroundings
-from tokenward.disk.family_file import left_unfinished
+from tokenward.disk.family_file import FamilyFile, end_unfinished, left_unfinished
 from tokenward.errors import TokenwardError
 from tokenward.ports import Place, RenewingPlace
 
@@ -136,6 +136,11 @@ class Keeper:
     def credential(self) -> Credential | None:
         """The value held."""
         return self.held.credential if self.held is not None else None
+
+    @property
+    def has_only_copy(self) -> bool:
+        """Whether a value was received that is on no disk, not even sealed: with us it would be lost."""
+        return self.phase is Phase.UNSAVED and self._pending is not None and not self._pending.sealed
 
     def is_vacant(self) -> bool:
         """Whether nothing is held, and nothing is in its place."""
@@ -255,7 +260,7 @@ class Keeper:
         """
         held = self.credential is not None and self.credential.generation == generation
         if held and generation != self._distrusted and isinstance(self.place, RenewingPlace):
-            self.attempts.draw_forced(self.profile.id)
+            self._draw_forced()
             self._distrusted = generation
             self.place.reject(generation)
 
@@ -307,7 +312,7 @@ class Keeper:
             self._hold(reading.credential)
             self.reschedule()
         elif judged is News.LOGGED_OUT:
-            self._apply(Event.LOST)
+            await self._end(Event.LOST)
         elif self.lookout.absent_since is not None:
             moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
             self._around.alarm.at(f"absence:{self.profile.key}", moment, self._check_absence)
@@ -395,11 +400,20 @@ class Keeper:
         """Wait for the flight under way, or start one and wait for it."""
         if self._flight is None:
             if forced:
-                self.attempts.draw_forced(self.profile.key)
+                self._draw_forced()
             self._apply(Event.DUE)
         flight = self._flight
         if flight is not None:
             await flight.wait()
+
+    def _draw_forced(self) -> None:
+        if self.credential is not None:
+            self._around.forced.draw(self._family_of(self.credential), self.profile.key)
+
+    def _family_of(self, credential: Credential) -> str:
+        """What the bucket of forced refreshes is drawn from: this value's family, or else the profile."""
+        family = self.refresher.family(credential) if self.refresher is not None else None
+        return self.profile.key if family is None else family.name
 
     async def settle(self) -> None:
         """Wait until no flight is under way."""
@@ -494,6 +508,7 @@ class Keeper:
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
             self.lookout.reinstate(credential.generation)  # what is held is not over
+            self._around.forced.follow(self._family_of(known), self._family_of(credential))
             self.encoded.clear()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)
@@ -573,10 +588,35 @@ class Keeper:
         self._around.alarm.cancel(self.profile.key)
         self._around.alarm.cancel(f"absence:{self.profile.key}")
 
+    async def save_now(self) -> None:
+        """Try to write what is unsaved, without waiting for its next attempt."""
+        if self.phase is not Phase.UNSAVED:
+            return
+        await self.settle()
+        if self.phase is Phase.UNSAVED:
+            self._apply(Event.DUE)
+        await self.settle()
+
     async def forget(self) -> None:
         """Stop keeping it, after the flight under way; what lies in its place is not touched here."""
         await self.settle()
-        self._apply(Event.FORGOTTEN)
+        await self._end(Event.FORGOTTEN)
+
+    async def _end(self, event: Event) -> None:
+        """The login is over: what is still open in its journals concerns nobody any more."""
+        journals = self._journals()
+        self._apply(event)
+        if journals:
+            await to_thread.run_sync(_end_all, journals, limiter=self._around.reading)
+
+    def _journals(self) -> list[FamilyFile]:
+        if self.credential is None or self.refresher is None or self.refresher.mode != "direct":
+            return []
+        family = self.refresher.family(self.credential)
+        if family is None:
+            return []
+        unsaved = [] if self._pending is None else [FamilyFile(family.path.parent, self._pending.family)]
+        return [family, *unsaved]
 
     def predecessor_left_work(self) -> bool:
         """Whether a process that died left this value's family unfinished; blocks on the disk."""
@@ -590,3 +630,11 @@ class Keeper:
     def resume(self) -> None:
         """Take up what a predecessor left: the flight that follows writes it or obeys the ambiguous rule."""
         self._apply(Event.DUE)
+
+
+def _end_all(journals: Sequence[FamilyFile]) -> None:
+    for journal in journals:
+        try:
+            end_unfinished(journal)
+        except OSError as error:
+            log.warning("a journal could not be ended, and stays: %s", error.strerror)

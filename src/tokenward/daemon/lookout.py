@@ -22,7 +22,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from tokenward.core.credential import Credential
-from tokenward.core.reading import Absent, Found, News, Reading, Unreadable, is_another_account, news
+from tokenward.core.reading import Absent, Blanked, Found, News, Reading, Unreadable, is_another_account, news
 from tokenward.ports import Clock, Place
 
 READINGS = 5
@@ -52,6 +52,8 @@ class Lookout:
         self.absent_since: datetime | None = None
         self.is_vacant = False
         """Whether nothing was there at the last look, be it that the file holds other things."""
+        self.is_logged_out = False
+        """Whether the last look met its owner's word that the login is over."""
 
     def changed(self) -> bool:
         """One stat: whether the place may hold something that we have not seen."""
@@ -104,6 +106,7 @@ class Lookout:
     def _judge(self, reading: Reading, held: Credential | None) -> News:
         now = self._clock.wall()
         self.is_vacant = isinstance(reading, Absent)
+        self.is_logged_out = isinstance(reading, Blanked) and reading.login_ended
         self.trouble = reading.reason if isinstance(reading, Unreadable) else None
         if isinstance(reading, Absent) and held is not None:
             self.absent_since = self.absent_since or now

@@ -4,8 +4,9 @@ The problem: the program that shows a notice can hang, be missing or fail, may b
 desktop, and must neither hold up a refresh nor see a token.
 
 Rules:
-- What is told and when, ``core.notices`` decides; it is looked at with each beat and each event. What was told
-  is kept in the routing state.
+- What is told and when, ``core.notices`` decides; it is looked at with each beat, and at once with an event of
+  ``AT_ONCE``: everything else must have lasted anyway, and a look at everybody with each rotation costs more than
+  the rotations. What was told is kept in the routing state.
 - One program at a time, in a clean environment, for ``PATIENCE_SECONDS`` at most. What it is told is in variables:
   ``TOKENWARD_EVENT``, ``_PROFILE``, ``_SUMMARY``, ``_DETAIL`` and ``_HINT``.
 - Every notice is in the log too. A program that fails is logged at first and ever more seldom.
@@ -23,6 +24,7 @@ from tokenward.core.notices import Kind, Matter, Standing, matters, review
 from tokenward.core.notices_document import from_documents, to_documents
 from tokenward.core.redact import printable
 from tokenward.core.repeats import Said, heard
+from tokenward.daemon.event_models import Event
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logs import fields
 from tokenward.daemon.refusals import login_command
@@ -34,6 +36,8 @@ NOTIFY = "notify"
 PATIENCE_SECONDS = 10.0
 PASSED_ON = ("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "TOKENWARD_SOCKET")
 """What a program on a desktop needs besides what every command gets (``XDG_RUNTIME_DIR`` is among that)."""
+AT_ONCE = frozenset({"login_required"})
+"""Events of which a person is told without delay (``core.notices.TABLE``)."""
 LEVELS: Mapping[Kind, int] = {Kind.LOGIN_ENDING: logging.WARNING}
 """Of the line in the log; the others are events or faults, and have a line that says so already."""
 
@@ -90,6 +94,11 @@ class Notices:
         self._waiting: deque[Matter] = deque()
         self._at_work = False
         self._failure: Said | None = None
+
+    def happened(self, event: Event, _trouble: object = None) -> None:
+        """Hear of an event; never blocks."""
+        if event.type in AT_ONCE:
+            self.look()
 
     def look(self) -> None:
         """Find out what is to be told now, and begin to tell it; never blocks."""

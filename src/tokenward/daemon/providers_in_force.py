@@ -110,6 +110,10 @@ class ProvidersInForce:
             timeout=self._refresh_timeout,
         )
 
+    def refresh_terms(self, provider: str) -> tuple[object, ...]:
+        """What the configuration says of a provider's refreshes: with another word the keeper is another one."""
+        return self.named(provider).registration, self._refresh_timeout
+
     def direct_refresher(
         self, profile: str, place: Place, endpoint: HttpTokenEndpoint, provider: str
     ) -> Refresher:

@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 
 from tokenward.core.freshness import RefreshTiming
 from tokenward.daemon.event_hub import EventHub
+from tokenward.daemon.forced_refreshes import ForcedRefreshBuckets
 from tokenward.daemon.scheduler import Alarm
 from tokenward.ports import Clock, Entropy
 
@@ -39,6 +40,11 @@ class Surroundings:
     reading: CapacityLimiter
     spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
     least_margins: Mapping[str, float] = field(default_factory=dict)
+    forced: ForcedRefreshBuckets = field(init=False)
+    """One bucket a family."""
+
+    def __post_init__(self) -> None:
+        self.forced = ForcedRefreshBuckets(self.clock)
 
     def timing_of(self, profile: str) -> RefreshTiming:
         """Margin and jitter of one profile, by its key."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, Lock, to_thread
 
 from tokenward.core.credential import (
     MAIN_AGENT,
@@ -90,6 +90,9 @@ class Ward:
         self._made_of: dict[str, tuple[object, ...]] = {}
         self._live_at: dict[str, set[str]] = {}  # by place, the keys of those who live there
         self._watched_for: dict[str, str] = {}  # by key, the place that is watched
+        self._overdue: dict[str, Kept | None] = {}
+        """What shall take the place of keepers that cannot be let go yet, by key; None = nothing."""
+        self._arranging = Lock()
         self.logins = Logins(
             Needs(
                 around=household.around,
@@ -112,27 +115,61 @@ class Ward:
     async def keep(self, wanted: Sequence[Kept]) -> None:
         """Keep exactly these profiles; a keeper that is as it should be goes on undisturbed.
 
+        One whose value is nowhere but in its memory goes on too, until it is on a disk (``keep_overdue``).
+
         Args:
             wanted: every profile of the configuration, the store and the sources.
         """
-        names = {kept.profile.key for kept in wanted}
-        for name in [name for name in self.keepers if name not in names]:
-            await self._dismiss(name)
-        engaged = []
-        for kept in wanted:
-            if self._made_of.get(kept.profile.key) != kept.made_of or kept.profile.key not in self.keepers:
-                await self._dismiss(kept.profile.key)
-                engaged.append(await self._engage(kept))
-        for keeper in self.keepers.values():
-            keeper.encoded.clear()  # its provider may have changed
-        self.line.arrange()
-        await self._begin(engaged)
-        self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
+        async with self._arranging:
+            self._overdue.clear()
+            names = {kept.profile.key for kept in wanted}
+            gone = [(name, None) for name in self.keepers if name not in names]
+            changed = [(kept.profile.key, kept) for kept in wanted if not self._is_kept(kept)]
+            engaged = await self._replace([*gone, *changed])
+            for keeper in self.keepers.values():
+                keeper.encoded.clear()  # its provider may have changed
+            self.line.arrange()
+            await self._begin(engaged)
+            self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
+
+    def _is_kept(self, kept: Kept) -> bool:
+        key = kept.profile.key
+        return key in self.keepers and self._made_of.get(key) == kept.made_of
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
-        await self._dismiss(kept.profile.key)
-        await self._begin([await self._engage(kept)])
+        async with self._arranging:
+            await self._begin(await self._replace([(kept.profile.key, kept)]))
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a keeper goes on only because its value is nowhere but in its memory."""
+        return bool(self._overdue)
+
+    async def keep_overdue(self) -> None:
+        """Do what could not be done because a value was nowhere but in a keeper's memory, if it can be by now."""
+        async with self._arranging:
+            await self._begin(await self._replace(list(self._overdue.items())))
+
+    async def save_unsaved(self) -> None:
+        """Try to write what is unsaved now, at the end: its next attempt would come too late."""
+        for keeper in list(self.keepers.values()):
+            await keeper.save_now()
+
+    async def _replace(self, changes: Sequence[tuple[str, Kept | None]]) -> list[Keeper]:
+        """Let keepers go and engage others in their place; those that cannot go yet are overdue.
+
+        Returns:
+            Those that were engaged.
+        """
+        engaged = []
+        for name, kept in changes:
+            if not await self._dismiss(name):
+                self._overdue[name] = kept
+                continue
+            if kept is not None:
+                engaged.append(await self._engage(kept))
+        return engaged
 
     async def _engage(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self.household.around, note=kept.note)
@@ -157,11 +194,18 @@ class Ward:
             ):
                 keeper.resume()
 
-    async def _dismiss(self, name: str) -> None:
+    async def _dismiss(self, name: str) -> bool:
+        """Let a keeper go; not if nothing but its memory has its value, which is tried to be written first."""
         keeper = self.keepers.get(name)
-        if keeper is not None:
-            await keeper.settle()  # and it serves meanwhile
-            self._let_go(keeper)
+        if keeper is None:
+            return True
+        await keeper.settle()  # and it serves meanwhile
+        if keeper.has_only_copy:
+            await keeper.save_now()
+        if keeper.has_only_copy:
+            return False
+        self._let_go(keeper)
+        return True
 
     def _let_go(self, keeper: Keeper) -> None:
         """Keep one no longer, from this moment; others may live at its place still."""
@@ -169,6 +213,7 @@ class Ward:
         keeper.dismiss()
         self.keepers.pop(key, None)
         self.line.drop(key)
+        self._overdue.pop(key, None)
         if (place := self._watched_for.pop(key, None)) is not None:
             self._live_at[place].discard(key)
             if not self._live_at[place]:
@@ -176,10 +221,12 @@ class Ward:
                 self.household.unwatch(place)
 
     def generation_at(self, profile: str, place: str) -> str | None:
-        """The generation that a profile holds, if it lives at this place."""
+        """The generation that a profile holds, if it lives at this place; see ``clear_left_marks``."""
         keeper = self.keepers.get(profile)
-        if keeper is None or keeper.place.description != place or keeper.credential is None:
+        if keeper is None or keeper.place.description != place:
             return None
+        if keeper.credential is None:
+            return "" if keeper.lookout.is_logged_out else None
         return keeper.credential.generation
 
     def _let_rest(self) -> None:

@@ -58,9 +58,11 @@ class Outcome(StrEnum):
     """Granted and sealed here, but the place could not be written."""
     SUPERSEDED = auto()
     """Granted and sealed here; the place held a newer value, which was left alone."""
+    LOGGED_OUT = auto()
+    """The login was ended by its owner or forgotten by us; what was uncertain or unsaved concerns nobody."""
 
 
-_FINISHED = frozenset({Outcome.NOT_SENT, Outcome.ANSWERED, Outcome.ADOPTED, Outcome.STORED, Outcome.SUPERSEDED})
+_FINISHED = frozenset(Outcome) - {Outcome.AMBIGUOUS, Outcome.UNSAVED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,8 @@ def _after(state: FamilyState, record: dict[str, Any]) -> FamilyState:
             return replace(state, sealed=sealed, generation=record["generation"])
         case "outcome":
             outcome = Outcome(record["outcome"])
-            since = state.uncertain_since_ms if outcome is Outcome.AMBIGUOUS else state.ambiguous_since_ms
+            stays_uncertain = outcome in {Outcome.AMBIGUOUS, Outcome.LOGGED_OUT}  # who comes back must know it
+            since = state.uncertain_since_ms if stays_uncertain else state.ambiguous_since_ms
             replayed = state.replayed and outcome is not Outcome.NOT_SENT
             return replace(state, outcome=outcome, ambiguous_since_ms=since, replayed=replayed)
         case other:
@@ -300,6 +303,34 @@ def left_unfinished(family: FamilyFile | None, held: str) -> bool:
         family.release()
 
 
+def end_unfinished(family: FamilyFile) -> bool:
+    """A login is over: nothing is left to do for this family, and it may be pruned in time; blocks on the disk.
+
+    Returns:
+        Whether it was ended; not if it was finished, or if somebody is at work on it.
+
+    Raises:
+        OSError: if it could not be noted.
+    """
+    if not family.path.exists():
+        return False
+    if not family.acquire(0.0, wait=lambda _: None, monotonic=lambda: 0.0):
+        return False
+    try:
+        if family.state.finished:
+            return False
+        _end(family, Outcome.LOGGED_OUT)
+        return True
+    finally:
+        family.release()
+
+
+def _end(family: FamilyFile, outcome: Outcome) -> None:
+    for lock in family.state.orphaned_locks:
+        remove_if_unchanged(lock)
+    family.record_outcome(outcome)
+
+
 def clear_left_marks(directory: Path, generation_at: Callable[[str, str], str | None]) -> int:
     """End the attempts of dead processes whose place has moved on since, and give back the locks they held.
 
@@ -308,7 +339,8 @@ def clear_left_marks(directory: Path, generation_at: Callable[[str, str], str | 
 
     Args:
         directory: the families' directory.
-        generation_at: the generation held by a profile at a place; None if nothing is known of it.
+        generation_at: the generation held by a profile at a place; empty if its owner says there that the login
+            is over, None if nothing is known of it.
 
     Returns:
         How many were ended.
@@ -321,9 +353,7 @@ def clear_left_marks(directory: Path, generation_at: Callable[[str, str], str | 
                 continue
             present = generation_at(mark.profile, mark.place)
             if present is not None and present != mark.sent:
-                for lock in file.state.orphaned_locks:
-                    remove_if_unchanged(lock)
-                file.record_outcome(Outcome.ADOPTED)
+                _end(file, Outcome.ADOPTED if present else Outcome.LOGGED_OUT)
                 ended += 1
     return ended
 
