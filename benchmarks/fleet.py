@@ -33,7 +33,8 @@ from tokenward.core.credential import Secret
 from tokenward.core.sharing import SealedValue
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.stores.postgres.administration import Administration
-from tokenward.stores.postgres.follower import CHANNEL, Follower, Host
+from tokenward.stores.postgres.follower import CHANNEL, Follower
+from tokenward.stores.postgres.hosts import Host
 from tokenward.stores.postgres.schema import migrate, role_sql
 from tokenward.stores.postgres.shared_store import PostgresSharedStore
 from tokenward.stores.postgres.wire import Wire

@@ -40,6 +40,8 @@ TIMEOUT = 1.0
 LEASE = 2 * TIMEOUT
 PAUSE = 0.02
 """Seconds between two calls of one caller, so that callers leave the daemons some of the machine."""
+LOOK = 1.0
+"""Seconds between two looks at whether a login is lost that is waited for."""
 DEADLINE = 100.0
 """Seconds for what must come about, on a machine that is slow or busy."""
 KEY = bytes(range(32))
@@ -60,6 +62,8 @@ class Witness:
     refused: Counter[str] = field(default_factory=Counter)
     newest: dict[str, str] = field(default_factory=dict)
     """The generation that each host served last."""
+    unserved: set[str] = field(default_factory=set)
+    """The hosts that had nothing to serve when they were asked last."""
     lives: dict[str, set[str]] = field(default_factory=dict)
     """The hosts that served each generation, in the order in which they came."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -70,6 +74,7 @@ class Witness:
         with self._changed:
             self.calls += 1
             self.newest[host] = generation = answer["generation"]
+            self.unserved.discard(host)
             is_news = generation not in self.lives or host not in self.lives[generation]
             self.lives.setdefault(generation, set()).add(host)
             if late > 0:
@@ -77,18 +82,36 @@ class Witness:
             if is_news:
                 self._changed.notify_all()
 
-    def was_refused(self, why: str) -> None:
+    def was_refused(self, host: str, why: str) -> None:
         """Note that there was no answer."""
         with self._changed:
             self.calls += 1
             self.refused[why] += 1
+            self.unserved.add(host)
+            self._changed.notify_all()
 
-    def wait_for_lives(self, count: int, hosts: Sequence[str]) -> None:
-        """Wait until the login has lived on for so many lives more, and every host has served the last of them.
+    def wait_until_unserved(self, hosts: Sequence[str]) -> None:
+        """Wait until none of these hosts has anything to serve.
 
         Raises:
-            TimeoutError: it did not, in far longer than it takes.
+            TimeoutError: they had, for far longer than a token lives.
         """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.unserved >= set(hosts), DEADLINE):
+                raise TimeoutError(f"{set(hosts) - self.unserved} serve still")
+
+    def wait_for_lives(self, count: int, hosts: Sequence[str], *, is_lost: Callable[[], bool]) -> None:
+        """Wait until the login has lived on for so many lives more, and every host has served the last of them.
+
+        Args:
+            count: how many.
+            hosts: those that are waited for.
+            is_lost: whether there is nothing to wait for any more.
+
+        Raises:
+            TimeoutError: it did not, in far longer than it takes, or it never will.
+        """
+        deadline = time.monotonic() + DEADLINE
         with self._changed:
             wanted = len(self.lives) + count
 
@@ -96,7 +119,9 @@ class Witness:
                 latest = list(self.lives)[wanted - 1 :]
                 return bool(latest) and all(any(host in self.lives[each] for each in latest) for host in hosts)
 
-            if not self._changed.wait_for(is_there, DEADLINE):
+            while not self._changed.wait_for(is_there, LOOK):
+                if time.monotonic() < deadline and not is_lost():
+                    continue
                 latest = {host: list(self.lives).index(life) for host, life in self.newest.items()}
                 raise TimeoutError(f"life {len(self.lives)} of {wanted}; hosts at {latest}; {dict(self.refused)}")
 
@@ -125,7 +150,7 @@ class Caller(threading.Thread):
                     while not self._ended.wait(PAUSE):
                         self._ask(connection)
             except (OSError, EOFError, ValueError) as error:  # a line that was cut off is no JSON
-                self._witness.was_refused(type(error).__name__)
+                self._witness.was_refused(self._host, type(error).__name__)
                 self._ended.wait(PAUSE)
 
     def _ask(self, connection: Connection) -> None:
@@ -133,7 +158,7 @@ class Caller(threading.Thread):
         try:
             answer = connection.call("token.get", {"profile": PROFILE, "min_valid": 0, "timeout": 1})
         except RpcError as refused:
-            self._witness.was_refused(str(refused.code))
+            self._witness.was_refused(self._host, str(refused.code))
         else:
             self._witness.saw(self._host, asked, answer)
 
@@ -237,7 +262,7 @@ class Fleet:
                 caller = Caller(name, daemon.socket_file, self.witness)
                 caller.start()
                 self._callers.append(caller)
-            self.witness.wait_for_lives(1, list(self.hosts))
+            self.goes_on(1)
         except BaseException:
             self._end()
             raise
@@ -261,9 +286,14 @@ class Fleet:
             TimeoutError: it did not; with what the daemons wrote last.
         """
         try:
-            self.witness.wait_for_lives(lives, [name for name in self.hosts if name != without])
+            waited_for = [name for name in self.hosts if name != without]
+            self.witness.wait_for_lives(lives, waited_for, is_lost=self._is_lost)
         except TimeoutError as late:
             raise TimeoutError(f"{late}; {self.sandbox.statistics()}\n{self._logs()}") from None
+
+    def _is_lost(self) -> bool:
+        counted = self.sandbox.statistics()
+        return counted.reuse_detected + counted.invalid_grants > 0
 
     def verdict(self) -> Statistics:
         """What the server counted, when no request is under way.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.fleet import CLIENT, Fleet, FleetDatabase
+from faults.fleet import CLIENT, LEASE, Fleet, FleetDatabase
 from faults.fleet_storm import HOST, ISLAND, Fault, Storm, database_faults, host_faults, network_faults, seeded
 from faults.islands import Island, why_there_are_none
 from postgres_server import PostgresServer, programs_or_skip
@@ -120,12 +120,25 @@ class TestAtAServerThatForgivesNothing:
     @pytest.mark.fault(
         "fleet-database",
         "the database of a fleet is restarted, crashes, does not answer and cuts connections, at random moments",
-        "no refresh token is spent twice, also if the answer to one could not be stored; all hosts go on",
+        "no refresh token is spent twice, also if what the server answered could not be stored until it had ended "
+        "and the lease had lapsed; all hosts go on",
     )
     def test_a_database_that_fails(self, stage: Stage, record_property: Record) -> None:
-        """A host that has the answer and cannot store it is waited for; nobody asks the server again."""
-        stage.storm(database_faults(stage.fleet), record_property)
-        assert stage.fleet.sandbox.statistics().grace_replays == 0
+        """The host that has the answer and cannot store it is waited for; nobody asks the server again."""
+        fleet, server = stage.fleet, stage.fleet.database.server
+        before = fleet.verdict()
+        fleet.sandbox.faults.next("token", HOLD_AFTER)
+        assert fleet.sandbox.faults.wait_held()
+        server.stop()
+        fleet.sandbox.faults.release()
+        fleet.witness.wait_until_unserved(list(fleet.hosts))
+        time.sleep(LEASE)  # the fault is that it is away for longer
+        server.start()
+        fleet.goes_on(1)
+        fleet.verdict()
+        record_property("figure", f"away for a lease and a life: {fleet.figures(before)}")
+        if stage.seconds:
+            stage.storm(database_faults(fleet), record_property)
 
 
 class TestAtAServerThatForgivesALostAnswer:
