@@ -1,12 +1,12 @@
 # typed: true
 # frozen_string_literal: true
 
-# For a tap of your own. Before a release: url and sha256 of its source archive, then
-# `brew update-python-resources tokenward`, which writes the libraries as resources, and `brew audit --new tokenward`.
+# For a tap of your own. Homepage, address and sha256 are those of no release: packaging/formula writes them, then
+# `brew update-python-resources tokenward` the libraries as resources, and `brew audit --new tokenward` looks at it all.
 class Tokenward < Formula
   include Language::Python::Virtualenv
 
-  desc "Owns your OAuth logins and API keys, and hands out tokens that are valid now"
+  desc "Keeps OAuth logins and API keys valid, and hands out their tokens"
   homepage "https://tokenward.invalid"
   url "https://tokenward.invalid/releases/tokenward-0.1.0.tar.gz"
   sha256 "0000000000000000000000000000000000000000000000000000000000000000"

@@ -295,6 +295,15 @@ class Place(Protocol):
 
 
 @runtime_checkable
+class LockedPlace(Place, Protocol):
+    """A place whose owner locks it: while a flight waits for such a lock, people can see for which."""
+
+    @property
+    def waits_for(self) -> str | None:
+        """The lock and its holder in one line; None while nothing is waited for. Asked from any thread."""
+
+
+@runtime_checkable
 class RenewingPlace(Place, Protocol):
     """A place that can make another value by itself when it is looked at: a command that is run again."""
 

@@ -158,7 +158,7 @@ class MetricsSettings(Table):
 
     socket: AbsolutePath | None = Field(
         default=None,
-        description="A Unix socket that answers GET /metrics over HTTP; read at the start. None = none.",
+        description="A Unix socket that answers GET /metrics over HTTP. None = none.",
     )
 
 

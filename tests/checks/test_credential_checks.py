@@ -57,6 +57,13 @@ def test_without_a_daemon_nothing_is_said_of_profiles(patient: Patient) -> None:
     assert profiles.check(patient.context()) == []
 
 
+def test_nothing_that_is_kept_is_said(patient: Patient) -> None:
+    """With the first step; it is no fault."""
+    (found,) = profiles.check(patient.context(profiles=[]))
+    assert (found.level, found.cause) == ("warn", "no credential is kept")
+    assert "tokenward onboard" in found.hint
+
+
 @pytest.mark.covers("E26")
 def test_a_setup_token_that_was_refused(patient: Patient) -> None:
     """Though it is still served, since there is no other, the doctor names what makes a new one."""

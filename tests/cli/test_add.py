@@ -31,10 +31,25 @@ def test_a_key_from_a_pipe(
         "kind": kind,
         "credential": {"access_token": "sk-piped"},
         "agent": "bot",
+        "shared": False,
     }
     said = capsys.readouterr()
     assert said.out == "acme:me: kept\n"
     assert "sk-piped" not in said.err
+
+
+def test_a_name_that_is_nearly_a_provider_s_is_asked_about(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is kept, since it may be meant; the question is on standard error."""
+    daemon.answers["profile.add"] = lambda asked: profile(asked["profile"])
+    for name in ("antropic:work", "anthropic:work", "acme:work"):
+        pipe_in(monkeypatch, "sk-piped\n")
+        assert main(["add", name, "--api-key"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "antropic:work: kept\nanthropic:work: kept\nacme:work: kept\n"
+    assert said.err.count("did you mean") == 1
+    assert "antropic is a provider of its own; did you mean anthropic?" in said.err
 
 
 def test_an_oauth_login_as_json(

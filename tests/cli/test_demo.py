@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 import tokenward
-from tokenward.cli import demo, demo_screen, demo_stage, demo_story
+from tokenward.cli import demo_screen, demo_stage, demo_story
 from tokenward.cli.demo_story import Call, Line, Scene, Shown, Story
 from tokenward.cli.main import main
 from tokenward.client import Event, Token
@@ -168,7 +168,6 @@ class TestOnce:
                 return replace(super().statistics(), reuse_detected=1)
 
         monkeypatch.setattr(demo_stage, "Sandbox", Suspicious)
-        monkeypatch.setattr(demo, "ONCE_TTL_SECONDS", 3.0)
         assert main(["demo", "--once"]) == 1
         assert "failed  the server granted what the daemon holds: reuse detected: 1" in capsys.readouterr().out
 

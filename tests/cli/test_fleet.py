@@ -30,6 +30,7 @@ class Person:
     def __init__(self, home: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
         self.home, self._url, self._monkeypatch, self._capsys = home, url, monkeypatch, capsys
         self.said = ""
+        self.database = url.rpartition("/")[2]
         self.at("first")
 
     def at(self, host: str, *lines: str) -> None:
@@ -121,10 +122,9 @@ def test_status_shows_records_hosts_and_orphans(person: Person, postgres_server:
     assert "no profile is shared yet: tokenward fleet share PROFILE" in empty
     assert "no daemon has joined yet" in empty
     key_id = person.types_json("status")["keys"][0]["key_id"]
-    database = person.types_json("status")["location"].rpartition("/")[2]
 
     def happens(statement: str, *parameters: str) -> None:
-        postgres_server.run(statement, parameters, database=database)
+        postgres_server.run(statement, parameters, database=person.database)
 
     happens(
         "INSERT INTO tokenward.records (profile, generation, key_id, sealed, changed_by)"
@@ -154,12 +154,14 @@ def test_status_shows_records_hosts_and_orphans(person: Person, postgres_server:
     assert set(found) == {"location", "key_location", "keys", "hosts", "profiles", "orphans"}
 
 
-def test_the_sql_can_be_printed_for_somebody_else(person: Person) -> None:
-    """Tables and rights; nothing is done, and no database need answer."""
-    sql = person.types("init", "--print", "--role", "robot")
-    assert sql.startswith("BEGIN;\nCREATE SCHEMA")
-    assert 'GRANT SELECT, INSERT, UPDATE, DELETE ON tokenward.records TO "robot";' in sql
+def test_the_sql_can_be_run_by_somebody_else(person: Person, postgres_server: PostgresServer) -> None:
+    """Tables and rights, printed without a database; afterwards the role itself makes the first key."""
+    sql = person.types("init", "--print", "--role", ROLE)
+    assert "tokenward fleet init" in person.said
     person.types("status", status=5)
+    postgres_server.run(sql, database=person.database)
+    assert "tables   are up to date" in person.types("init")
+    assert person.types_json("status")["keys"][0]["state"] == "current"
     person.types("init", "--print", "--role", 'x"; DROP', status=1)
 
 

@@ -85,10 +85,35 @@ def test_an_argument_that_a_command_does_not_know_points_to_that_command_s_help(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The front door's help does not name what the command takes."""
-    assert main(["token", "--json"]) == 2
+    assert main(["token", "--jsn"]) == 2
     assert capsys.readouterr().err == (
-        "tokenward: unrecognized arguments: --json\n  hint: see: tokenward token --help\n"
+        "tokenward: unrecognized arguments: --jsn\n  hint: see: tokenward token --help\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["tokn"], "there is no command tokenward tokn\n  hint: did you mean token? see: tokenward --help\n"),
+        (["profiles", "lst"], "there is no command tokenward profiles lst\n  hint: did you mean list? see: "),
+        (["frobnicate"], "there is no command tokenward frobnicate\n  hint: see: tokenward --help\n"),
+        (["auth", "stauts"], "there is no command tokenward auth stauts\n  hint: did you mean status? see: "),
+    ],
+)
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(
+    typed: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line without a list of all there are; what is near is asked about."""
+    assert main(typed) == 2
+    assert capsys.readouterr().err.startswith(f"tokenward: {said}")
+
+
+def test_a_mistyped_choice_is_answered_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    """The choices are named, since they are few."""
+    assert main(["token", "--format", "heder"]) == 2
+    said = capsys.readouterr().err
+    assert "argument --format: invalid choice: 'heder' (choose from" in said
+    assert "hint: did you mean header? see: tokenward token --help" in said
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def test_a_person_gets_a_heading_and_where_it_is_from(
 ) -> None:
     """Tables with their dates, aliases, and the defaults with what is wrong with them."""
     monkeypatch.setattr(output, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["MODEL", "CONTEXT", "OUTPUT"]

@@ -40,6 +40,41 @@ def test_columns_are_aligned_and_do_not_trail() -> None:
     assert output.columns([("A", "B"), ("long cell", "x"), ("y", "")]) == ["A          B", "long cell  x", "y"]
 
 
+ROWS = [("MODEL", "CONTEXT", "FROM TIER"), ("claude-opus", "200K", "max"), ("claude-haiku", "-", "free, or pro")]
+
+
+def shown_at(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, terminal: bool = True
+) -> list[str]:
+    """The lines of a table on a terminal of so many columns, or in a pipe."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(output, "on_terminal", lambda: terminal)
+    output.table(ROWS)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_table_that_fits_is_aligned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also in a pipe that says it is narrow: programs get lines that never change shape."""
+    aligned = output.columns(ROWS)
+    widest = max(map(len, aligned))
+    assert shown_at(widest, monkeypatch, capsys) == aligned
+    assert shown_at(10, monkeypatch, capsys, terminal=False) == aligned
+
+
+def test_a_table_that_does_not_fit_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line is longer than the terminal, nothing that is known is left out, and no cell stands alone."""
+    lines = shown_at(26, monkeypatch, capsys)
+    assert lines == [
+        "claude-opus",
+        "  context 200K, from tier",
+        "  max",
+        "claude-haiku",
+        "  from tier free, or pro",
+    ]
+
+
 EXPECTED = {
     "NoCredentials": 3,
     "LoginRequired": 3,

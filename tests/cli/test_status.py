@@ -132,8 +132,11 @@ def test_what_a_file_says_cannot_move_the_cursor(daemon: FakeDaemon, capsys: pyt
 class TestScreen:
     def test_a_terminal_gets_a_table(self, daemon: FakeDaemon) -> None:
         """A bar for the life left, health in a word, reasons and notes below, the daemon above; 80 columns do."""
-        granted = {"last_refresh_at_ms": 1_000, "expires_at_ms": 1_000 + 2 * 25_920_000}
-        serve(daemon, {**LOGIN, **granted, "note": "log in [again]"}, profile("acme:k", unusable="revoked"))
+        serve(
+            daemon,
+            {**LOGIN, "granted_life": 2 * 25_920.0, "note": "log in [again]"},
+            profile("acme:k", unusable="revoked"),
+        )
         shown = on_a_terminal(daemon, "status")
         assert "tokenward 0.1.0, pid 4711, up 1h1m" in shown
         assert "━" * 4 + "╌" * 4 + " 7h12m" in shown
@@ -142,10 +145,18 @@ class TestScreen:
         assert "acme:k: revoked" in shown
         assert max(map(len, shown.splitlines())) <= 80
 
+    def test_a_dumb_terminal_is_as_wide_as_it_is(self, daemon: FakeDaemon) -> None:
+        """No line is broken where there is less than the usual room, and nothing moves or has a colour."""
+        serve(daemon, {**LOGIN, "granted_life": 2 * 25_920.0})
+        shown = on_a_terminal(daemon, "status", TERM="dumb", COLUMNS="50")
+        assert "\x1b" not in shown
+        (row,) = [line for line in shown.splitlines() if line.startswith(LOGIN["profile"])]
+        assert row.rstrip().endswith("ok")
+        assert len(row.rstrip()) <= 50
+
     def test_a_terminal_without_lines_gets_ascii(self, daemon: FakeDaemon) -> None:
         """Where the encoding has no bars, the shape is kept in characters that every terminal has."""
-        granted = {"last_refresh_at_ms": 1_000, "expires_at_ms": 1_000 + 2 * 25_920_000}
-        serve(daemon, {**LOGIN, **granted})
+        serve(daemon, {**LOGIN, "granted_life": 2 * 25_920.0})
         assert "####.... 7h12m" in on_a_terminal(daemon, "status", PYTHONIOENCODING="ascii")
 
     def test_no_color_leaves_the_words(self, daemon: FakeDaemon) -> None:

@@ -111,11 +111,13 @@ def test_remarks_tell_the_truth() -> None:
     due = (NOW + 30) * 1000
     sick = profile("a:b", degraded="refresh_failing", last_failure=failure, next_refresh_at_ms=due)
     waiting = profile("c:d", last_failure=locked)
+    at_it = profile("g:h", waits_for="lock y is held by process 8")
     dead = profile("e:f", degraded="refresh_failing", last_failure=over)
-    shown = " ".join(seen(drawn(picture(LOGIN, sick, waiting, dead), Look(300, LINES)), 300))
+    shown = " ".join(seen(drawn(picture(LOGIN, sick, waiting, dead, at_it), Look(300, LINES)), 300))
     assert "e:f: refresh failed 0s ago (invalid_grant): expired; log in again: tokenward login e" in shown
     assert "a:b: refresh failed 1m ago, 3 times in a row (unavailable): HTTP 503; next attempt in 30s" in shown
     assert "c:d: waits for a lock, 0s ago: lock x is held by process 7; no attempt is planned" in shown
+    assert "g:h: waits for a lock now: lock y is held by process 8" in shown
     assert "anthropic:claude-cli: the login ends in 3d; log in again before" in shown
 
 
@@ -140,6 +142,27 @@ def test_a_daemon_that_has_gone_is_said_below_what_was_known() -> None:
     lines = seen(watching(Picture(picture(profile()).status, gone="it ended"), Look(80, LINES), []), 80)
     assert lines[-1] == "it ended; waiting for it, and what is above is old"
     assert any("anthropic:work" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("left", "granted", "cells"),
+    [
+        (25_200.0, 28_800.0, 7),
+        (3_600.0, 28_800.0, 1),
+        (15.0, 20.0, 6),
+        (0.0, 20.0, 0),
+        (25_200.0, None, 8),
+        (1_800.0, None, 4),
+    ],
+)
+def test_the_bar_is_the_part_of_the_life_that_is_left(left: float, granted: float | None, cells: int) -> None:
+    """Of eight hours as of twenty seconds; where nobody knows for how long it was granted, of an hour."""
+    live = profile(valid_for=left, granted_life=granted)
+    (row,) = [
+        line for line in seen(drawn(picture(live), Look(80, ASCII)), 80) if line.startswith("anthropic:work")
+    ]
+    assert row.count("#") == cells
+    assert row.count(".") == 8 - cells
 
 
 @pytest.mark.parametrize(

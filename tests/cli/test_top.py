@@ -81,6 +81,25 @@ async def test_the_day_of_each_profile_is_seen(asked_for: FakeDaemon) -> None:
             await pilot.press("q")
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+async def test_health_is_seen_on_a_narrow_terminal(asked_for: FakeDaemon, width: int) -> None:
+    """Without scrolling to the side: a long name gives way, and says so."""
+    long = profile("acme:" + "m" * 40, valid_for=590.0, unusable="login required", next_refresh_at_ms=1)
+    asked_for.answers["daemon.status"] = lambda _: status(long, *PROFILES)
+    with Client() as client:
+        async with Top(client, None).run_test(size=(width, 24)) as pilot:
+            await until(pilot, lambda: len(rows(pilot)) == 3)
+            table: DataTable[Any] = pilot.app.query_one(DataTable)
+            headings = [str(column.label) for column in table.columns.values()]
+            place = headings.index("health")
+            first = rows(pilot)[0]
+            assert first[place] == "unusable"
+            assert first[0].endswith("\N{HORIZONTAL ELLIPSIS}")
+            assert "9m50s" in first[headings.index("valid for")]
+            cells = [max(len(headings[at]), *(len(row[at]) for row in rows(pilot))) + 2 for at in range(place + 1)]
+            assert sum(cells) <= width
+
+
 @pytest.mark.parametrize(
     ("keys", "method", "of"),
     [

@@ -64,6 +64,8 @@ def profile(name: str = "anthropic:work", **members: Any) -> Json:
         "cooling": [],
         "last_report": None,
         "last_used_at_ms": None,
+        "granted_life": None,
+        "waits_for": None,
         **members,
     }
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from daemon.keeping import Keeping, keeping
-from daemon.refreshing import LIFE
+from daemon.refreshing import LIFE, transaction
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.grants import Condemned, Unavailable
+from tokenward.core.grants import Condemned, NotSent, Unavailable
 from tokenward.daemon import answers
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.profile_models import ProfileResult
+from tokenward.daemon.refresher import DirectRefresher
 from tokenward.provider_files import provider_named
 
 ANTHROPIC = provider_named("anthropic")
@@ -231,3 +232,25 @@ async def test_a_watched_login_and_a_key_are_told_apart(home: Keeping) -> None:
     home.place.vanish()
     key = home.keeper(None)
     assert answers.profile_result(key, provider_named("acme")).refresh == "none"
+
+
+async def test_the_life_it_began_with_is_shown(home: Keeping) -> None:
+    """Beside what is left of it; null where nobody knows."""
+    keeper = await home.directly(home.credential(left=600, granted_life=8 * LIFE))
+    assert (shown(keeper).valid_for, shown(keeper).granted_life) == (600, 8 * LIFE)
+    assert shown(await home.directly(home.credential(1, left=600))).granted_life is None
+
+
+async def test_a_lock_is_shown_while_it_is_waited_for(home: Keeping) -> None:
+    """Before it is given up, and not afterwards."""
+    keeper = await home.directly(home.credential(left=600))
+    assert shown(keeper).waits_for is None
+
+    class Waiting(DirectRefresher):
+        def waits_for(self) -> str | None:
+            """One of Claude Code's."""
+            return "lock x is held by process 7"
+
+    made = transaction(home.directory, home.place, home.clock, lambda _: NotSent("never called"))
+    keeper.refresher = Waiting(made, home.endpoint, home.gate, home.limiter)
+    assert shown(keeper).waits_for == "lock x is held by process 7"

@@ -594,6 +594,10 @@ class Broken:
         """Never."""
         return 0.0
 
+    def waits_for(self) -> str | None:
+        """Nothing."""
+        return None
+
     def family(self, credential: Credential) -> FamilyFile | None:
         """None."""
         return None
@@ -1228,3 +1232,36 @@ async def test_a_look_that_meets_our_own_write_is_no_news(home: Keeping) -> None
     assert home.phase(keeper) is Phase.READY
     assert keeper.attempts.failure is None
     assert await access(keeper) == "access-granted-1"
+
+
+# With how much life a value began
+
+
+async def test_a_granted_life_is_what_the_server_said(home: Keeping) -> None:
+    """As long as the value is held, however little is left; of what was refreshed, that of the answer."""
+    keeper = await home.directly(home.credential(left=200, granted_life=8 * LIFE))
+    assert keeper.granted_life() == 8 * LIFE
+    home.clock.advance(30)
+    assert keeper.granted_life() == 8 * LIFE
+    await home.pass_time(100, keeper)
+    assert keeper.granted_life() == LIFE
+
+
+async def test_a_rotation_that_was_seen_began_with_what_was_left_then(home: Keeping) -> None:
+    """Where its place does not say more; of the first value nobody saw the beginning."""
+    home.place.overwrite(home.credential(left=500))
+    keeper = home.keeper(None)
+    await keeper.reconcile()
+    assert keeper.granted_life() is None
+    home.place.overwrite(home.credential(1, left=7200))
+    await keeper.reconcile()
+    assert keeper.granted_life() == 7200
+    home.clock.advance(100)
+    home.place.overwrite(replace(home.credential(1, left=7100), scopes=("other",)))
+    await keeper.reconcile()
+    assert keeper.granted_life() == 7200
+    home.place.overwrite(replace(home.credential(2), expires_at=None))
+    await keeper.reconcile()
+    assert keeper.granted_life() is None
+    await keeper.forget()
+    assert keeper.granted_life() is None

@@ -13,10 +13,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tokenward.daemon import metrics_socket
+from daemon.keeping import until
+from tokenward.daemon import exposition, metrics_socket
 from tokenward.daemon.exposition import OPENMETRICS, Page
 from tokenward.daemon.listener import bind_socket
-from tokenward.daemon.metrics_socket import serve_metrics
+from tokenward.daemon.metrics_socket import MetricsSocket, serve_metrics
+from tokenward.errors import ConfigurationFault
 
 
 @pytest.fixture
@@ -150,3 +152,49 @@ async def test_who_hangs_up_is_nobodys_trouble(place: Path, caplog: pytest.LogCa
                 peer.sendall(sent)
         assert (await said(place, request())).startswith(b"HTTP/1.1 200")
     assert caplog.records == []
+
+
+async def _page(accept: str) -> Page:
+    return Page("text/plain; version=0.0.4", accept)
+
+
+async def gone(place: Path) -> None:
+    """Wait until nothing is there."""
+    await until(lambda: modes(place) is None)
+
+
+async def test_it_is_opened_moved_and_closed(place: Path) -> None:
+    """As each configuration wants it; what is as before goes on undisturbed."""
+    other = place.with_name("other.sock")
+    async with anyio.create_task_group() as group:
+        collectors = MetricsSocket(group, _page)
+        await collectors.serve(None)
+        assert modes(place) is None
+        await collectors.serve(place)
+        await collectors.serve(place)
+        assert (await said(place, request())).startswith(b"HTTP/1.1 200")
+        await collectors.serve(other)
+        await gone(place)
+        assert (await said(other, request())).startswith(b"HTTP/1.1 200")
+        await collectors.serve(None)
+        await gone(other)
+
+
+async def test_a_place_that_cannot_be_had_changes_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said with the key that names it, and the place before is served on."""
+    taken = place.with_name("taken")
+    async with anyio.create_task_group() as group:
+        collectors = MetricsSocket(group, _page)
+        await collectors.serve(place)
+        taken.write_text("mine")
+        with pytest.raises(ConfigurationFault, match=r"taken exists and is not a socket") as refused:
+            await collectors.serve(taken)
+        assert "[metrics]" in (refused.value.hint or "")
+        assert (await said(place, request())).startswith(b"HTTP/1.1 200")
+        with pytest.raises(ConfigurationFault, match=r"collectors cannot be served: .*Not a directory"):
+            await collectors.serve(taken / "below" / "metrics.sock")
+        monkeypatch.setattr(exposition, "find_spec", lambda _: None)
+        with pytest.raises(ConfigurationFault, match="prometheus-client"):
+            await collectors.serve(taken.with_name("third"))
+        assert (await said(place, request())).startswith(b"HTTP/1.1 200")
+        group.cancel_scope.cancel()

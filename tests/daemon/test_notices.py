@@ -259,6 +259,20 @@ class TestNotify:
         assert argv[-2:] == ["acme:me needs a login", "it was <b>revoked</b>\ntokenward login"]
         assert not any("acme" in word for word in argv[:-2])
 
+    def test_no_words_become_a_script_on_macos(self) -> None:
+        """Quotes, backslashes and AppleScript of a hostile server arrive as they are, as text to be shown."""
+        hostile = 'x" & (do shell script "id") & "\\" -e quit'
+        matter = replace(MATTER, summary=hostile, detail=hostile, hint=hostile)
+        argv = argv_for(["notify"], matter, platform="darwin")
+        assert argv[:-2] == argv_for(["notify"], MATTER, platform="darwin")[:-2]
+        assert argv[-2:] == [hostile, f"{hostile}\n{hostile}"]
+        assert argv[1:-2:2] == ["-e"] * 3
+        assert argv[2:-2:2] == [
+            "on run argv",
+            "display notification (item 2 of argv) with title (item 1 of argv)",
+            "end run",
+        ]
+
     def test_a_command_is_run_as_it_is(self) -> None:
         """What it is told is in variables, not in its arguments."""
         assert argv_for(["/bin/x", "a b"], MATTER, platform="linux") == ["/bin/x", "a b"]

@@ -11,14 +11,14 @@ import anyio.to_thread
 import pytest
 
 from daemon.keeping import Keeping, keeping, settled, turns, until
-from daemon.refreshing import ENDPOINT, LIFE, family_name, nothing, records
+from daemon.refreshing import ENDPOINT, LIFE, family_name, nothing, records, transaction
 from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.freshness import RefreshTiming
 from tokenward.core.grants import Ambiguous, Condemned, NotSent, RefreshOutcome, Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon.endpoint_gate import IN_FLIGHT
 from tokenward.daemon.flight_results import Adopted, Cause, Failed, Refreshed, Rejected, SaveFailed
-from tokenward.daemon.refresher import DELEGATE_BELOW_SECONDS, DelegateRefresher, flight_limiter
+from tokenward.daemon.refresher import DELEGATE_BELOW_SECONDS, DelegateRefresher, DirectRefresher, flight_limiter
 from tokenward.disk.family_file import try_family
 from tokenward.errors import ProfileUnavailable
 from tokenward.stores.memory import MemoryPlace
@@ -149,6 +149,36 @@ async def test_flights_have_threads_of_their_own() -> None:
     limiter = flight_limiter()
     assert limiter.total_tokens >= 4 * IN_FLIGHT
     assert limiter is not anyio.to_thread.current_default_thread_limiter()
+
+
+async def test_while_a_family_is_waited_for_it_says_so(home: Keeping) -> None:
+    """As soon as it waits, and no longer than it waits."""
+    held = home.credential(left=50)
+    home.place.overwrite(held)
+    seen: list[str | None] = []
+
+    def wait(seconds: float) -> None:
+        seen.append(direct.waits_for())
+        home.clock.advance(seconds)
+
+    made = transaction(home.directory, home.place, home.clock, lambda _: NotSent("set by the refresher"))
+    direct = DirectRefresher(replace(made, wait=wait), home.endpoint, home.gate, home.limiter)
+    assert direct.waits_for() is None
+    with try_family(home.directory / "families", family_name(held)):
+        assert isinstance(await direct.refresh(held, 50), Failed)
+    assert len(seen) > 1
+    assert all(words and "is refreshing this login" in words for words in seen)
+    assert direct.waits_for() is None
+
+
+async def test_a_lock_that_the_place_waits_for_is_said(home: Keeping) -> None:
+    """The place knows which; a place without locks waits for none."""
+
+    class Waiting(MemoryPlace):
+        waits_for = "Claude Code's lock is held by process 7"
+
+    assert home.direct(Waiting()).waits_for() == Waiting.waits_for
+    assert home.direct().waits_for() is None
 
 
 # By the owner
@@ -291,7 +321,9 @@ async def test_a_held_family_means_that_the_owner_is_not_asked(home: Keeping) ->
     delegate = ScriptedDelegate()
     with try_family(home.directory / "families", family_name(held)):
         result = await delegating(home, delegate).refresh(held, 50)
-    assert result == Failed(Cause.LOCKED, "another process is refreshing this login")
+    assert isinstance(result, Failed)
+    assert result.cause is Cause.LOCKED
+    assert result.reason.startswith("another process")
     assert delegate.asked == 0
 
 

@@ -289,6 +289,13 @@ def test_a_copy_outlives_an_engine_that_was_emptied_for_a_moment(fleet: Fleet) -
     assert a.copies.place(PROFILE).read() == Absent()
 
 
+@pytest.mark.parametrize("name", ["", "no-colon", "acme:me\n", "../../x:y", "acme:" + "x" * 200])
+def test_a_record_that_is_no_profiles_is_passed_over(fleet: Fleet, name: str) -> None:
+    """What another host wrote there is not believed to be a name."""
+    fleet.engine.commit(name, None, fleet.record.value, holder="somebody")
+    assert fleet.host("a").records.profiles() == [PROFILE]
+
+
 def test_a_word_that_was_overtaken_is_not_believed(fleet: Fleet) -> None:
     """Of two words that cross each other the one of the higher revision counts, whenever it comes."""
     a, b = fleet.host("a"), fleet.host("b")

@@ -11,6 +11,7 @@ from daemon.shared_hosts import KEY, SharingFleet, sharing, until
 from tokenward.core.grants import Condemned
 from tokenward.core.lifecycle import Phase
 from tokenward.core.sharing import Removal
+from tokenward.daemon.household import Kept
 from tokenward.daemon.sharing import RETURN_SPREAD_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -166,6 +167,24 @@ async def test_an_engine_that_was_emptied_takes_nothing_with_it_at_once(tmp_path
         fleet.pass_time(61)
         await until(lambda: KEY not in a.ward.keepers)
         assert a.copies.profiles() == []
+
+
+async def test_a_record_that_breaks_us_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A defect in following one change is logged by its type, and the next change is followed."""
+    async with sharing(tmp_path) as fleet:
+        a = await fleet.host("a")
+        there = a.of_shared
+
+        def broken(key: str) -> Kept:
+            a.of_shared = there  # type: ignore[method-assign]
+            raise ValueError("its text could hold a secret")
+
+        a.of_shared = broken  # type: ignore[method-assign]
+        due(fleet, left=6000)
+        await until(lambda: "ValueError" in caplog.text)
+        assert "secret" not in caplog.text
+        a.sharing.heard(None)
+        await until(lambda: KEY in a.ward.keepers)
 
 
 async def test_an_orphan_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from tokenward.daemon.machine import SystemClock
 from tokenward.daemon.transaction import LOCK_PATIENCE_SECONDS, Transaction
 from tokenward.disk import durability, family_file
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome, try_family
+from tokenward.disk.flock import KERNEL_TABLE
 from tokenward.disk.foreign_lock import ForeignLock
 from tokenward.errors import StoreUnavailable
 from tokenward.ports import LockIdentity, Place
@@ -313,6 +315,20 @@ def test_a_family_held_by_another_process_means_no_refresh(scene: Scene) -> None
     assert result.cause is Cause.LOCKED
     assert scene.clock.monotonic() - started >= LOCK_PATIENCE_SECONDS
     assert scene.server.sent == []
+
+
+def test_a_wait_for_the_family_is_told_with_its_holder(scene: Scene) -> None:
+    """Once, while it lasts; its end is told too, and where nobody holds it there is no wait to be told."""
+    told: list[str | None] = []
+    telling = replace(scene.refresher, waiting=told.append)
+    with try_family(scene.directory / "families", family_name(scene.held)) as family:
+        assert family is not None
+        holder = f" ({os.getpid()})" if KERNEL_TABLE.exists() else ""
+        words = f"another process{holder} is refreshing this login"
+        assert telling.refresh(scene.held) == Failed(Cause.LOCKED, words)
+    assert told == [words, None]
+    assert isinstance(telling.refresh(scene.held), Refreshed)
+    assert told == [words, None, None]
 
 
 def test_no_room_for_the_answer_means_no_refresh(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,25 @@ async def test_what_fits_nothing_says_where_was_looked(wish: TokenParams, home: 
     assert home.ward.token_nowait(wish) is None
 
 
+async def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(home: Warded) -> None:
+    """A provider's and a profile's, as often as it is mistyped; what is near to nothing, as before."""
+    home.store.add("acme:me", home.credential())
+    await home.keep()
+    for _ in range(2):
+        with pytest.raises(NoCredentials) as refused:
+            await home.ward.token(TokenParams(provider="acne"))
+        assert refused.value.hint.startswith("did you mean acme? run: tokenward onboard, or: ")
+        with pytest.raises(NoCredentials, match="Antropic credentials not set") as refused:
+            await home.ward.token(TokenParams(provider="antropic"))
+        assert refused.value.hint.startswith("did you mean anthropic? ")
+    with pytest.raises(ProfileUnavailable) as unknown:
+        await home.ward.token(TokenParams(profile="acme:mee"))
+    assert unknown.value.hint == "did you mean acme:me? see which there are: tokenward profiles list"
+    with pytest.raises(ProfileUnavailable) as unknown:
+        await home.ward.refresh("acme:nobody", "main")
+    assert unknown.value.hint == "see which there are: tokenward profiles list"
+
+
 async def test_an_unknown_provider_is_looked_for_in_the_configuration(home: Warded) -> None:
     """The places of other providers are no news of this one."""
     with pytest.raises(NoCredentials) as refused:

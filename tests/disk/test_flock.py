@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tokenward
-from tokenward.disk.flock import POLL_SECONDS, REOPENS, FileLock
+from tokenward.disk.flock import KERNEL_TABLE, POLL_SECONDS, REOPENS, FileLock, holder_of
 
 HOLDER = """
 import sys
@@ -211,3 +211,29 @@ def test_release_is_idempotent_and_acquire_is_not(path: Path) -> None:
     lock.release()
     with pytest.raises(RuntimeError, match="not held"):
         _ = lock.fd
+
+
+@pytest.mark.skipif(not KERNEL_TABLE.exists(), reason="NOT TESTED: this kernel has no table of locks")
+def test_the_kernel_names_the_holder(path: Path) -> None:
+    """While it is held, and only then."""
+    lock = FileLock(path)
+    assert lock.try_acquire()
+    assert holder_of(path) == os.getpid()
+    assert holder_of(path.parent) is None
+    lock.release()
+    assert holder_of(path) is None
+
+
+def test_a_holder_is_named_only_where_the_table_names_one(tmp_path: Path, path: Path) -> None:
+    """Another kind of lock, another file, or a process that this one cannot see: nobody."""
+    path.touch()
+    found, table = path.stat(), tmp_path / "locks"
+    where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    table.write_text(f"1: POSIX  ADVISORY  WRITE 7 {where} 0 EOF\n2: FLOCK  ADVISORY  WRITE 8 00:00:1 0 EOF\n")
+    assert holder_of(path, table) is None
+    table.write_text(f"1: FLOCK  ADVISORY  WRITE 0 {where} 0 EOF\n")
+    assert holder_of(path, table) is None
+    table.write_text(f"9: FLOCK  ADVISORY  READ  6 {where} 0 EOF\n12: FLOCK  ADVISORY  WRITE 4711 {where} 0 EOF\n")
+    assert holder_of(path, table) == 4711
+    assert holder_of(path, tmp_path / "absent") is None
+    assert holder_of(tmp_path / "absent", table) is None

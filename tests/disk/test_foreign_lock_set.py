@@ -59,6 +59,7 @@ class World:
         self.fraction = 0.5
         self.event = SteppedEvent()
         self.while_waiting: Callable[[], None] = lambda: None
+        self.told: list[Busy] = []
 
     def wait(self, seconds: float) -> None:
         """Pass the time."""
@@ -77,6 +78,7 @@ class World:
             wall=lambda: self.wall,
             random=lambda: self.fraction,
             new_event=lambda: self.event,
+            waiting=self.told.append,
         )
 
     def acquired(self, *locks: ForeignLock) -> HeldForeignLocks:
@@ -154,6 +156,16 @@ class TestSet:
         outcome = world.acquire(lock_at(path), patience=0.0)
         assert outcome == Busy(path, age=-600.0, future=True)
         assert world.waits == []
+
+    def test_each_wait_is_told_with_the_lock_it_is_for(self, world: World, tmp_path: Path) -> None:
+        """Before each wait, with its age by then; a lock that is free is not told of."""
+        free, held = lock_at(tmp_path / "free"), lock_at(tmp_path / "held")
+        make_held(held.path, age=3.0)
+        found = world.acquire(free, held, patience=4.0)
+        assert isinstance(found, Busy)
+        assert len(world.told) == len(world.waits) > 1
+        assert {busy.path for busy in world.told} == {held.path}
+        assert [busy.age for busy in world.told] == pytest.approx([3.0, 4.5, 6.0], abs=0.01)
 
     def test_a_refusal_is_not_waited_for(self, world: World, tmp_path: Path) -> None:
         """A lock that cannot be made ends the attempt at once, with the earlier locks given back."""

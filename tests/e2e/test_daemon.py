@@ -1,5 +1,6 @@
 """The daemon as a process: how it starts, what it finds, whom it lets in, and what it keeps to itself."""
 
+import contextlib
 import os
 import signal
 import stat
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from e2e.daemon_process import CLAUDE_PROFILE, DaemonProcess, DidNotStart, RpcError, direct
+from e2e.daemon_process import CLAUDE_PROFILE, Connection, DaemonProcess, DidNotStart, RpcError, direct
 from e2e.stored_login import StoredLogin
 from tokenward.daemon import watcher
 from tokenward.sandbox import Sandbox
@@ -304,3 +305,19 @@ class TestSecrets:
             assert (looked.returncode == 0) is debuggable, looked.stderr
             if not debuggable:
                 assert "Permission denied" in looked.stderr
+
+
+def test_a_socket_of_a_service_manager_is_the_one_that_is_told(own_home: Path) -> None:
+    """Wherever the manager made it: served there, and named there in the log and in the status."""
+    place = own_home / "made.sock"
+    hand_over = (
+        "import os, socket, sys; made = socket.socket(socket.AF_UNIX); made.bind(sys.argv[1]); made.listen();"
+        "os.dup2(made.fileno(), 3); os.set_inheritable(3, True);"
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
+        "os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    with DaemonProcess(own_home, wrapper=[sys.executable, "-c", hand_over, str(place)]) as daemon:
+        with contextlib.closing(Connection(place)) as connection:
+            assert connection.call("daemon.status", {})["socket"] == str(place)
+        assert f"serving {place}, keeping" in daemon.log
+        assert not daemon.socket_file.exists()

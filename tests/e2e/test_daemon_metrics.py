@@ -97,3 +97,27 @@ def test_a_socket_that_cannot_be_had_stops_the_start(own_home: Path, config: str
         pass
     assert "metrics.sock exists and is not a socket" in refusal.value.log
     assert (own_home / "run" / "m" / "metrics.sock").read_text() == "mine"
+
+
+def test_a_reload_opens_and_closes_the_socket(own_home: Path, config: str) -> None:
+    """A place that cannot be had is told to who asked, and stands in the status until it is mended."""
+    place = own_home / "run" / "m" / "metrics.sock"
+    without = config.partition("[metrics]")[0]
+    with DaemonProcess(own_home, config=without) as daemon:
+        assert not place.exists()
+        daemon.configure(config)
+        assert daemon.call("daemon.reload") == {"reloaded": True, "error": None}
+        connection = UnixConnection(place)
+        connection.request("GET", "/metrics")
+        assert connection.getresponse().status == 200
+        connection.close()
+        (own_home / "mine").write_text("mine")
+        daemon.configure(f'{without}[metrics]\nsocket = "{own_home}/mine"\n')
+        taken: Any = daemon.call("daemon.reload")
+        assert not taken["reloaded"]
+        assert "mine exists and is not a socket" in taken["error"]
+        assert daemon.call("daemon.status")["config_error"] == taken["error"]
+        assert place.is_socket()
+        daemon.configure(without)
+        assert daemon.call("daemon.reload") == {"reloaded": True, "error": None}
+        daemon.wait_for("daemon.status", lambda status: status["config_error"] is None and not place.exists())

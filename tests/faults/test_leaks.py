@@ -41,6 +41,7 @@ TRIED: dict[str, list[str]] = {
     "profiles list": ["profiles", "list"],
     "profiles enable": ["profiles", "enable", "acme:me"],
     "profiles disable": ["profiles", "disable", "acme:spare"],
+    "auth status": ["auth", "status"],
     "models list": ["models", "list"],
     "models resolve": ["models", "resolve", "sonnet"],
     "models info": ["models", "info", "sonnet"],
@@ -98,7 +99,8 @@ def commands_with_json() -> set[str]:
     subparsers = parser.add_subparsers()
     for name in dict.fromkeys(_MODULES.values()):
         import_module(f"tokenward.cli.{name}").add_parser(subparsers)
-    return {name for name, leaf in leaves(parser) if "--json" in leaf._option_string_actions}
+    found = {name for name, leaf in leaves(parser) if "--json" in leaf._option_string_actions}
+    return found - {"token"}  # which is to print one
 
 
 def traces(secret: str) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from tokenward.core.reading import Absent, Blanked, Found, Unreadable
 from tokenward.daemon.machine import SystemClock
 from tokenward.disk import atomic_file
 from tokenward.disk.regular_file import LARGEST_FILE
-from tokenward.ports import LocksBusy, Stored, Superseded
+from tokenward.ports import LockedPlace, LocksBusy, Stored, Superseded
 from tokenward.sources.claude_code import ClaudeCodeFile
 
 LOGIN: dict[str, Any] = {
@@ -56,11 +56,13 @@ class Home:
         self.path = self.configuration / ".credentials.json"
         self.clock = Clock()
         self.waited: list[float] = []
+        self.while_waiting: Callable[[], None] = lambda: None
         self.place = ClaudeCodeFile(self.path, clock=self.clock, wait=self._wait, entropy=lambda: 0.5)
 
     def _wait(self, seconds: float) -> None:
         self.waited.append(seconds)
         self.clock.advance(seconds)
+        self.while_waiting()
 
     def write(self, document: object, *, mode: int = 0o600) -> None:
         """The owner writes."""
@@ -628,6 +630,22 @@ def test_the_holder_of_a_lock_is_named_where_its_record_says_who(record: bytes, 
     result = home.place.acquire_locks(home.clock.monotonic())
     assert isinstance(result, LocksBusy)
     assert named in result.reason
+
+
+def test_people_can_see_which_lock_is_waited_for_while_it_is(home: Home) -> None:
+    """With its holder; before and after that nothing."""
+    home.login()
+    lock = home.configuration / ".oauth_refresh.lock"
+    lock.mkdir()
+    lock.with_name(f"{lock.name}.owner").write_text('{"pid": 4711}')
+    seen: list[str | None] = []
+    home.while_waiting = lambda: seen.append(home.place.waits_for)
+    assert isinstance(home.place, LockedPlace)
+    assert home.place.waits_for is None
+    home.place.acquire_locks(home.clock.monotonic() + 3)
+    assert len(seen) > 1
+    assert all(words and f"{lock.name} is held by process 4711 (last touched" in words for words in seen)
+    assert home.place.waits_for is None
 
 
 @pytest.mark.parametrize("name", [".oauth_refresh.lock", ".claude.lock"])

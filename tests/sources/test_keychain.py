@@ -15,7 +15,7 @@ from fakes.machine import FakeClock
 from fakes.security import FakeSecurity
 from tokenward.core.credential import Credential, Secret, to_unix_milliseconds
 from tokenward.core.reading import Absent, Blanked, Found, Reading, Unreadable
-from tokenward.ports import Place, Stored
+from tokenward.ports import LockedPlace, Place, Stored
 from tokenward.sources import keychain
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.keychain import (
@@ -340,6 +340,8 @@ def test_only_a_login_in_the_file_can_be_written(mac: Mac) -> None:
     mac.writes_file(oauth_credential(1))
     locks = mac.both.acquire_locks(FAR)
     assert (mac.directory / ".oauth_refresh.lock").is_dir()
+    assert isinstance(mac.both, LockedPlace)
+    assert mac.both.waits_for is None
     writer = mac.both.prepare_write()
     new = oauth_credential(2)
     assert writer.commit(oauth_credential(1).generation, new) == Stored()

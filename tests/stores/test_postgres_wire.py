@@ -149,6 +149,23 @@ def test_what_is_no_url_of_postgresql_is_refused_and_not_quoted(url: str) -> Non
     assert "postgresql://" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("url", "verified"),
+    [
+        ("postgresql://me@db.acme.dev/fleet", False),
+        ("postgresql://me@db.acme.dev/fleet?sslmode=require", False),
+        ("postgresql://me@db.acme.dev/fleet?sslmode=verify-full", True),
+        ("postgresql://me@127.0.0.1:5433/fleet", True),
+        ("postgresql://me@127.0.0.1,db.acme.dev/fleet", False),
+        ("postgresql://me@/fleet?host=/run/postgresql", True),
+        ("postgresql:///fleet", True),
+    ],
+)
+def test_a_server_that_need_not_prove_who_it_is_is_known_as_such(url: str, *, verified: bool) -> None:
+    """Over a network only a certificate that is compared does."""
+    assert Wire(Secret(url)).is_verified is verified
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("passes", [True, False], ids=["session mode", "transaction mode"])
 async def test_behind_a_pooler_changes_are_seen(

@@ -15,6 +15,7 @@ from tokenward.checks.login_end import ENDING, NEAR_SECONDS, ends_in
 
 NAME = "profiles"
 OK, SKIPPED, AUTH, ERROR = "ok", "skipped", "auth", "error"
+FIRST = "run: tokenward onboard, or: tokenward add anthropic:work --api-key"
 _NEEDS_PERSON = frozenset({"login required", "expired", "refused"})
 _WRITTEN_DOWN = frozenset({"environment", "config"})
 _CONSEQUENCES: Mapping[Level, str] = {
@@ -28,6 +29,8 @@ def check(context: CheckContext) -> list[Finding]:
     """A count for each provider, and a sentence for each profile that needs a person."""
     if context.profiles is None:
         return []  # that no daemon answers is said by the check of the socket
+    if not context.profiles:
+        return [Finding(NAME, "warn", "no credential is kept", FIRST, "programs get no token")]
     findings = []
     for provider in sorted({each["provider"] for each in context.profiles}):
         theirs = [each for each in context.profiles if each["provider"] == provider]

@@ -10,12 +10,15 @@ from tokenward.cli import output, pasted
 from tokenward.cli.arguments import add_agent, add_command, add_json
 from tokenward.cli.hidden_input import read_hidden
 from tokenward.core import protocol
+from tokenward.core.nearest import did_you_mean
 from tokenward.errors import ConfigurationFault
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
     from tokenward.cli.service_access import Call
 
+BUILT_IN = ("anthropic",)
+"""The providers that work without a configuration: a name near to one of them is seldom meant."""
 _PROMPTS = {
     "oauth": "JSON with access_token, refresh_token and expires_in (not shown): ",
     "api_key": "API key (not shown): ",
@@ -69,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     def act(call: Call) -> int:
         profile = call("profile.add", params)
+        if meant := did_you_mean(profile["provider"], BUILT_IN):
+            output.remark(f"{profile['provider']} is a provider of its own; {meant.strip()}")
         if arguments.json:
             output.as_json(profile)
         else:

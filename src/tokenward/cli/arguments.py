@@ -10,6 +10,7 @@ the exit status. Every help ends with one example. What a command imports to run
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,12 +21,24 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - argparse gives its type no public name
 
 
+_NO_CHOICE = re.compile(
+    r"argument (?P<argument>\S+): invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)"
+)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are two lines without a secret."""
 
     def error(self, message: str) -> NoReturn:
         """Complain and exit with the status of wrong usage."""
-        output.complain(redact.printable(message), f"see: {self.prog} --help")
+        way = f"see: {self.prog} --help"
+        if (wrong := _NO_CHOICE.fullmatch(message)) is not None:
+            from tokenward.core.nearest import did_you_mean
+
+            way = did_you_mean(wrong["given"], re.findall(r"[\w.-]+", wrong["known"])) + way
+            if wrong["argument"] in {"COMMAND", "ACTION", "VERB"}:
+                message = f"there is no command {self.prog} {wrong['given']}"
+        output.complain(redact.printable(message), way)
         self.exit(output.USAGE)
 
 

@@ -53,6 +53,9 @@ def add_parser(subparsers: Subparsers) -> None:
         default="text",
         help="json: providers, a list of `provider.get` with profiles, as `profile.list` (%(default)s)",
     )
+    status.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as --format json"
+    )
     add_agent(status)
     refresh = add_command(
         verbs,
@@ -96,7 +99,8 @@ def _status(arguments: argparse.Namespace) -> int:
 def _show(provider: dict[str, Any]) -> None:
     if not provider["profiles"]:
         output.say(
-            f"{provider['provider']}: no credentials; add one: tokenward add {provider['provider']}:default"
+            f"{provider['provider']}: no credentials; add one: tokenward add {provider['provider']}:default "
+            "--api-key"
         )
         return
     output.say(f"{provider['provider']}: {_served(provider['serves'])}")

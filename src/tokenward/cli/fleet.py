@@ -111,6 +111,7 @@ def _init(arguments: argparse.Namespace) -> int:
     with fleet() as care:
         if arguments.print:
             print(care.sql(arguments.role), end="")
+            output.remark("when it was run, make the first key here: tokenward fleet init")
             return output.OK
         founded = care.found(arguments.owner, arguments.role)
         look = care.look()
@@ -147,6 +148,8 @@ def _join(arguments: argparse.Namespace) -> int:
     output.say(f"this host can share: {look.location}")
     output.say(f"key id   {look.current}, in {look.key_location}")
     output.say(f"shared   {len(look.records)} profiles, {len(look.hosts)} hosts seen")
+    if not look.is_verified:
+        output.remark("whoever answers there is believed: add sslmode=verify-full to [store] shared")
     return output.ERROR if unreadable else output.OK
 
 

@@ -122,25 +122,25 @@ def _list(arguments: argparse.Namespace) -> int:
         return output.OK
     rows = [_row(model) for model in answer["models"]]
     if output.on_terminal():
-        rows.insert(0, _HEADER)
-    print("\n".join(output.columns(rows)))
-    if output.on_terminal():
+        output.table([_HEADER, *rows])
         _say_where_from(answer)
+    else:
+        print("\n".join(output.columns(rows)))
     return output.OK
 
 
 def _say_where_from(answer: dict[str, Any]) -> None:
     output.say("")
     for table in answer["tables"]:
-        output.say(f"{table['table']}: {table['source']}, {table['dated']}")
-    output.say("aliases: " + ", ".join(f"{name} = {model}" for name, model in answer["aliases"].items()))
-    output.say(
+        output.explain(f"{table['table']}: {table['source']}, {table['dated']}")
+    output.explain("aliases: " + ", ".join(f"{name} = {model}" for name, model in answer["aliases"].items()))
+    output.explain(
         "by tier, in the documents: "
         + ", ".join(f"{tier} = {model}" for tier, model in answer["defaults_by_tier"].items())
     )
     if answer["default"] is not None:
         note = f" ({answer['default_note']})" if answer["default_note"] else ""
-        output.say(f"default: {answer['default']}{note}")
+        output.explain(f"default: {answer['default']}{note}")
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:

@@ -238,7 +238,7 @@ def _show(status: Mapping[str, Any]) -> None:
     for each in status["auth"]["oauth"]["profiles"]:
         rest = resting.get(each["profileId"])
         rows.append((each["profileId"], each["type"], each["status"], _duration(each["remainingMs"]), _rest(rest)))
-    print("\n".join(output.columns(rows)))
+    output.table(rows)
     for provider in status["auth"]["missingProvidersInUse"]:
         output.remark(f"{provider} has no credential; add one: tokenward add {provider}:default --api-key")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tokenward.errors import (
@@ -55,6 +55,18 @@ def refuse_control_characters(texts: Iterable[str]) -> None:
 def say(line: str) -> None:
     """One line of what was asked for."""
     print(clean(line))
+
+
+def explain(text: str) -> None:
+    """A sentence beside what was asked for, on a terminal broken between words; commands go through ``say``."""
+    if not on_terminal():
+        say(text)
+        return
+    import shutil
+    from textwrap import wrap
+
+    width = shutil.get_terminal_size().columns
+    print("\n".join(wrap(clean(text), width, break_long_words=False, break_on_hyphens=False)))
 
 
 def remark(text: str) -> None:
@@ -115,6 +127,35 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
         _COLUMN_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cleaned
     ]
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as aligned lines; where a terminal is too narrow for them, each as its first cell and some words.
+
+    Args:
+        rows: the headings first.
+    """
+    lines = columns(rows)
+    if on_terminal():
+        import shutil
+
+        width = shutil.get_terminal_size().columns
+        if max(map(len, lines)) > width:
+            lines = list(_in_words(rows, width))
+    print("\n".join(lines), flush=True)
+
+
+def _in_words(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    from textwrap import TextWrapper
+
+    fold = TextWrapper(
+        width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    headings, *rest = rows
+    for first, *others in rest:
+        yield clean(first)
+        known = [(heading.lower(), clean(cell)) for heading, cell in zip(headings[1:], others, strict=True)]
+        yield from fold.wrap(", ".join(f"{heading} {cell}" for heading, cell in known if cell != "-"))
 
 
 def duration(seconds: float | None) -> str:

@@ -109,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> int:
         (each["profile"], each["agent"], each["kind"] or "-", each["refresh"], each["source"], each["location"])
         for each in profiles
     ]
-    print("\n".join(output.columns([("PROFILE", "AGENT", "KIND", "REFRESH", "SOURCE", "LOCATION"), *rows])))
+    output.table([("PROFILE", "AGENT", "KIND", "REFRESH", "SOURCE", "LOCATION"), *rows])
     return output.OK
 
 

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not sinks:
         output.remark("no sink is configured; one begins with [sinks.NAME] in the configuration")
         return output.OK
-    print("\n".join(output.columns([_HEADINGS, *map(_row, sinks)])), flush=True)
+    output.table([_HEADINGS, *map(_row, sinks)])
     for sink in sinks:
         if sink["reason"] is not None:
             hint = f" ({sink['hint']})" if sink["hint"] else ""

@@ -12,12 +12,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tokenward.cli.bars import Glyphs, bar, glyphs_for
+from tokenward.cli.consoles import console
 from tokenward.cli.output import clean, duration
 from tokenward.cli.status_watch import Picture
 from tokenward.cli.status_words import (
@@ -71,24 +72,24 @@ class Look:
 
 def show(picture: Picture) -> None:
     """Print one picture."""
-    console = Console(highlight=False)
-    console.print(drawn(picture, Look(console.width, glyphs_for(console.encoding))))
+    terminal = console()
+    terminal.print(drawn(picture, Look(terminal.width, glyphs_for(terminal.encoding))))
 
 
 def animate(pictures: Iterable[Picture]) -> None:
     """Show one picture in the place of another, above a log of what happens, until they end."""
-    console = Console(highlight=False)
+    terminal = console()
     log: deque[Event] = deque(maxlen=_LOG_LINES)
     rotated: dict[str, float] = {}
     last = Picture(None)
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(console=terminal, auto_refresh=False, vertical_overflow="crop") as live:
         for picture in pictures:
             log.extend(picture.news)
             now = time.monotonic()
             rotated |= {event.profile: now for event in picture.news if event.profile and event.type in _ROTATIONS}
             fresh = frozenset(key for key, at in rotated.items() if now - at < NEWS_SECONDS)
             last = picture if picture.status is not None else Picture(last.status, last.quotas, gone=picture.gone)
-            look = Look(console.width, glyphs_for(console.encoding), fresh)
+            look = Look(terminal.width, glyphs_for(terminal.encoding), fresh)
             live.update(watching(last, look, log), refresh=True)
 
 

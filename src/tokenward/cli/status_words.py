@@ -69,9 +69,7 @@ def life_left(profile: Profile) -> float | None:
     left = profile["valid_for"]
     if left is None:
         return None
-    start, end = profile["last_refresh_at_ms"], profile["expires_at_ms"]
-    granted = _UNKNOWN_GRANT if start is None or end is None or end <= start else (end - start) / 1000
-    return min(1.0, max(0.0, left / granted))
+    return min(1.0, max(0.0, left / (profile.get("granted_life") or _UNKNOWN_GRANT)))
 
 
 def next_refresh(profile: Profile) -> str:
@@ -112,6 +110,8 @@ def remarks(profile: Profile) -> Iterator[str]:
         yield f"{OK}, but {why}"
     elif why and profile["degraded"] != _REFRESH_FAILING:  # the last failure says it better
         yield why
+    if waits_for := profile.get("waits_for"):
+        yield f"waits for a lock now: {waits_for}"
     if profile["note"]:
         yield profile["note"]
     if profile["last_failure"] is not None:

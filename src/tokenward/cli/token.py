@@ -58,6 +58,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "netrc: a line of such a file; exec-credential: for kubectl; aws-credential-process: for the AWS SDKs "
         "(%(default)s)",
     )
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as --format json"
+    )
     parser.add_argument("--host", metavar="NAME", help="the host in a netrc line (the API's)")
     parser.add_argument("--username", metavar="NAME", help="the name in it (oauth2)")
 

@@ -34,6 +34,9 @@ _FEWEST_CELLS = 12
 _EDGES = 4
 """Columns that the table's frame and scroll bar take."""
 _LONGEST_NAME = 30
+_SHORTEST_NAME = 8
+NARROW = 72
+"""Columns below which a name and a bar give way, so that health is seen without scrolling."""
 
 
 class Top(App[None]):
@@ -48,7 +51,7 @@ class Top(App[None]):
     CSS = """
     #head { height: 1; }
     #profiles { height: auto; max-height: 50%; }
-    #legend { height: 1; color: $text-muted; }
+    #legend { height: auto; max-height: 3; color: $text-muted; }
     #detail { height: 1fr; border-top: solid $primary; padding: 0 1; }
     #said { height: auto; max-height: 3; }
     #pin { display: none; }
@@ -132,9 +135,8 @@ class Top(App[None]):
     def _draw_table(self, profiles: list[Profile]) -> None:
         table: DataTable[Text] = self.query_one(DataTable)
         now_ms = int(time.time() * 1000)
-        rows = [self._cells(profile) for profile in profiles]
+        headings, rows = self._columns(profiles)
         widths = [max((cell.cell_len for cell in column), default=0) for column in zip(*rows, strict=True)]
-        headings = ("profile", "valid for", "next", "health")
         taken = sum(max(width, len(heading)) + 2 for width, heading in zip(widths, headings, strict=False))
         cells = max(_FEWEST_CELLS, self.size.width - taken - _EDGES)
         chosen = self._chosen
@@ -149,13 +151,28 @@ class Top(App[None]):
             table.move_cursor(row=table.get_row_index(chosen), animate=False)
         self._chosen = chosen
 
-    def _cells(self, profile: Profile) -> tuple[Text, Text, Text, Text]:
-        shown = Text(clean(name(profile)))
-        shown.truncate(_LONGEST_NAME, overflow="ellipsis")
+    def _columns(self, profiles: list[Profile]) -> tuple[tuple[str, ...], list[tuple[Text, ...]]]:
+        """The headings left of the line of letters, and the cells below them, as far as there is room."""
+        lives = [self._life(profile) for profile in profiles]
+        words = [Text(health(profile)[0]) for profile in profiles]
+        if self.size.width >= NARROW:
+            names = [_shortened(profile, _LONGEST_NAME) for profile in profiles]
+            dues = [Text(next_refresh(profile)) for profile in profiles]
+            return ("profile", "valid for", "next", "health"), list(zip(names, lives, dues, words, strict=True))
+        others = ("valid for", lives), ("health", words)
+        taken = sum(
+            2 + max(len(heading), *(cell.cell_len for cell in column)) for heading, column in others if column
+        )
+        room = max(_SHORTEST_NAME, min(_LONGEST_NAME, self.size.width - taken - _EDGES))
+        names = [_shortened(profile, room) for profile in profiles]
+        return ("profile", "valid for", "health"), list(zip(names, lives, words, strict=True))
+
+    def _life(self, profile: Profile) -> Text:
         share, life = life_left(profile), Text(valid_for(profile))
-        if share is not None:
-            life = Text.assemble(*bar(share, _LIFE_CELLS, self._glyphs), " ", life)
-        return shown, life, Text(next_refresh(profile)), Text(health(profile)[0])
+        if share is None:
+            return life
+        cells = _LIFE_CELLS if self.size.width >= NARROW else _LIFE_CELLS // 2
+        return Text.assemble(*bar(share, cells, self._glyphs), " ", life)
 
     def _draw_detail(self) -> None:
         profile = self._profile()
@@ -238,6 +255,12 @@ class Top(App[None]):
 
     def _say(self, text: str) -> None:
         self.query_one("#said", Static).update(Text(clean(text), "bold"))
+
+
+def _shortened(profile: Profile, longest: int) -> Text:
+    shown = Text(clean(name(profile)))
+    shown.truncate(longest, overflow="ellipsis")
+    return shown
 
 
 def process(pid: int) -> str:

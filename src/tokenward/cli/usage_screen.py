@@ -6,10 +6,11 @@ in a name are not taken for markup. A column of which nothing is known is left o
 
 from __future__ import annotations
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tokenward.cli.consoles import console
 from tokenward.cli.output import clean
 from tokenward.cli.usage import NOTHING, OK, REPORT_HINT, Usage, left, name, percent, state, until
 
@@ -22,7 +23,7 @@ _HIGH = 0.8
 
 def show(usages: list[Usage]) -> None:
     """Print one picture."""
-    Console(highlight=False).print(picture(usages))
+    console().print(picture(usages))
 
 
 def picture(usages: list[Usage]) -> RenderableType:

@@ -160,6 +160,8 @@ class Profile(TypedDict):
     cooling: list[Health]
     last_report: str | None
     last_used_at_ms: int | None
+    granted_life: float | None
+    waits_for: str | None
 
 
 class RestrictedSocket(TypedDict):

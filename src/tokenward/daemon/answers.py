@@ -149,6 +149,8 @@ def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
         billing=None if credential is None else provider.headers.billing.get(credential.kind),
         tier=None if credential is None else (provider.tier or tier_of(credential)),
         insufficient_access=insufficient,
+        granted_life=keeper.granted_life(),
+        waits_for=keeper.waits_for(),
     )
 
 

@@ -92,6 +92,9 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.listen(EventLog(daemon.clock))
         listeners = [opened for _, opened in sd.inherited_sockets(options.environ, os.getpid())]
         listeners = listeners or sd.launchd_sockets("rpc") or [bind_socket(str(options.paths.socket))]
+        daemon.socket_path = (
+            listeners[0].getsockname() or daemon.socket_path
+        )  # a service manager may choose another
         complete = await daemon.fill()
         if daemon.sharing is not None:
             await daemon.sharing.bring_left()
@@ -105,7 +108,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         await daemon.open_second_sockets()
         daemon.group.start_soon(_obey_signals, daemon)
         sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
-        log.info("serving %s, keeping %d profiles", options.paths.socket, len(daemon.ward.keepers))
+        log.info("serving %s, keeping %d profiles", daemon.socket_path, len(daemon.ward.keepers))
         daemon.group.start_soon(daemon.scheduler.run)
         daemon.group.start_soon(daemon.watcher.run)
         if daemon.sharing is not None:

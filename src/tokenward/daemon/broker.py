@@ -313,7 +313,15 @@ class Broker:
             profile=selector.profile,
             looked_at=looked_at,
             store=self.household.store_location,
+            known=self.known_names(params.agent),
         )
+
+    def known_names(self, agent: str) -> set[str]:
+        """The providers that there are and the ids of an agent's profiles; a name mistyped before is neither."""
+        profiles = [keeper.profile for keeper in self._keepers.values()]
+        names = {CLAUDE_CODE_PROVIDER, *(profile.provider for profile in profiles)}
+        names |= {name for name, it in self.household.providers.items() if it.registration.client_id is not None}
+        return names | {profile.id for profile in profiles if profile.agent == agent}
 
     def would_serve(self, provider: str, agent: str) -> str | None:
         """The id of the profile that would be served now, None if none can (E31)."""

@@ -99,7 +99,7 @@ class Composition:
         refresher = self.providers.direct_refresher(key, place, endpoint, name) if endpoint is not None else None
         if refresher is None and note is None and not self.providers.named(name).registration.refreshes:
             note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
-        made_of = (name, source, endpoint and endpoint.url, note, self.providers.refresh_terms(name))
+        made_of = (source, name, endpoint and endpoint.url, note, self.providers.refresh_terms(name))
         return Kept(Profile(profile, name, source, agent), place, refresher, note, made_of)
 
     def adopted(self, adoption: Adoption) -> Kept:

@@ -39,10 +39,9 @@ from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
-from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.daemon.metrics import Family, Watched, families
-from tokenward.daemon.metrics_socket import serve_metrics
+from tokenward.daemon.metrics_socket import MetricsSocket
 from tokenward.daemon.notice_command import tell_person
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
@@ -100,6 +99,7 @@ class Daemon:
         )
         self.watcher = Watcher(self._path_changed)
         self.server: RpcServer | None = None
+        self.socket_path = str(options.paths.socket)
         self.stop = anyio.Event()
         self._started_at = clock.wall()
         self._started_boot = clock.boottime()
@@ -110,6 +110,7 @@ class Daemon:
         self.audit = AuditLog(state / AUDIT_FILE, clock)
         self.audit.told = self.hub.history.asked
         self.second_sockets = SecondSockets(group, clock, self.audit.of_restricted)
+        self._collectors: MetricsSocket | None = None
         self._unlocking = anyio.CapacityLimiter(1)
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -280,6 +281,8 @@ class Daemon:
     async def _reload(self) -> ReloadResult:
         try:
             loaded = self.options.load()
+            if self._collectors is not None:
+                await self._collectors.serve(loaded.settings.metrics.socket)
         except ConfigurationFault as fault:
             self._config_error = fault.cause
             log.warning("%s; the settings in force stay", fault.cause)
@@ -342,7 +345,7 @@ class Daemon:
             pid=os.getpid(),
             started_at_ms=to_unix_milliseconds(self._started_at),
             uptime=round(self.clock.boottime() - self._started_boot, 3),
-            socket=str(self.options.paths.socket),
+            socket=self.socket_path,
             state_directory=str(self.options.paths.state),
             config=str(self._loaded.path) if self._loaded.path is not None else None,
             config_error=self._config_error,
@@ -364,20 +367,13 @@ class Daemon:
         return families(watched, self.ward.status())
 
     async def serve_metrics(self) -> None:
-        """Answer collectors, if the configuration names a socket for them; begun, it goes on until the end.
+        """Answer collectors from now on, where the configuration in force wants it.
 
         Raises:
-            TokenwardError: if it cannot be done.
+            ConfigurationFault: if it cannot be done.
         """
-        if (place := self._loaded.settings.metrics.socket) is None:
-            return
-        exposition.require()
-        bound = bind_socket(str(place))
-
-        async def serve() -> None:
-            await serve_metrics(bound, lambda accept: exposition.page(self.metrics(), accept))
-
-        self.group.start_soon(serve)
+        self._collectors = MetricsSocket(self.group, lambda accept: exposition.page(self.metrics(), accept))
+        await self._collectors.serve(self._loaded.settings.metrics.socket)
 
     async def aclose(self) -> None:
         """Write what may still be lost, and let go of subscribers; flights have ended before."""

@@ -123,6 +123,7 @@ class Keeper:
         self.changed: Heard = _unheard
         self.encoded: dict[str | None, EncodedAnswer] = {}
         """Answers made of the value held, by why they are degraded; they go with it."""
+        self._seen_life: float | None = None
         self._pending: SaveFailed | None = None
         self._flight: anyio.Event | None = None
         self._flown: Held | None = None
@@ -152,6 +153,14 @@ class Keeper:
             return None
         clock = self._around.clock
         return freshness.remaining(self.held, now=clock.wall(), boot_now=clock.boottime())
+
+    def granted_life(self) -> float | None:
+        """Seconds of life the value began with: granted, or left when its rotation was seen; None = unknown."""
+        return None if self.credential is None else self.credential.granted_life or self._seen_life
+
+    def waits_for(self) -> str | None:
+        """The lock that a flight waits for now, and its holder, in one line; None while it waits for none."""
+        return None if self.refresher is None else self.refresher.waits_for()
 
     def needs_attention(self) -> bool:
         """One stat and two clocks: whether a caller must wait for more than a look at what is held."""
@@ -514,6 +523,10 @@ class Keeper:
             credential = credential.aged(granted_life=known.granted_life)
         clock = self._around.clock
         self.held = freshness.hold(credential, now=clock.wall(), boot_now=clock.boottime())
+        if known is None or known.generation != credential.generation:
+            left = self.left() or 0.0
+            is_told = known is not None and 0 < left < math.inf  # how long the first has lived, nobody saw
+            self._seen_life = left if is_told else None
         self.changed(self, by_refresh=by_refresh)
 
     # Effects

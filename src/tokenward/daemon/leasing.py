@@ -7,8 +7,13 @@ both, so that the difference is here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from logging import getLogger
+
 from tokenward.daemon.flight_results import Cause, Failed, FlightResult, SaveFailed
 from tokenward.ports import HeldLease, HeldLocks, KnownDead, LeasedPlace, LocksBusy, PerhapsSpent, Place
+
+log = getLogger(__name__)
 
 
 def locks_to_send(
@@ -46,3 +51,19 @@ def condemn(place: Place, generation: str, reason: str) -> None:
     """
     if isinstance(place, LeasedPlace):
         place.condemn(generation, reason)
+
+
+def are_lost(locks: HeldLocks) -> bool:
+    """Whether they were taken from us meanwhile."""
+    try:
+        return not locks.still_owned()
+    except Exception:  # noqa: BLE001 - it is asked after the answer, and only to be told
+        return True
+
+
+def give_back(what: Callable[[], None]) -> None:
+    """Let go of something; a failure must not take the place of the result that is on its way."""
+    try:
+        what()
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("something could not be given back: %s", type(error).__name__)

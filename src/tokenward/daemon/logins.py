@@ -28,6 +28,7 @@ from tokenward.core.grants import Unavailable
 from tokenward.core.key_check import KeyCheck
 from tokenward.core.login import DEFAULT_NAME, LoginMethod, LoginTerms, NotOurs, Refused
 from tokenward.core.login_answers import LoggedIn
+from tokenward.core.nearest import did_you_mean
 from tokenward.core.provider import CLIENT_KEY_UNUSABLE
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.profile_models import ProfileResult
@@ -351,7 +352,8 @@ def _way(provider: str, error: str) -> str:
         return f"mend that, then begin again: tokenward login {provider}"
     if provider == "anthropic":
         return "let Claude Code log in: tokenward login anthropic --method claude-code"
-    return f"register a client, and write its client_id and issuer under [providers.{provider}]"
+    meant = did_you_mean(provider, ["anthropic"])
+    return f"{meant}register a client, and write its client_id and issuer under [providers.{provider}]"
 
 
 def _denied(provider: str, refused: Refused) -> TokenwardError:

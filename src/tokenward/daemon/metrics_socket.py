@@ -8,6 +8,7 @@ Rules:
 - ``GET /metrics`` and nothing else; one request a connection; ``PATIENCE_SECONDS`` for all of it, and
   ``MAX_AT_ONCE`` connections, so that nobody who does not read holds anything up. h11 reads the request.
 - Nothing a peer does ends it.
+- A reload opens it, moves it or closes it. Where the new place cannot be had, the old one is served on.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import EndOfStream, get_cancelled_exc_class
-from anyio.abc import SocketAttribute, SocketListener, SocketStream
+from anyio import CancelScope, EndOfStream, get_cancelled_exc_class
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
-from tokenward.daemon import fault
+from tokenward.daemon import exposition, fault
 from tokenward.daemon.exposition import Page
+from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.peer import admitted_uids, peer_of
+from tokenward.errors import ConfigurationFault, TokenwardError
 
 if TYPE_CHECKING:
     import h11
@@ -38,6 +42,54 @@ log = logging.getLogger(__name__)
 
 Render = Callable[[str], Awaitable[Page]]
 """From the request's ``Accept`` to the page."""
+
+
+class MetricsSocket:
+    """The one socket for collectors, where the configuration in force wants it.
+
+    Args:
+        group: where it is served.
+        render: makes the page.
+    """
+
+    def __init__(self, group: TaskGroup, render: Render) -> None:
+        self._group = group
+        self._render = render
+        self._place: Path | None = None
+        self._serving = CancelScope()
+
+    async def serve(self, place: Path | None) -> None:
+        """Serve there and nowhere else; where it is served already, it goes on undisturbed.
+
+        Args:
+            place: absolute; None = nowhere.
+
+        Raises:
+            ConfigurationFault: if it cannot be served there; all is as before then.
+        """
+        if place == self._place:
+            return
+        serving = CancelScope()
+        if place is not None:
+            exposition.require()
+            bound = _bind(place)
+            self._group.start_soon(self._serve, bound, serving)
+        self._serving.cancel()
+        self._place, self._serving = place, serving
+
+    async def _serve(self, bound: socket.socket, until: CancelScope) -> None:
+        with until:
+            await serve_metrics(bound, self._render)
+
+
+def _bind(place: Path) -> socket.socket:
+    try:
+        return bind_socket(str(place))
+    except (OSError, TokenwardError) as error:
+        why = error.cause if isinstance(error, TokenwardError) else f"{place}: {error.strerror or error}"
+        raise ConfigurationFault(
+            f"collectors cannot be served: {why}", hint="choose another path: socket, under [metrics]"
+        ) from error
 
 
 async def serve_metrics(bound: socket.socket, render: Render) -> None:

@@ -164,6 +164,10 @@ class MintRefresher:
         """What the endpoint's gate says."""
         return self._gate.closed_for()
 
+    def waits_for(self) -> str | None:
+        """Nothing: there is no lock where no refresh token is spent."""
+        return None
+
     def family(self, credential: Credential) -> FamilyFile | None:  # noqa: ARG002 - the port's signature
         """None: no refresh token is spent."""
         return None

@@ -18,6 +18,7 @@ from typing import Any
 
 from tokenward.core.classify import FailureClass
 from tokenward.core.credential import MAIN_AGENT, Profile, to_unix_milliseconds
+from tokenward.core.nearest import did_you_mean
 from tokenward.core.redact import printable
 from tokenward.core.selection import COOLDOWN, DISABLED, Unusable
 from tokenward.core.serving import Resting
@@ -48,6 +49,7 @@ class Asked:
         profile: the one that was named; None = any of the provider's.
         looked_at: the places that were looked at, found or not.
         store: where our own store lies.
+        known: the names of providers and the agent's profiles that there are.
     """
 
     provider: str
@@ -55,6 +57,7 @@ class Asked:
     profile: str | None
     looked_at: Sequence[str]
     store: str
+    known: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,17 @@ def resting(profile: Profile, why: Resting) -> Refused:
     return Refused(profile, ProfileUnavailable(f"{profile.id} is {why.value}", hint=hint))
 
 
-def no_such_profile(profile: str, agent: str = MAIN_AGENT) -> ProfileUnavailable:
-    """There is no profile of this id (E30); a token that was given for one is not said back."""
+def no_such_profile(profile: str, agent: str = MAIN_AGENT, *, known: Collection[str] = ()) -> ProfileUnavailable:
+    """There is no profile of this id (E30); a token that was given for one is not said back.
+
+    Args:
+        profile: what was asked for.
+        agent: whose.
+        known: the ids that the one who asks may be told of.
+    """
     return ProfileUnavailable(
         f'No credentials found for profile "{printable(profile)}"{_whose(agent)}.',
-        hint="see which there are: tokenward profiles list",
+        hint=f"{did_you_mean(profile, known)}see which there are: tokenward profiles list",
     )
 
 
@@ -153,7 +162,9 @@ def error_for(asked: Asked, refused: Sequence[Refused], cooling: Sequence[Refuse
     """
     if asked.profile is not None:
         refused = [*refused, *cooling]
-        return _named(asked.profile, refused[0].error) if refused else no_such_profile(asked.profile, asked.agent)
+        if refused:
+            return _named(asked.profile, refused[0].error)
+        return no_such_profile(asked.profile, asked.agent, known=asked.known)
     if cooling:
         return _all_unavailable(asked.provider, [*refused, *cooling])
     if not refused:
@@ -174,16 +185,17 @@ def _named(profile: str, error: TokenwardError) -> TokenwardError:
 
 
 def _not_set(asked: Asked) -> NoCredentials:
-    provider = asked.provider
+    provider, meant = asked.provider, did_you_mean(asked.provider, asked.known)
     if asked.agent != MAIN_AGENT:
         return NoCredentials(
             f'No API key found for provider "{provider}"{_whose(asked.agent)}; looked at {asked.store}',
-            hint=f"run: tokenward add {provider}:default --api-key{_of_agent(asked.agent)}; {_UNLESS_INHERITED}",
+            hint=f"{meant}run: tokenward add {provider}:default --api-key{_of_agent(asked.agent)}; "
+            f"{_UNLESS_INHERITED}",
             looked_at=[asked.store],
         )
     return NoCredentials(
         f"{provider.capitalize()} credentials not set; looked at {'; '.join(asked.looked_at)}",
-        hint=f"run: tokenward onboard, or: tokenward add {provider}:default --api-key",
+        hint=f"{meant}run: tokenward onboard, or: tokenward add {provider}:default --api-key",
         looked_at=list(asked.looked_at),
     )
 

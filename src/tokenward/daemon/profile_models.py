@@ -101,6 +101,13 @@ class ProfileResult(Result):
         default=None, description="The class of the last failure that callers reported; null = none, or over."
     )
     last_used_at_ms: int | None = Field(default=None, description="When its token was last handed out.")
+    granted_life: float | None = Field(
+        default=None,
+        description="Seconds of life the token began with: granted, or seen at its rotation; null = unknown.",
+    )
+    waits_for: str | None = Field(
+        default=None, description="The lock that a refresh waits for now, and who holds it; null = none."
+    )
 
 
 class ProfileListResult(Result):

@@ -62,10 +62,8 @@ class ProvidersInForce:
         self._metadata = metadata
 
     def named(self, name: str) -> Provider:
-        """A provider in force, configured or built in."""
-        if name not in self.all:
-            self.all[name] = provider_named(name)
-        return self.all[name]
+        """A provider in force, configured or built in; one that is only asked about is not in force afterwards."""
+        return self.all.get(name) or provider_named(name)
 
     async def discover(self, *, online: bool) -> bool:
         """Find the token endpoints of all providers that refresh.

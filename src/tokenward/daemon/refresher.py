@@ -27,7 +27,7 @@ from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
 from tokenward.daemon.transaction import Transaction
 from tokenward.disk.family_file import FamilyFile
-from tokenward.ports import Clock, Delegate, Place, TokenEndpoint
+from tokenward.ports import Clock, Delegate, LockedPlace, Place, TokenEndpoint
 
 DELEGATE_BELOW_SECONDS = 300.0
 """Claude Code refreshes when at most this is left, and not before (measured)."""
@@ -49,6 +49,9 @@ class Refresher(Protocol):
 
     def closed_for(self) -> float:
         """Seconds before which a refresh is not worth trying."""
+
+    def waits_for(self) -> str | None:
+        """The lock that a flight waits for now, and its holder, in one line; None while it waits for none."""
 
     def family(self, credential: Credential) -> FamilyFile | None:
         """The family file of a value, unlocked; None where it has none."""
@@ -75,10 +78,11 @@ class DirectRefresher:
     def __init__(
         self, transaction: Transaction, endpoint: TokenEndpoint, gate: EndpointGate, limiter: CapacityLimiter
     ) -> None:
-        self._transaction = replace(transaction, post=self._post)
+        self._transaction = replace(transaction, post=self._post, waiting=self._note_wait)
         self._endpoint = endpoint
         self._gate = gate
         self._limiter = limiter
+        self._family_wait: str | None = None
 
     def _post(self, refresh: Secret) -> RefreshOutcome:
         return from_thread.run(self._endpoint.refresh, refresh)
@@ -90,6 +94,16 @@ class DirectRefresher:
     def closed_for(self) -> float:
         """What the endpoint's gate says."""
         return self._gate.closed_for()
+
+    def _note_wait(self, reason: str | None) -> None:
+        self._family_wait = reason
+
+    def waits_for(self) -> str | None:
+        """The family's lock, or one of the place's owner."""
+        if self._family_wait is not None:
+            return self._family_wait
+        place = self._transaction.place
+        return place.waits_for if isinstance(place, LockedPlace) else None
 
     def family(self, credential: Credential) -> FamilyFile | None:
         """The family of its refresh token."""
@@ -168,6 +182,10 @@ class DelegateRefresher:
         """Never: the owner has its own back-off."""
         return 0.0
 
+    def waits_for(self) -> str | None:
+        """Nothing: a family that is held is tried again later, and the owner's locks are the owner's."""
+        return None
+
     def family(self, credential: Credential) -> FamilyFile | None:
         """The family of its refresh token."""
         if credential.refresh is None:
@@ -186,7 +204,7 @@ class DelegateRefresher:
     async def _hold_and_ask(self, family: FamilyFile, held: Credential) -> FlightResult:
         try:
             if not await self._lock(family):
-                return Failed(Cause.LOCKED, "another process is refreshing this login")
+                return Failed(Cause.LOCKED, family.held_elsewhere())
         except OSError as error:
             return Failed(Cause.UNWRITABLE, f"the family file: {error.strerror or error}")
         try:

@@ -12,7 +12,8 @@ after the claim, before the request      a lease that lapses: they wait until th
 after the request                        the same; the holder's family file says what became of it
 after the answer was sealed              the same; the holder commits it when it starts, or goes on
 after the commit                         the new value
-stopped beyond its lease, then goes on   before the request: it sends nothing, for its lease is too short.
+stopped beyond its lease, then goes on   before the request: it sends nothing, for its lease is too short (the one
+                                         instant between that look and the request is all that is left open).
                                          After it: its value is stored if nobody replaced the old one, and is
                                          else kept as an orphan, which a person is told of
 =======================================  ====================================================================

@@ -11,11 +11,13 @@ Rules:
 - A copy serves a daemon that starts while the engine is away; nothing is refreshed by it. It goes when the engine
   tells of a removal, or has missed the record for a while: one that was emptied by mistake takes no login with it
   at once.
+- What the engine holds was written by other hosts: a record that is no profile's is passed over.
 - Whoever is told of news is told in whichever thread brought them, and must not block.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -36,6 +38,7 @@ from tokenward.core.sharing import (
     SealedValue,
     SharedRecord,
 )
+from tokenward.daemon.rpc_types import PROFILE_KEY
 from tokenward.errors import StoreUnavailable
 from tokenward.ports import Clock, CredentialStore, SharedSealer, SharedStore, SharedStoreAway
 
@@ -76,6 +79,7 @@ class _Seen:
     at: float
 
 
+_KEY = re.compile(PROFILE_KEY)
 Told = Callable[[SharedNews, str | None, str], None]
 Pause = Callable[[threading.Condition, Callable[[], bool], float], bool]
 
@@ -157,7 +161,7 @@ class SharedRecords:
     def signature(self, profile: str) -> Hashable | None:
         """Changes with the record; None where none is known."""
         with self._changed:
-            if profile in self._missing or profile not in {*self._seen, *self._copied}:
+            if profile in self._missing or (profile not in self._seen and profile not in self._copied):
                 return None
             return self._counts[profile]
 
@@ -211,7 +215,9 @@ class SharedRecords:
             SharedStoreAway: if the engine does not answer.
         """
         with self._asking("reads"):
-            found = {record.profile: record for record in self.engine.read(profile)}
+            found = {
+                record.profile: record for record in self.engine.read(profile) if _KEY.fullmatch(record.profile)
+            }
         with self._changed:
             names = {profile} if profile is not None else {*found, *self._seen, *self._copied}
         for name in sorted(names):

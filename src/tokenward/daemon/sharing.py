@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from logging import getLogger
@@ -104,7 +105,7 @@ class Sharing:
         loop, context = asyncio.get_running_loop(), copy_context()
 
         def told(*news: *tuple[SharedNews, str | None, str]) -> None:
-            if not loop.is_closed():  # else nobody is left to tell
+            with suppress(RuntimeError):  # the loop has ended, and nobody is left to tell
                 loop.call_soon_threadsafe(partial(self._told, *news), context=context)
 
         self.records.told = told
@@ -115,7 +116,7 @@ class Sharing:
             failures = 0
             self._changed.update(self.records.profiles())
             while True:
-                failures = 0 if await self._follow() else failures + 1
+                failures = 0 if await self._follow_guarded() else failures + 1
                 with anyio.move_on_after(self._patience(failures)):
                     await self._woken.wait()
                 self._woken = anyio.Event()
@@ -152,6 +153,14 @@ class Sharing:
         except SharedStoreAway:
             return False
         return True
+
+    async def _follow_guarded(self) -> bool:
+        try:
+            return await self._follow()
+        except Exception as error:  # noqa: BLE001 - a record of another host must not end the daemon
+            log.error("what the shared store told could not be followed: %s", type(error).__name__)  # noqa: TRY400 - its text could hold a secret
+            self._heard.add(None)
+            return False
 
     async def _follow(self) -> bool:
         """Ask for what was heard of, then wake whom it concerns; returns whether the engine answered."""
@@ -191,6 +200,7 @@ class Sharing:
         self._around.alarm.at(f"shared:{name}", moment, lambda: self.heard(name))
 
     def _come_back(self) -> None:
+        self._woken.set()  # what was heard of meanwhile can be looked at
         for keeper in self._shared_keepers():
             if keeper.phase is Phase.UNSAVED:
                 _resume(keeper)

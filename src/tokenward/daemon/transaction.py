@@ -53,7 +53,7 @@ from tokenward.daemon.flight_results import (
     SaveFailed,
     cause_of,
 )
-from tokenward.daemon.leasing import condemn, locks_to_send, may_send, settle
+from tokenward.daemon.leasing import are_lost, condemn, give_back, locks_to_send, may_send, settle
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.errors import StoreUnavailable
@@ -76,6 +76,10 @@ LOCK_PATIENCE_SECONDS = 12.0
 the request's 25 s well below the 60 s after which Claude Code takes a lock for orphaned."""
 
 
+def _untold(_reason: str | None) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """Everything one profile's refreshes need; holds no state.
@@ -90,6 +94,7 @@ class Transaction:
         clock: the machine's clocks.
         wait: sleeps for so many seconds.
         post: spends a refresh token and blocks until the outcome.
+        waiting: told which lock is waited for and who holds it, and None when that is over.
     """
 
     profile: str
@@ -101,6 +106,7 @@ class Transaction:
     clock: Clock
     wait: Callable[[float], None]
     post: Callable[[Secret], RefreshOutcome]
+    waiting: Callable[[str | None], None] = _untold
 
     def refresh(self, held: Credential) -> FlightResult:
         """Spend the refresh token of the value we hold, if it is still the one in its place.
@@ -112,21 +118,17 @@ class Transaction:
             raise ValueError("a credential without a refresh token is never due")
         try:
             with self._family(family_of(self.token_endpoint, held.refresh)) as family:
-                if family is None:
-                    return Failed(Cause.LOCKED, "another process is refreshing this login")
+                if isinstance(family, str):
+                    return Failed(Cause.LOCKED, family)
                 return self._locked_refresh(family, held)
         except OSError as error:
             return Failed(Cause.UNWRITABLE, f"the family file: {error.strerror or error}")
 
     def save(self, pending: SaveFailed) -> FlightResult:
-        """Try again to write a value that its place does not hold yet.
-
-        Args:
-            pending: what an earlier call returned.
-        """
+        """Try again to write a value that its place does not hold yet, as an earlier call returned it."""
         try:
             with self._family(pending.family) as family:
-                if family is None:
+                if isinstance(family, str):
                     return pending
                 sealed = pending.sealed or self._seal(family, pending.credential)
                 return self._write_late(family, replace(pending, sealed=sealed))
@@ -134,18 +136,30 @@ class Transaction:
             return replace(pending, reason=f"the family file: {_why(error)}")
 
     @contextmanager
-    def _family(self, name: str) -> Iterator[FamilyFile | None]:
+    def _family(self, name: str) -> Iterator[FamilyFile | str]:
+        """The family, locked; if that could not be had in time, why, in words."""
         family = FamilyFile(self.families, name)
         deadline = self.clock.monotonic() + LOCK_PATIENCE_SECONDS
-        if not family.acquire(deadline, wait=self.wait, monotonic=self.clock.monotonic):
-            yield None
-            return
+        told: list[str] = []
+
+        def wait(seconds: float) -> None:
+            if not told:
+                told.append(family.held_elsewhere())
+                self.waiting(told[0])
+            self.wait(seconds)
+
+        try:
+            if not family.acquire(deadline, wait=wait, monotonic=self.clock.monotonic):
+                yield family.held_elsewhere()
+                return
+        finally:
+            self.waiting(None)
         try:
             for lock in family.state.orphaned_locks:
                 remove_if_unchanged(lock)
             yield family
         finally:
-            _give_back(family.release)
+            give_back(family.release)
 
     def _locked_refresh(self, family: FamilyFile, held: Credential) -> FlightResult:
         if family.state.spent and (done := self._finish_predecessor(family, held)) is not None:
@@ -173,7 +187,7 @@ class Transaction:
             settle(locks, result)
             return result
         finally:
-            _give_back(locks.release)
+            give_back(locks.release)
 
     def _unless_current(self, family: FamilyFile, held: Credential) -> Adopted | Failed | None:
         """Read the place again: anything but the value we hold ends the flight before it spends anything."""
@@ -224,7 +238,7 @@ class Transaction:
                 return self._keep(family, writer, locks, sent=held.generation, new=new)
             return self._without_grant(family, held, outcome)
         finally:
-            _give_back(writer.discard)
+            give_back(writer.discard)
 
     def _mark(self, held: Credential, locks: HeldLocks) -> Mark:
         return Mark(
@@ -254,7 +268,7 @@ class Transaction:
         """Seal the answer, then write it to its place; from here on nothing may raise."""
         sealed = self._seal(family, new)
         pending = SaveFailed(new, sent, family.name, sealed, "")
-        locks_lost = _are_lost(locks)
+        locks_lost = are_lost(locks)
         try:
             swapped = writer.commit(sent, new)
         except Exception as error:  # noqa: BLE001 - whatever it is, the new value must go on living
@@ -308,7 +322,7 @@ class Transaction:
         except Exception as error:  # noqa: BLE001 - as in _keep
             return self._unsaved(family, pending, f"{self.place.description}: {_why(error)}")
         finally:
-            _give_back(locks.release)
+            give_back(locks.release)
 
     def _finish_predecessor(self, family: FamilyFile, held: Credential) -> FlightResult | None:
         """The token was answered already: to a process that died, for another place, or for the value we hold.
@@ -368,21 +382,6 @@ class Transaction:
         if isinstance(current, Found) and current.credential.generation != held.generation:
             return Adopted(current.credential)
         return Rejected(held.generation, reason)
-
-
-def _are_lost(locks: HeldLocks) -> bool:
-    try:
-        return not locks.still_owned()
-    except Exception:  # noqa: BLE001 - it is asked after the answer, and only to be told
-        return True
-
-
-def _give_back(what: Callable[[], None]) -> None:
-    """Let go of something; a failure must not take the place of the result that is on its way."""
-    try:
-        what()
-    except Exception as error:  # noqa: BLE001 - as above
-        log.warning("something could not be given back: %s", type(error).__name__)
 
 
 def _why(error: Exception) -> str:

@@ -319,7 +319,7 @@ class Ward:
     def _keeper(self, profile: str, agent: str) -> Keeper:
         keeper = self.keepers.get(profile_key(profile, agent))
         if keeper is None:
-            raise nothing_served.no_such_profile(profile, agent)
+            raise nothing_served.no_such_profile(profile, agent, known=self.broker.known_names(agent))
         return keeper
 
     def profiles(self, params: ProfileListParams) -> list[ProfileResult]:

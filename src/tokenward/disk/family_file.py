@@ -28,7 +28,7 @@ from typing import Any
 
 from tokenward.core.credential import from_unix_milliseconds
 from tokenward.disk.durability import reserve, sync_directory, sync_file, write_at
-from tokenward.disk.flock import FileLock
+from tokenward.disk.flock import FileLock, holder_of
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.ports import LockIdentity
@@ -176,6 +176,11 @@ class FamilyFile:
     def release(self) -> None:
         """Unlock; the file stays."""
         self._lock.release()
+
+    def held_elsewhere(self) -> str:
+        """Why it could not be locked, in words, with the holder where the kernel names it."""
+        pid = holder_of(self.path)
+        return f"another process{'' if pid is None else f' ({pid})'} is refreshing this login"
 
     def _read(self) -> None:
         image = os.pread(self._lock.fd, LARGEST_JOURNAL_BYTES, 0).split(b"\0", 1)[0]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,9 @@ POLL_SECONDS = 0.02
 REOPENS = 16
 """A file pruned this often in a row under our hands is a fault, not a coincidence; the try has failed."""
 PRIVATE = 0o600
+KERNEL_TABLE = Path("/proc/locks")
+"""Linux tells who holds what; elsewhere nobody does."""
+_HOLDERS_LINE = re.compile(r"^\d+: FLOCK +\S+ +WRITE (\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) ", re.MULTILINE)
 
 
 class FileLock:
@@ -141,3 +145,25 @@ class FileLock:
         except FileNotFoundError:
             return False
         return os.path.samestat(named, os.fstat(fd))
+
+
+def holder_of(path: Path, table: Path = KERNEL_TABLE) -> int | None:
+    """The process that holds a lock, where the kernel says so.
+
+    Args:
+        path: the locked file.
+        table: the kernel's table of locks.
+
+    Returns:
+        None if it is not known: no such table, a holder in another PID namespace, or nobody.
+    """
+    try:
+        found = path.stat()
+        lines = table.read_text()
+    except OSError:
+        return None
+    names = (os.major(found.st_dev), os.minor(found.st_dev), found.st_ino)
+    for pid, major, minor, inode in _HOLDERS_LINE.findall(lines):
+        if (int(major, 16), int(minor, 16), int(inode)) == names:
+            return int(pid) or None
+    return None

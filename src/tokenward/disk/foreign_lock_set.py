@@ -101,6 +101,10 @@ class HeldForeignLocks:
                 return
 
 
+def _untold(_busy: Busy) -> None:
+    pass
+
+
 def acquire_in_order(
     locks: Sequence[ForeignLock],
     *,
@@ -110,6 +114,7 @@ def acquire_in_order(
     wall: Callable[[], float],
     random: Callable[[], float],
     new_event: Callable[[], threading.Event] = threading.Event,
+    waiting: Callable[[Busy], None] = _untold,
 ) -> HeldForeignLocks | Busy | RefusedBy:
     """Take several locks, all or none, trying at least once and then until the deadline.
 
@@ -121,6 +126,7 @@ def acquire_in_order(
         wall: Unix seconds.
         random: a number in [0, 1), for the wait between two tries.
         new_event: makes what the heartbeat waits on.
+        waiting: told before each wait which lock is held.
     """
     while True:
         outcome = _try_all(locks, wall)
@@ -133,6 +139,7 @@ def acquire_in_order(
         remaining = deadline_monotonic - monotonic()
         if isinstance(outcome, RefusedBy) or remaining <= 0:
             return outcome
+        waiting(outcome)
         pause = SHORTEST_WAIT_SECONDS + (LONGEST_WAIT_SECONDS - SHORTEST_WAIT_SECONDS) * random()
         wait(min(pause, remaining))
 

@@ -103,6 +103,8 @@ class ClaudeCodeFile(LoginFile):
         super().__init__(path, ClaudeCodeLayout(), name="claude-code", clock=clock)
         self._wait = wait
         self._entropy = entropy
+        self.waits_for: str | None = None
+        """The lock that is waited for now, and its holder (``ports.LockedPlace``)."""
 
     def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:
         """Take both refresh locks in Claude Code's order, waiting as it does (reference/claude_code.md 2.4).
@@ -121,25 +123,33 @@ class ClaudeCodeFile(LoginFile):
         )
 
     def _acquire(self, locks: list[ForeignLock], deadline: float) -> HeldForeignLocks | LocksBusy:
-        held = acquire_in_order(
-            locks,
-            deadline_monotonic=deadline,
-            wait=self._wait,
-            monotonic=self._clock.monotonic,
-            wall=lambda: self._clock.wall().timestamp(),
-            random=self._entropy,
-        )
+        try:
+            held = acquire_in_order(
+                locks,
+                deadline_monotonic=deadline,
+                wait=self._wait,
+                monotonic=self._clock.monotonic,
+                wall=lambda: self._clock.wall().timestamp(),
+                random=self._entropy,
+                waiting=self._note_wait,
+            )
+        finally:
+            self.waits_for = None
         match held:
             case Busy():
-                when = "in the future" if held.future else f"{max(held.age, 0.0):.0f} s ago"
-                return LocksBusy(
-                    f"Claude Code's lock {held.path.name} is held{self._by_whom(held.path)} (last touched {when})"
-                )
+                return LocksBusy(self._in_words(held))
             case RefusedBy():
                 why = os.strerror(held.errno)
                 return LocksBusy(f"Claude Code's lock {held.path.name} cannot be made: {why}", refused=True)
             case _:
                 return held
+
+    def _note_wait(self, busy: Busy) -> None:
+        self.waits_for = self._in_words(busy)
+
+    def _in_words(self, busy: Busy) -> str:
+        when = "in the future" if busy.future else f"{max(busy.age, 0.0):.0f} s ago"
+        return f"Claude Code's lock {busy.path.name} is held{self._by_whom(busy.path)} (last touched {when})"
 
     def _by_whom(self, lock: Path) -> str:
         """The process that the holder's record names; only holders of the refresh locks write one."""

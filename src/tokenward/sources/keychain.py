@@ -256,6 +256,11 @@ class KeychainOrFile:
             return beside if isinstance(beside, Found) else reading
         return reading
 
+    @property
+    def waits_for(self) -> str | None:
+        """Claude Code's lock that is waited for now; see ``ClaudeCodeFile``."""
+        return self._file.waits_for
+
     def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:
         """Claude Code's refresh locks, which are the same for both; see ``ClaudeCodeFile``."""
         return self._file.acquire_locks(deadline)

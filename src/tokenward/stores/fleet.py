@@ -78,6 +78,7 @@ class Look:
 
     Args:
         location: where, without a password.
+        is_verified: whether whoever answers there must prove that he is it.
         keys: the fleet's, oldest first.
         held: the names of those that this host holds.
         key_location: where this host's are.
@@ -87,6 +88,7 @@ class Look:
     """
 
     location: str
+    is_verified: bool
     keys: Sequence[FleetKey]
     held: Sequence[str]
     key_location: str
@@ -194,6 +196,7 @@ class FleetCare:
         records = [ShownRecord(record, self._trouble(record)) for record in administration.records()]
         return Look(
             administration.description,
+            self._wire.is_verified,
             administration.fleet_keys(),
             self._keys.key_ids(),
             self._document.description,

@@ -16,8 +16,8 @@ from sources.foreign.stores import CLAWDBOT, END
 from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
 from tokenward.core.reading import Absent, Blanked, Unreadable
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import LocksBusy, Stored
-from tokenward.sources.foreign.places import LAYOUTS, WITH_ENTRIES, Workshop, place_of
+from tokenward.ports import LockedPlace, LocksBusy, Stored
+from tokenward.sources.foreign.places import LAYOUTS, WITH_ENTRIES, ClawdbotFile, Workshop, place_of
 from tokenward.sources.login_file import LoginFile
 
 ENTRY = "acme:me@x.com"
@@ -29,9 +29,14 @@ CODEX: dict[str, Any] = {
 }
 
 
-def _workshop() -> Workshop:
+def _workshop(while_waiting: Callable[[], object] = lambda: None) -> Workshop:
     clock = FakeClock()
-    return Workshop(clock, clock.advance, lambda: 0.5)
+
+    def wait(seconds: float) -> None:
+        clock.advance(seconds)
+        while_waiting()
+
+    return Workshop(clock, wait, lambda: 0.5)
 
 
 def _profiles(credential: Credential) -> dict[str, Any]:
@@ -132,6 +137,20 @@ def test_clawdbots_lock_is_taken_where_clawdbot_takes_it(tmp_path: Path) -> None
     assert isinstance(other, LocksBusy)
     locks.release()
     assert not (tmp_path / "auth-profiles.json.lock").exists()
+
+
+def test_while_clawdbots_lock_is_waited_for_people_can_see_it(tmp_path: Path) -> None:
+    """Which lock it is; before and after that nothing."""
+    path = tmp_path / "auth-profiles.json"
+    path.write_text(json.dumps(CLAWDBOT))
+    (tmp_path / "auth-profiles.json.lock").mkdir()
+    seen: list[str | None] = []
+    workshop = _workshop(lambda: seen.append(place.waits_for))
+    place = ClawdbotFile(path, ENTRY, workshop)
+    assert isinstance(place, LockedPlace)
+    assert isinstance(place.acquire_locks(workshop.clock.monotonic() + 1.0), LocksBusy)
+    assert seen == ["auth-profiles.json.lock is held by the program that owns the file"]
+    assert place.waits_for is None
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,8 @@ class ClawdbotFile(LoginFile):
     def __init__(self, path: Path, entry: str, workshop: Workshop) -> None:
         super().__init__(path, ProfileLayout(entry), name="clawdbot", clock=workshop.clock)
         self._workshop = workshop
+        self.waits_for: str | None = None
+        """The lock that is waited for now (``ports.LockedPlace``)."""
 
     def acquire_locks(self, deadline: float) -> HeldLocks | LocksBusy:
         """Take ``<store>.lock`` as proper-lockfile does.
@@ -141,21 +143,32 @@ class ClawdbotFile(LoginFile):
             stale_seconds=CLAWDBOT_STALE_SECONDS,
             heartbeat_seconds=CLAWDBOT_HEARTBEAT_SECONDS,
         )
-        held = acquire_in_order(
-            [lock],
-            deadline_monotonic=deadline,
-            wait=self._workshop.wait,
-            monotonic=self._clock.monotonic,
-            wall=lambda: self._clock.wall().timestamp(),
-            random=self._workshop.entropy,
-        )
+        try:
+            held = acquire_in_order(
+                [lock],
+                deadline_monotonic=deadline,
+                wait=self._workshop.wait,
+                monotonic=self._clock.monotonic,
+                wall=lambda: self._clock.wall().timestamp(),
+                random=self._workshop.entropy,
+                waiting=self._note_wait,
+            )
+        finally:
+            self.waits_for = None
         match held:
             case Busy():
-                return LocksBusy(f"{held.path.name} is held by the program that owns the file")
+                return LocksBusy(_in_words(held))
             case RefusedBy():
                 return LocksBusy(f"{held.path.name} cannot be made: {os.strerror(held.errno)}", refused=True)
             case _:
                 return held
+
+    def _note_wait(self, busy: Busy) -> None:
+        self.waits_for = _in_words(busy)
+
+
+def _in_words(busy: Busy) -> str:
+    return f"{busy.path.name} is held by the program that owns the file"
 
 
 LAYOUTS = ("claude-code", "neurolink", "equabot", "openclaw", "clawdbot", "polpo", "codex")

@@ -163,6 +163,14 @@ class Wire:
         """Seconds an act may take."""
         return self._patience
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether whoever answers must prove that he is the server, or cannot be anybody else."""
+        hosts = str(self._said.get("host") or "").split(",")
+        if all(not host or host.startswith(("/", "127.")) or host in {"localhost", "::1"} for host in hosts):
+            return True
+        return self._said.get("sslmode") in {"verify-ca", "verify-full"}
+
     def framed(self, script: str) -> bytes:
         """A script as one transaction with our settings."""
         return (_BEGIN.format(timeout=f"'{max(1, int(self._patience * 1000))}'") + script + ";\nCOMMIT").encode()
