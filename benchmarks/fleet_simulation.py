@@ -154,7 +154,9 @@ def picture(loads: Sequence[Load]) -> str:
         "questions a second, by looking": [(each.hosts, each.looks) for each in loads],
         "questions a second, listening": [(each.hosts, each.acts) for each in loads],
     }
-    return chart.curves("What a fleet asks of its database", lines, across="hosts", up="connections; a second")
+    return chart.curves(
+        "What a fleet asks of its database", lines, across="hosts", up="connections; a second", names_below=True
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,7 +35,7 @@ from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import Composition
 from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
-from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody
+from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody, needs_restart
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
@@ -51,7 +51,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.second_sockets import SecondSockets
-from tokenward.daemon.sharing import Sharing
+from tokenward.daemon.sharing import sharing_of
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.tidying import Tidying
@@ -124,9 +124,14 @@ class Daemon:
             http=self._http,
             group=group,
         )
+        self._shares_as = loaded.settings.store
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
-        self.sharing = self._sharing()
+        self.sharing = sharing_of(
+            self.ward,
+            rearrange=self._keep,
+            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
+        )
         self.audit.choice = self.ward.broker.choice
         self.tidying = self._tidying()
         self.publishing: Publishing | None = None
@@ -155,17 +160,6 @@ class Daemon:
             spawn=self.group.start_soon,
             writing=self.ward.household.writing,
             generation_at=self.ward.generation_at,
-        )
-
-    def _sharing(self) -> Sharing | None:
-        if self._equipment.shared is None:
-            return None
-        return Sharing(
-            self._equipment.shared,
-            self.ward.keepers,
-            self.ward.household.around,
-            rearrange=self._keep,
-            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
         )
 
     def _household(self) -> Household:
@@ -287,7 +281,7 @@ class Daemon:
             self._config_error = fault.cause
             log.warning("%s; the settings in force stay", fault.cause)
             return ReloadResult(reloaded=False, error=fault.cause)
-        self._config_error, self._loaded = None, loaded
+        self._config_error, self._loaded = needs_restart(self._shares_as, loaded.settings.store), loaded
         warn_of(loaded)
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.custody.wanted = loaded.settings.store.key
@@ -297,7 +291,7 @@ class Daemon:
             self.group.start_soon(self.discover)
         await self.ward.look_everywhere()
         self.hub.announce("reloaded")
-        return ReloadResult(reloaded=True, error=None)
+        return ReloadResult(reloaded=True, error=self._config_error)
 
     async def open_second_sockets(self) -> None:
         """Serve the restricted sockets of the configuration in force, and no other."""

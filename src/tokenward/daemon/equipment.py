@@ -165,6 +165,21 @@ def shared_records(
     return SharedRecords(engine, sealer, copies, holder=holder, clock=clock)
 
 
+def needs_restart(started: StoreSettings, now: StoreSettings) -> str | None:
+    """Why the daemon does not share as its configuration says now: what is shared is opened once; None if it does.
+
+    Args:
+        started: what the configuration said of stores when the daemon started.
+        now: what it says.
+    """
+    ours = {"key": now.key, "askpass": now.askpass}
+    if started.model_copy(update=ours) == now:
+        return None
+    reason = "what [store] says of sharing was changed, and is followed after a restart"
+    log.warning("%s", reason)
+    return reason
+
+
 def equip(
     options: Options,
     custody: KeyCustody,

@@ -37,6 +37,7 @@ from tokenward.daemon.refresher import DirectRefresher
 from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.shared_records import SharedNews, SharedRecords
 from tokenward.daemon.surroundings import Surroundings
+from tokenward.daemon.ward import Ward
 from tokenward.ports import SharedStoreAway
 
 RETURN_SPREAD_SECONDS = 5.0
@@ -227,6 +228,18 @@ class Sharing:
             profiles=len(self.records.profiles()),
             orphans=tally["orphans"],
         )
+
+
+def sharing_of(
+    ward: Ward, *, rearrange: Callable[[], Awaitable[None]], request_seconds: Callable[[], float]
+) -> Sharing | None:
+    """What a ward shares, if it shares anything; see ``Sharing``."""
+    if ward.household.shared is None:
+        return None
+    around = ward.household.around
+    return Sharing(
+        ward.household.shared, ward.keepers, around, rearrange=rearrange, request_seconds=request_seconds
+    )
 
 
 def _resume(keeper: Keeper) -> None:
