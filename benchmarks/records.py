@@ -9,7 +9,7 @@ from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.daemon.equipment import key_custody
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.disk.private_dir import ensure_private_dir
-from tokenward.settings import StoreSettings
+from tokenward.store_settings import StoreSettings
 
 TOKEN_TAIL = "x" * 88  # a token is about a hundred characters
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-FORGOTTEN = ("ANTHROPIC_", "CLAUDE_", "TOKENWARD_", "XDG_")
+from postgres_server import PostgresServer, programs_or_skip
+
+FORGOTTEN = ("ANTHROPIC_", "CLAUDE_", "PG", "TOKENWARD_", "XDG_")
 KEPT = frozenset({"TOKENWARD_TEST_CLAUDE", "TOKENWARD_TEST_OIDC_PROVIDER"})
 
 
@@ -35,3 +37,18 @@ def own_umask() -> Iterator[None]:
 def anyio_backend() -> str:
     """The one event loop that we run on: APScheduler 3 knows no other."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests that leave it running; who stops it makes one of his own."""
+    with PostgresServer(programs_or_skip()) as running:
+        yield running
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database of the test's own, as its owner."""
+    name = postgres_server.new_database()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)

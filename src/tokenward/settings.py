@@ -44,6 +44,7 @@ from tokenward.source_settings import (
     NeuroLinkSettings,
     SourceSettings,
 )
+from tokenward.store_settings import StoreSettings
 
 LARGEST_MARGIN_SECONDS = 3600.0
 """More than an hour before the end is not a margin: access tokens live for hours."""
@@ -73,19 +74,6 @@ class DefaultSettings(Table):
     )
     refresh_timeout: Seconds = Field(
         default=25.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds a refresh may take in all."
-    )
-
-
-class StoreSettings(Table):
-    """``[store]``: where the key of our own store lies."""
-
-    key: Literal["file", "keyring", "systemd", "passphrase"] | None = Field(
-        default=None,
-        description="Where a new store's key is put (None = file). A key that exists is moved only by "
-        "`tokenward store rekey`.",
-    )
-    askpass: list[Text] = Field(
-        default=[], description="A command that prints the passphrase, as words, where key is passphrase."
     )
 
 

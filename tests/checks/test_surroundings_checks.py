@@ -19,11 +19,13 @@ from tokenward.checks import (
     ALL,
     Finding,
     Probed,
+    SharedLook,
     anthropic_profiles,
     config,
     git,
     probe,
     service,
+    shared_store,
     store_key,
     symlinks,
 )
@@ -231,6 +233,27 @@ class TestStoreKey:
         """Usable, locked away, or between two places."""
         key = KeyStatus("keyring", "0" * 16, "the keyring", locked=locked, note=note)
         assert levels(store_key.check(patient.context(store=key))) == [level]
+
+
+class TestSharedStore:
+    def test_where_nothing_is_shared_nothing_is_said(self, patient: Patient) -> None:
+        """It is not everybody's affair."""
+        assert shared_store.check(patient.context(shared=None)) == []
+
+    @pytest.mark.parametrize(
+        ("look", "level", "words"),
+        [
+            (SharedLook("db", 2), "ok", "db, 2 profiles"),
+            (SharedLook("db", trouble="db: refused", hint="start it"), "fail", "db: refused"),
+            (SharedLook("db", 2, ["acme:me"]), "fail", "1 of 2 shared profiles cannot be opened here: acme:me"),
+            (SharedLook("db", 2, orphans=3), "warn", "3 new tokens came after"),
+        ],
+    )
+    def test_how_it_stands(self, patient: Patient, look: SharedLook, level: str, words: str) -> None:
+        """Away, sealed by a key that is not here, with tokens that came too late, or as it should be."""
+        finding = only(shared_store.check(patient.context(shared=look)))
+        assert (finding.level, words in finding.cause) == (level, True)
+        assert bool(finding.hint) is (level != "ok")
 
 
 class TestConfig:

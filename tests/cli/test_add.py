@@ -31,6 +31,7 @@ def test_a_key_from_a_pipe(
         "kind": kind,
         "credential": {"access_token": "sk-piped"},
         "agent": "bot",
+        "shared": False,
     }
     said = capsys.readouterr()
     assert said.out == "acme:me: kept\n"

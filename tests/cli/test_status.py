@@ -99,6 +99,29 @@ def test_a_configuration_not_in_force_is_said(daemon: FakeDaemon, capsys: pytest
     assert said.out.startswith("PROFILE")
 
 
+def test_a_shared_store_that_is_away_is_said(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Since when and why; and that tokens of this host came too late, if they did."""
+    shared = {
+        "location": "postgresql://db/fleet",
+        "holder": "here-1",
+        "away_since_ms": 1_700_000_000_000,
+        "trouble": "Connection refused",
+        "hint": None,
+        "profiles": 2,
+        "orphans": 3,
+    }
+    serve(daemon, LOGIN, shared_store=shared)
+    assert main(["status"]) == 0
+    said = capsys.readouterr().err
+    assert "shared store: away since 2023-11-1" in said
+    assert "Connection refused" in said
+    assert "nothing shared is refreshed" in said
+    assert "3 new tokens of this host came after another host's" in said
+    serve(daemon, LOGIN, shared_store={**shared, "away_since_ms": None, "trouble": None, "orphans": 0})
+    assert main(["status"]) == 0
+    assert "shared store" not in capsys.readouterr().err
+
+
 def test_what_a_file_says_cannot_move_the_cursor(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters in any text are gone."""
     serve(daemon, profile(unusable="\x1b[2Jgone\n"))

@@ -200,7 +200,7 @@ class ScriptedLogins:
     """Logins that succeed at once."""
 
     async def start(
-        self, provider: str, method: str, profile: str | None, *, terms: LoginTerms, agent: str
+        self, provider: str, method: str, profile: str | None, *, terms: LoginTerms, agent: str, shared: bool
     ) -> Started:
         """A login of a fixed name."""
         ends_at = datetime.fromtimestamp(1_700_000_000, UTC)
@@ -374,6 +374,14 @@ class ScriptedService:
         return PROFILE
 
     async def forget(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(profile, agent)
+
+    async def share(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Nothing happens."""
+        return self.profile(profile, agent)
+
+    async def unshare(self, profile: str, agent: str = "main") -> ProfileResult:
         """Nothing happens."""
         return self.profile(profile, agent)
 

@@ -138,6 +138,8 @@ async def test_every_method_answers(tmp_path: Path) -> None:
         "profile.forget": (one, profile),
         "metrics.get": ({"format": "prometheus"}, {"content_type": "text/plain", "text": "prometheus\n"}),
         "profile.refresh": (one, profile),
+        "profile.share": (one, profile),
+        "profile.unshare": (one, profile),
         "profile.revoke": (one, profile),
         "login.start": ({"provider": "Claude-Code", "method": "paste"}, started),
         "login.complete": ({"login": "0" * 32, "code": "code#state"}, profile),

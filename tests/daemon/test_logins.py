@@ -76,6 +76,8 @@ class Scene:
     stored: dict[str, Credential] = field(default_factory=dict)
     made: Credential | Refused | Unavailable = KEY
     title: str = "Acme"
+    unready: Exception | None = None
+    shared: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.logins = Logins(
@@ -83,6 +85,7 @@ class Scene:
                 around=self.keeping.around,
                 server=lambda _: self,
                 stores=lambda profile: profile != "acme:foreign",
+                ready=self.ready,
                 keep=self.keep,
                 keeper=lambda *_: cast("Keeper", None),
                 forget=self.forget,
@@ -106,9 +109,15 @@ class Scene:
         assert model is None, "a key is checked by what costs nothing"
         return KeyCheck("refused", "by name")
 
-    async def keep(self, profile: str, credential: Credential) -> ProfileResult:
+    async def ready(self, profile: str | None, /, *, shared: bool) -> None:
+        """Refused as often as the test says."""
+        if shared and self.unready is not None:
+            raise self.unready
+
+    async def keep(self, profile: str, credential: Credential, /, *, shared: bool) -> ProfileResult:
         """Stored."""
         self.stored[profile] = credential
+        self.shared.append(shared)
         return cast("ProfileResult", profile)
 
     async def forget(self, profile: str, agent: str) -> ProfileResult:
@@ -155,6 +164,22 @@ async def test_a_login_is_the_agents_who_asked(tmp_path: Path) -> None:
             assert scene.stored.pop(expected) is LOGIN
         with pytest.raises(ProfileUnavailable):  # main's profile of that name is another program's
             await scene.started(LoggedIn(LOGIN, None), profile="acme:foreign")
+
+
+async def test_a_login_is_shared_only_where_that_was_asked_and_can_be(tmp_path: Path) -> None:
+    """Whether it can be shared is found out before a person is sent to a browser."""
+    async with anyio.create_task_group() as group:
+        scene = Scene(Keeping(tmp_path, group))
+        for shared in (False, True):
+            login = ScriptedLogin(LoggedIn(LOGIN, None))
+            login.release.set()
+            scene.begun.append(login)
+            started = await scene.logins.start("acme", "oauth", None, terms=TERMS, shared=shared)
+            await scene.logins.complete(started.login, None, patience=1)
+        assert scene.shared == [False, True]
+        scene.unready = ConfigurationFault("nothing is shared here", hint="")
+        with pytest.raises(ConfigurationFault, match="nothing is shared"):
+            await scene.logins.start("acme", "oauth", None, terms=TERMS, shared=True)
 
 
 async def test_a_client_that_cannot_sign_is_not_told_to_register(tmp_path: Path) -> None:

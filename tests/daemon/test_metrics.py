@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from daemon.keeping import settled
 from daemon.warding import Warding, warding
+from fakes.shared_sealer import OneKeySealer
 from tokenward.core.grants import Unavailable
 from tokenward.core.lifecycle import Phase
 from tokenward.core.notices import Kind
@@ -20,8 +21,12 @@ from tokenward.daemon.metrics import Family, Watched, families
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.shared_records import SharedRecords
 from tokenward.daemon.token_models import ReportParams
 from tokenward.errors import ConfigurationFault
+from tokenward.ports import SharedStoreAway
+from tokenward.stores.memory import MemoryCredentialStore
+from tokenward.stores.memory_shared import MemorySharedStore
 
 PROMTOOL = which("promtool")
 LABELS = {"profile": "acme:me", "provider": "acme", "agent": "main"}
@@ -55,7 +60,8 @@ def looked_at(
         subscribers=2,
         profiles=household.ward.profiles(ProfileListParams()),
     )
-    watched = Watched(household.ward.keepers, household.ward.broker, household.hub, notices, server)
+    shared = household.ward.household.shared
+    watched = Watched(household.ward.keepers, household.ward.broker, household.hub, notices, server, shared)
     return families(watched, status)
 
 
@@ -64,6 +70,19 @@ def value(found: list[Family], name: str, **labels: str) -> float:
     [family] = [each for each in found if each.name == name]
     [one] = [number for of, number in family.samples if dict(of) == labels]
     return one
+
+
+def share_nothing(household: Warding) -> SharedRecords:
+    """Have it share through an engine in which nothing is yet."""
+    shared = SharedRecords(
+        MemorySharedStore(household.clock.boottime),
+        OneKeySealer(),
+        MemoryCredentialStore(),
+        holder="here",
+        clock=household.clock,
+    )
+    household.ward.household.shared = shared
+    return shared
 
 
 async def failing(household: Warding) -> None:
@@ -215,3 +234,21 @@ class TestText:
         with pytest.raises(ConfigurationFault) as fault:
             await exposition.page([], "")
         assert "tokenward[metrics]" in fault.value.hint
+
+
+async def test_a_shared_store_is_counted(tmp_path: Path) -> None:
+    """Whether it answers, and what it was asked; nothing is said of one where nothing is shared."""
+    async with warding(tmp_path) as household:
+        assert not [each for each in looked_at(household) if each.name.startswith("tokenward_shared_store")]
+        shared = share_nothing(household)
+        shared.look()
+        assert value(looked_at(household), "tokenward_shared_store_up") == 1
+        assert value(looked_at(household), "tokenward_shared_store_questions", kind="reads") == 1
+        assert value(looked_at(household), "tokenward_shared_store_unanswered") == 0
+        engine = shared.engine
+        assert isinstance(engine, MemorySharedStore)
+        engine.go_away()
+        with pytest.raises(SharedStoreAway):
+            shared.look()
+        assert value(looked_at(household), "tokenward_shared_store_up") == 0
+        assert value(looked_at(household), "tokenward_shared_store_unanswered") == 1

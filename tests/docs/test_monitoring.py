@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon.test_metrics import failing, looked_at
+from daemon.test_metrics import failing, looked_at, share_nothing
 from daemon.warding import warding
 from tokenward.core.lifecycle import Phase
 from tokenward.daemon import exposition
@@ -60,6 +60,7 @@ async def test_what_is_asked_for_is_there(tmp_path: Path) -> None:
 async def test_every_metric_is_explained(tmp_path: Path) -> None:
     """docs/monitoring.md names each, and none that there is not."""
     async with warding(tmp_path) as household:
+        share_nothing(household)
         await failing(household)
         page = await exposition.page(looked_at(household), "")
     there = set(re.findall(r"^# TYPE (\S+)", page.text, re.MULTILINE)) | OF_CALLS

@@ -258,6 +258,20 @@ class TestRekey:
         later = machine.custody()
         assert found_in(later.open().place("acme:one").read()) == oauth_credential(7)
 
+    def test_what_lies_beside_follows_the_key(self, machine: Machine) -> None:
+        """Copies are readable after a change of key; one that is torn stops no change."""
+        custody = machine.furnished("file")
+        copies = custody.beside(machine.state / "shared")
+        copies.add("acme:shared", oauth_credential(7))
+        torn = custody.beside(machine.state / "torn")
+        torn.add("acme:torn", oauth_credential(8))
+        torn.path("acme:torn").write_bytes(b"{")
+        custody.rekey("keyring")
+        assert found_in(copies.read("acme:shared")) == oauth_credential(7)
+        again = machine.custody()
+        again.open()
+        assert found_in(again.beside(machine.state / "shared").read("acme:shared")) == oauth_credential(7)
+
     def test_a_record_that_cannot_be_read_stops_it_before_it_begins(self, machine: Machine) -> None:
         """A newer version's record would be lost with the old key."""
         custody = machine.furnished()

@@ -18,13 +18,14 @@ from tokenward.checks import (
     probe,
     profiles,
     service,
+    shared_store,
     socket,
     store_key,
     symlinks,
 )
-from tokenward.checks.finding import CheckContext, Finding, Probed, Ran
+from tokenward.checks.finding import CheckContext, Finding, Probed, Ran, SharedLook
 
-__all__ = ["ALL", "CheckContext", "Finding", "Probed", "Ran", "examine"]
+__all__ = ["ALL", "CheckContext", "Finding", "Probed", "Ran", "SharedLook", "examine"]
 
 ALL: Mapping[str, Callable[[CheckContext], list[Finding]]] = MappingProxyType(
     {
@@ -32,6 +33,7 @@ ALL: Mapping[str, Callable[[CheckContext], list[Finding]]] = MappingProxyType(
         for module in (
             config,
             store_key,
+            shared_store,
             socket,
             service,
             profiles,

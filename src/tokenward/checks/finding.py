@@ -87,6 +87,27 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedLook:
+    """What one look at the shared store showed.
+
+    Args:
+        location: where it is, without a password.
+        records: how many profiles it holds.
+        unreadable: the profiles that this host has no key for.
+        orphans: how many tokens came too late and are kept beside the records.
+        trouble: why it did not answer; None if it did.
+        hint: what came with that.
+    """
+
+    location: str
+    records: int = 0
+    unreadable: Sequence[str] = ()
+    orphans: int = 0
+    trouble: str | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckContext:
     """Everything the checks may look at.
 
@@ -118,6 +139,7 @@ class CheckContext:
         service_unit: where the service manager's file for the daemon would be; None = no manager is known.
         service_program: the program that this file starts; None = there is no file, or it names none.
         probed: what a request showed; None = none was made.
+        shared: what a look at the shared store showed; None = nothing is shared.
     """
 
     uid: int
@@ -145,3 +167,4 @@ class CheckContext:
     service_unit: Path | None = None
     service_program: Path | None = None
     probed: Probed | None = None
+    shared: SharedLook | None = None

@@ -66,7 +66,7 @@ def remedy(profile: Mapping[str, Any]) -> str:
         return f"run: claude setup-token, and put what it prints into {profile['location']}"
     if source in _WRITTEN_DOWN:
         return f"put a new one into {profile['location']}"
-    if source != "store":
+    if source not in {"store", "shared"}:
         return f"log in again with the program that keeps {profile['location']}"
     return f"run: tokenward add {name} --{str(kind or 'oauth').replace('_', '-')}{agent}"
 

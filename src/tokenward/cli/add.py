@@ -46,6 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ("auth_token", "a token for a gateway"),
     ):
         kind.add_argument(f"--{name.replace('_', '-')}", dest="kind", action="store_const", const=name, help=what)
+    parser.add_argument("--shared", action="store_true", help="keep it in the shared store, for all hosts")
     add_agent(parser)
     add_json(parser, "the profile after, as `profile.add` answers")
 
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         "kind": arguments.kind,
         "credential": read.credential,
         "agent": arguments.agent,
+        "shared": arguments.shared,
     }
 
     def act(call: Call) -> int:

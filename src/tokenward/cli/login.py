@@ -75,6 +75,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--check", action="store_true", help="api-key: ask the API first whether it takes the key; costs nothing"
     )
+    parser.add_argument("--shared", action="store_true", help="keep it in the shared store, for all hosts")
     add_agent(parser)
     add_json(parser, "the profile after, as `profile.get` answers")
 
@@ -88,6 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
     method = arguments.method or _chosen(provider)
     if arguments.check and method != "api-key":
         output.complain("only a key is checked before it is kept", "leave --check out, or: --method api-key")
+        return output.USAGE
+    if arguments.shared and method == "claude-code":
+        output.complain("Claude Code's own login is not shared", "share one of another method")
         return output.USAGE
     if method == "api-key":
         return _api_key(arguments, provider)
@@ -128,6 +132,7 @@ def _by_server(arguments: argparse.Namespace, provider: str, method: str, call: 
             "allow_missing_state": arguments.allow_missing_state,
             "profile": arguments.profile,
             "agent": arguments.agent,
+            "shared": arguments.shared,
         },
     )
     try:
@@ -260,7 +265,13 @@ def keep(arguments: argparse.Namespace, read: pasted.Pasted, *, kind: str, profi
             key_check.refuse_bad_key(call, profile.partition(":")[0], read.credential["access_token"])
         stored = call(
             "profile.add",
-            {"profile": profile, "kind": kind, "credential": read.credential, "agent": arguments.agent},
+            {
+                "profile": profile,
+                "kind": kind,
+                "credential": read.credential,
+                "agent": arguments.agent,
+                "shared": arguments.shared,
+            },
         )
         succeeded(stored, as_json=arguments.json)
         return output.OK

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CALL_SECONDS = 120.0
 """To revoke takes up to three requests, each at its slowest."""
 _STORE = "store"
+_SHARED = "shared"
 _ADOPTED = "adopted"
 _WAYS_OUT = {
     "claude-code": "log out there: claude auth logout",
@@ -35,6 +36,7 @@ _WAYS_OUT = {
     "dotenv": "remove its line from {location}",
     "config": "remove it from [{location}] in the configuration",
     "command": "log out of the program that [{location}] in the configuration runs, or remove that table",
+    "shared": "to take it from all hosts, name it: tokenward logout PROVIDER:NAME",
     "federation": "remove the provider's federation from the configuration, or unset its variables",
 }
 """How one logs out where a source's credential lives; ``location`` is the profile's."""
@@ -93,7 +95,7 @@ def _one(call: Call, name: str, arguments: argparse.Namespace) -> int:
     """Forget one profile and say what is left."""
     which = {"profile": name, "agent": arguments.agent}
     profile = call("profile.get", which)
-    if profile["source"] not in {_STORE, _ADOPTED}:
+    if profile["source"] not in {_STORE, _SHARED, _ADOPTED}:
         output.complain(
             f"{profile['profile']} is not ours to forget: it lives in {profile['location']}", _way_out(profile)
         )
@@ -115,10 +117,11 @@ def _one(call: Call, name: str, arguments: argparse.Namespace) -> int:
 
 
 def _say_what_is_left(profile: dict[str, Any], held: Sequence[str], *, revoked: bool) -> None:
+    where = "on all hosts" if profile["source"] == _SHARED else "here"
     if revoked:
-        output.say(f"{profile['profile']}: the server has revoked it, and it is forgotten here")
+        output.say(f"{profile['profile']}: the server has revoked it, and it is forgotten {where}")
     else:
-        output.say(f"{profile['profile']}: forgotten here")
+        output.say(f"{profile['profile']}: forgotten {where}")
         if profile["source"] == _ADOPTED:
             output.say(f"the login stays as it is in {profile['location']}: log out with its program")
         output.say(_what_it_is_not(profile))

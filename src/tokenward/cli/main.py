@@ -38,6 +38,7 @@ _MODULES = {
     "order": "order",
     "pin": "pin",
     "store": "store",
+    "fleet": "fleet",
     "usage": "usage",
     "sinks": "sinks",
     "events": "events",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tokenward.cli.arguments import Subparsers
+    from tokenward.client._shapes import SharedStoreShown
 
 _HEADINGS = ("PROFILE", "KIND", "TIER", "VALID", "LAST", "NEXT", "SOURCE", "5H", "7D", "HEALTH")
 
@@ -125,9 +126,23 @@ def _troubles(status: Status) -> Iterable[tuple[str, str]]:
         yield trouble, "see: tokenward sinks"
     if status["store_trouble"]:
         yield status["store_trouble"], "unlock it, then: tokenward store status"
+    if (shared := status.get("shared_store")) is not None:
+        yield from _shared_troubles(shared)
     for each in status.get("restricted_sockets", []):
         if each["trouble"]:
             yield f"nobody is served on {each['path']}: {each['trouble']}", "see: tokenward doctor"
+
+
+def _shared_troubles(shared: SharedStoreShown) -> Iterable[tuple[str, str]]:
+    if shared["away_since_ms"] is not None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(shared["away_since_ms"] / 1000))
+        hint = shared["hint"] or "what is valid is served, nothing shared is refreshed; it is tried again"
+        yield f"shared store: away since {since}: {shared['trouble']}", hint
+    if shared["orphans"]:
+        yield (
+            f"shared store: {shared['orphans']} new tokens of this host came after another host's",
+            "they are kept: tokenward fleet status",
+        )
 
 
 def _watch(client: Client, arguments: argparse.Namespace) -> None:

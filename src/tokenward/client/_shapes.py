@@ -173,6 +173,18 @@ class RestrictedSocket(TypedDict):
     trouble: str | None
 
 
+class SharedStoreShown(TypedDict):
+    """The engine in which hosts share credentials."""
+
+    location: str
+    holder: str
+    away_since_ms: int | None
+    trouble: str | None
+    hint: str | None
+    profiles: int
+    orphans: int
+
+
 class Status(TypedDict):
     """The daemon as a whole."""
 
@@ -191,6 +203,7 @@ class Status(TypedDict):
     connections: int
     subscribers: int
     restricted_sockets: list[RestrictedSocket]
+    shared_store: SharedStoreShown | None
     profiles: list[Profile]
 
 

@@ -96,6 +96,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
             listeners[0].getsockname() or daemon.socket_path
         )  # a service manager may choose another
         complete = await daemon.fill()
+        if daemon.sharing is not None:
+            await daemon.sharing.bring_left()
         await daemon.tidying.clear_left_marks()
         await daemon.publish()
         daemon.hub.listen(daemon.notices.happened)
@@ -109,6 +111,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         log.info("serving %s, keeping %d profiles", daemon.socket_path, len(daemon.ward.keepers))
         daemon.group.start_soon(daemon.scheduler.run)
         daemon.group.start_soon(daemon.watcher.run)
+        if daemon.sharing is not None:
+            daemon.group.start_soon(daemon.sharing.run)
         if not complete:
             daemon.group.start_soon(daemon.discover)
         await daemon.stop.wait()

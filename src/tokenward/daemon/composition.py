@@ -25,7 +25,9 @@ from tokenward.daemon.outlets import outlet_of
 from tokenward.daemon.providers_in_force import ProvidersInForce
 from tokenward.daemon.publishing import Outlet
 from tokenward.daemon.refresher import Refresher
+from tokenward.daemon.shared_place import SHARED, SharedPlace
 from tokenward.oauth.metadata import MetadataCache
+from tokenward.ports import Place
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
 )
@@ -52,7 +54,9 @@ class Composition:
     def all_kept(self) -> list[Kept]:
         """Every profile that is to be kept."""
         settings, equipment, providers = self.settings, self._equipment, self.providers
-        kept = [self.stored(profile) for profile in equipment.store.profiles()]
+        shared = equipment.shared.profiles() if equipment.shared is not None else ()
+        kept = [self.shared(profile) for profile in shared]
+        kept.extend(self.stored(profile) for profile in equipment.store.profiles())
         kept.extend(self._claude_logins.all_kept())
         kept.extend(self.adopted(each) for each in equipment.adopted.all())
         kept.extend(Gathering(settings, equipment, providers.named, providers.direct_refresher).all_kept())
@@ -73,16 +77,30 @@ class Composition:
 
     def stored(self, key: str) -> Kept:
         """A profile of our own store, by its key."""
+        return self._refreshed_by_us(key, self._equipment.store.place(key), STORE)
+
+    def shared(self, key: str) -> Kept:
+        """A profile that many hosts share, by its key; of a namesake in our own store nothing is kept."""
+        assert self._equipment.shared is not None  # noqa: S101 - asked of none other
+        place = SharedPlace(
+            key,
+            self._equipment.shared,
+            clock=self._equipment.clock,
+            request_seconds=self.settings.default.refresh_timeout,
+            reuse_grace=self.providers.named(agent_and_id(key)[1].partition(":")[0]).registration.reuse_grace,
+        )
+        return self._refreshed_by_us(key, place, SHARED)
+
+    def _refreshed_by_us(self, key: str, place: Place, source: str) -> Kept:
         agent, profile = agent_and_id(key)
         name = profile.partition(":")[0]
-        place = self._equipment.store.place(key)
         endpoint = self.providers.endpoints.get(name)
         note = self.providers.undiscovered.get(name)
         refresher = self.providers.direct_refresher(key, place, endpoint, name) if endpoint is not None else None
         if refresher is None and note is None and not self.providers.named(name).registration.refreshes:
             note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
-        made_of = (name, endpoint and endpoint.url, note, self.providers.refresh_terms(name))
-        return Kept(Profile(profile, name, STORE, agent), place, refresher, note, made_of)
+        made_of = (source, name, endpoint and endpoint.url, note, self.providers.refresh_terms(name))
+        return Kept(Profile(profile, name, source, agent), place, refresher, note, made_of)
 
     def adopted(self, adoption: Adoption) -> Kept:
         """A foreign file that a person told us to keep; Claude logins are refreshed as Claude Code's own is.

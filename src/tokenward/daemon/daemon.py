@@ -30,13 +30,12 @@ from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
 from tokenward.daemon import exposition, sd
-from tokenward.daemon.adopted import Adoption
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import Composition
 from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
-from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody
+from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody, needs_restart
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.intake import Doorway
@@ -52,6 +51,7 @@ from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.second_sockets import SecondSockets
+from tokenward.daemon.sharing import sharing_of
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.tidying import Tidying
@@ -115,9 +115,23 @@ class Daemon:
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
         self.custody = key_custody(state, options.environ, loaded.settings.store, entropy)
-        self._equipment = equip(options, self.custody, clock=clock, entropy=entropy, http=self._http, group=group)
+        self._equipment = equip(
+            options,
+            self.custody,
+            loaded.settings.store,
+            clock=clock,
+            entropy=entropy,
+            http=self._http,
+            group=group,
+        )
+        self._shares_as = loaded.settings.store
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.ward = Ward(self._household())
+        self.sharing = sharing_of(
+            self.ward,
+            rearrange=self._keep,
+            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
+        )
         self.audit.choice = self.ward.broker.choice
         self.tidying = self._tidying()
         self.publishing: Publishing | None = None
@@ -169,6 +183,8 @@ class Daemon:
             hub=self.hub,
             writing=anyio.CapacityLimiter(1),
             keep_stored=self._keep_stored,
+            shared=self._equipment.shared,
+            keep_shared=lambda profile: self._composition.shared(profile),  # noqa: PLW0108 - a reload replaces it
             status=self._status,
             reload=self.reload,
             stop=self.stop.set,
@@ -180,7 +196,7 @@ class Daemon:
                 ForeignStores(self.options.paths.home, self.options.environ),
                 self._equipment.adopted,
                 LAYOUTS,
-                self._keep_adopted,
+                lambda adoption: self._composition.adopted(adoption),  # noqa: PLW0108 - a reload replaces it
             ),
         )
 
@@ -197,9 +213,6 @@ class Daemon:
     def _keep_stored(self, profile: str) -> Kept:
         return self._composition.stored(profile)
 
-    def _keep_adopted(self, adoption: Adoption) -> Kept:
-        return self._composition.adopted(adoption)
-
     async def fill(self) -> bool:
         """Keep everything that the configuration in force, the store and the sources have.
 
@@ -207,6 +220,8 @@ class Daemon:
             Whether no provider's endpoints are missing.
         """
         complete = await self._composition.providers.discover(online=False)
+        if self.sharing is not None:
+            await self.sharing.look()
         await self._keep()
         return complete
 
@@ -266,7 +281,7 @@ class Daemon:
             self._config_error = fault.cause
             log.warning("%s; the settings in force stay", fault.cause)
             return ReloadResult(reloaded=False, error=fault.cause)
-        self._config_error, self._loaded = None, loaded
+        self._config_error, self._loaded = needs_restart(self._shares_as, loaded.settings.store), loaded
         warn_of(loaded)
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.custody.wanted = loaded.settings.store.key
@@ -276,7 +291,7 @@ class Daemon:
             self.group.start_soon(self.discover)
         await self.ward.look_everywhere()
         self.hub.announce("reloaded")
-        return ReloadResult(reloaded=True, error=None)
+        return ReloadResult(reloaded=True, error=self._config_error)
 
     async def open_second_sockets(self) -> None:
         """Serve the restricted sockets of the configuration in force, and no other."""
@@ -334,12 +349,15 @@ class Daemon:
             connections=self.server.connections if self.server is not None else 0,
             subscribers=self.server.subscribers if self.server is not None else 0,
             restricted_sockets=self.second_sockets.shown(),
+            shared_store=self.sharing.shown() if self.sharing is not None else None,
             profiles=profiles,
         )
 
     def metrics(self) -> list[Family]:
         """What can be counted and measured now."""
-        watched = Watched(self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server)
+        watched = Watched(
+            self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server, self._equipment.shared
+        )
         return families(watched, self.ward.status())
 
     async def serve_metrics(self) -> None:

@@ -35,6 +35,20 @@ class SocketResult(Result):
     trouble: str | None = Field(description="Why nobody is served on it; null if it is open.")
 
 
+class SharedStoreResult(Result):
+    """The engine in which hosts share credentials."""
+
+    location: str
+    holder: str = Field(description="The name under which this host refreshes.")
+    away_since_ms: int | None = Field(description="Since when it does not answer; null if it does.")
+    trouble: str | None = Field(description="Why it does not answer; null if it does.")
+    hint: str | None = Field(description="What to do about it, if that is known.")
+    profiles: int = Field(description="How many profiles are shared.")
+    orphans: int = Field(
+        description="How many tokens of this host came too late since its start, and are kept beside the records."
+    )
+
+
 class DaemonStatusResult(Result):
     """The daemon as a whole."""
 
@@ -54,6 +68,9 @@ class DaemonStatusResult(Result):
     subscribers: int
     restricted_sockets: list[SocketResult] = Field(
         default=[], description="The sockets that hand out tokens of some profiles and do nothing else."
+    )
+    shared_store: SharedStoreResult | None = Field(
+        default=None, description="Where profiles are shared with other hosts; null = nowhere."
     )
     profiles: list[ProfileResult]
 

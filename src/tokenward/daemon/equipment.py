@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,21 +20,24 @@ from pathlib import Path
 from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
+from tokenward import __version__
 from tokenward.daemon.adopted import AdoptedFiles
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.machine import SystemProcesses
 from tokenward.daemon.options import Options
 from tokenward.daemon.refresher import flight_limiter
+from tokenward.daemon.shared_records import SharedRecords
 from tokenward.disk import family_file
+from tokenward.disk.holder_name import holder_name
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.http import HttpClient
 from tokenward.paths import Paths
 from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
-from tokenward.settings import StoreSettings
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.claude_code_command import clean_environment
 from tokenward.sources.keychain import SECURITY
+from tokenward.store_settings import StoreSettings
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
@@ -43,6 +47,8 @@ from tokenward.stores.systemd_key import SystemdKeyPlace
 
 RECORDS_NAME = "credentials"
 """The directory of our own records, in the state directory."""
+COPIES_NAME = "shared"
+"""The directory of our copies of shared records, in the state directory."""
 ASKPASS_NEEDS = (
     "DISPLAY",
     "WAYLAND_DISPLAY",
@@ -71,6 +77,7 @@ class Equipment:
         store: our own place.
         adopted: the foreign files that a person told us to keep.
         record: which files we published.
+        shared: what is shared with other hosts; None = nothing is.
         platform: ``sys.platform``, by which Claude Code chooses where its login lies.
         security: the program that reads the Keychain of macOS.
     """
@@ -86,6 +93,7 @@ class Equipment:
     store: CredentialStore
     adopted: AdoptedFiles
     record: PublicationRecord
+    shared: SharedRecords | None = None
     gates: dict[str, EndpointGate] = field(default_factory=dict)
     wait: Callable[[float], None] = time.sleep
     platform: str = sys.platform
@@ -118,14 +126,76 @@ def key_custody(state: Path, environ: Mapping[str, str], said: StoreSettings, en
     )
 
 
+def shared_records(
+    options: Options, custody: KeyCustody, said: StoreSettings, *, clock: Clock, entropy: Entropy
+) -> SharedRecords | None:
+    """What is shared with other hosts, if the configuration says that something is; asks no network.
+
+    Args:
+        options: how the daemon was started.
+        custody: our own store's key, which seals the copies; opened.
+        said: what the configuration says of stores.
+        clock: the machine's clocks.
+        entropy: where names, nonces and jitter come from.
+
+    Raises:
+        ConfigurationFault: if it cannot be as it is said.
+        StoreUnavailable: if this host's name cannot be kept.
+    """
+    if said.shared is None:
+        return None
+    from tokenward.stores.shared_stores import open_shared
+
+    host = socket.gethostname()
+    holder = holder_name(ensure_private_dir(options.paths.families), host, entropy)
+    opened = open_shared(
+        said,
+        options.paths.state,
+        options.environ,
+        command_environ=clean_environment(options.environ, said.shared_key_env),
+        holder=holder,
+        host=host,
+        version=__version__,
+        entropy=entropy,
+    )
+    if opened is None:
+        return None
+    engine, sealer = opened
+    copies = custody.beside(options.paths.state / COPIES_NAME)
+    return SharedRecords(engine, sealer, copies, holder=holder, clock=clock)
+
+
+def needs_restart(started: StoreSettings, now: StoreSettings) -> str | None:
+    """Why the daemon does not share as its configuration says now: what is shared is opened once; None if it does.
+
+    Args:
+        started: what the configuration said of stores when the daemon started.
+        now: what it says.
+    """
+    ours = {"key": now.key, "askpass": now.askpass}
+    if started.model_copy(update=ours) == now:
+        return None
+    reason = "what [store] says of sharing was changed, and is followed after a restart"
+    log.warning("%s", reason)
+    return reason
+
+
 def equip(
-    options: Options, custody: KeyCustody, *, clock: Clock, entropy: Entropy, http: HttpClient, group: TaskGroup
+    options: Options,
+    custody: KeyCustody,
+    said: StoreSettings,
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    http: HttpClient,
+    group: TaskGroup,
 ) -> Equipment:
     """Open our own store and the key of the families, and put together what a daemon has once.
 
     Args:
         options: how the daemon was started.
         custody: our own store's key.
+        said: what the configuration says of stores.
         clock: the machine's clocks.
         entropy: the machine's randomness.
         http: the one HTTP client.
@@ -152,4 +222,5 @@ def equip(
         store=store,
         adopted=AdoptedFiles(state),
         record=PublicationRecord(state / PUBLISHED_NAME),
+        shared=shared_records(options, custody, said, clock=clock, entropy=entropy),
     )

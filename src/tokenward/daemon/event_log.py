@@ -39,6 +39,9 @@ LINES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "usage_warning": (logging.WARNING, "a limit comes near"),
         "clock_stepped": (logging.DEBUG, "the clock stepped"),
         "reloaded": (logging.INFO, "the configuration was read again"),
+        "shared_store_away": (logging.WARNING, "the shared store is away"),
+        "shared_store_back": (logging.INFO, "the shared store is back"),
+        "orphaned": (logging.WARNING, "a new token came too late, and is kept beside the records"),
         "stopping": (logging.DEBUG, "stopping"),
     }
 )

@@ -24,6 +24,9 @@ EVENT_MEANINGS: Mapping[str, str] = MappingProxyType(
         "usage_warning": "Little is left of a limit that the provider reported; once in a window.",
         "clock_stepped": "The machine slept, or its clock was set: every profile is looked at anew.",
         "reloaded": "The configuration was read again, and is in force.",
+        "shared_store_away": "The shared store does not answer: what is valid is served, nothing is refreshed.",
+        "shared_store_back": "The shared store answers again.",
+        "orphaned": "A new token came after another host had replaced the old one; it is kept beside the records.",
         "stopping": "The daemon ends; nothing follows.",
         "lost": "You read too slowly and missed events: ask for the status, and subscribe again.",
     }

@@ -31,7 +31,7 @@ class Event(Result):
     type: Literal[
         "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
         "forgotten", "sink_failed", "usage_warning", "cooling", "recovered", "clock_stepped", "reloaded",
-        "stopping", "lost",
+        "shared_store_away", "shared_store_back", "orphaned", "stopping", "lost",
     ]  # fmt: skip
     profile: str | None = Field(
         description="Whose, null = the daemon's; of another agent than main, `agent/provider:name`."

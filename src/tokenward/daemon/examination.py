@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenward import unit_templates
-from tokenward.checks import CheckContext, Finding, Probed, examine
+from tokenward import __version__, unit_templates
+from tokenward.checks import CheckContext, Finding, Probed, SharedLook, examine
 from tokenward.checks import config as configuration
 from tokenward.checks.commands import runner
 from tokenward.config import READABLE_KEY, LoadedConfig
@@ -24,9 +24,11 @@ from tokenward.core.credential import Secret
 from tokenward.daemon.equipment import key_custody
 from tokenward.daemon.machine import SystemClock, SystemEntropy
 from tokenward.daemon.options import Options
-from tokenward.errors import ConfigurationFault
+from tokenward.errors import ConfigurationFault, TokenwardError
+from tokenward.ports import SharedStoreAway
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.anthropic_profile import directory_in
+from tokenward.sources.claude_code_command import clean_environment
 from tokenward.sources.keychain import claude_code_item, question
 
 _MANAGED_SETTINGS = {
@@ -96,7 +98,35 @@ def _context(
         service_unit=unit,
         service_program=None if unit is None else _program_of(unit, places.home),
         probed=None if probed is None else Probed(**probed),
+        shared=_shared(options, loaded),
     )
+
+
+def _shared(options: Options, loaded: LoadedConfig) -> SharedLook | None:
+    """One question to the shared store, if there is one; blocks for as long as it may take."""
+    said = loaded.settings.store
+    if said.shared is None:
+        return None
+    from tokenward.stores.shared_stores import open_fleet
+
+    try:
+        fleet = open_fleet(
+            said,
+            options.paths.state,
+            options.environ,
+            command_environ=clean_environment(options.environ, said.shared_key_env),
+            holder="",  # nobody's: a doctor takes no lease and says nothing of this host
+            host="",
+            version=__version__,
+            entropy=SystemEntropy(),
+        )
+        look = fleet.look()
+    except SharedStoreAway as away:
+        return SharedLook("the shared store", trouble=away.cause, hint=away.hint)
+    except TokenwardError as fault:
+        return SharedLook("the shared store", trouble=fault.cause, hint=fault.hint)
+    unreadable = [each.record.profile for each in look.records if each.trouble is not None]
+    return SharedLook(look.location, len(look.records), unreadable, len(look.orphans))
 
 
 def _program_of(unit: Path, home: Path) -> Path | None:

@@ -22,6 +22,7 @@ from tokenward.daemon.intake import Doorway
 from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.routing_state import RoutingState
+from tokenward.daemon.shared_records import SharedRecords
 from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
@@ -80,6 +81,10 @@ class Kept:
     made_of: tuple[object, ...] = ()
 
 
+def _nothing_shared(profile: str) -> Kept:
+    raise AssertionError(f"{profile} is not shared: nothing is")
+
+
 @dataclass(slots=True)
 class Household:
     """What the ward needs from the one who composed it.
@@ -92,6 +97,7 @@ class Household:
         archive: encrypts what is exported.
         hub: tells subscribers.
         writing: the worker threads that write to the store.
+        keep_shared: makes a ``Kept`` of a profile that is shared with other hosts.
         keep_stored: makes a ``Kept`` of a profile in the store.
         status: the daemon as a whole, around its profiles.
         reload: reads the configuration again.
@@ -107,6 +113,7 @@ class Household:
         inherit_agents: whether main's profiles serve other agents too.
         ladders: how long profiles rest after failures.
         fallbacks: the models that are tried after one that failed.
+        shared: what is shared with other hosts; None = nothing is.
         metrics: what can be counted and measured.
         login_server: the authorization server of a provider, for logins.
         profiles_changed: told when profiles may have come, gone, or begun or ended a rest.
@@ -140,6 +147,8 @@ class Household:
     examine: Examine = lambda _profiles, _probed: ()
     ladders: Ladders = PRESETS[DEFAULT_PRESET]
     fallbacks: Sequence[str] = ()
+    shared: SharedRecords | None = None
+    keep_shared: Callable[[str], Kept] = _nothing_shared
     metrics: Callable[[], Sequence[Family]] = tuple
 
     def provider(self, name: str) -> Provider:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 import anyio
 
@@ -79,8 +80,34 @@ class _Pending:
     method: LoginMethod
     profile: str | None
     agent: str
+    shared: bool
     ends_at: float
     in_use: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class Ready(Protocol):
+    """Makes sure that a credential could be kept, before a person makes one."""
+
+    def __call__(self, key: str | None, /, *, shared: bool) -> Awaitable[None]:
+        """Raise what ``Keep`` would, if that can be known.
+
+        Args:
+            key: the profile's; None = it is not known yet.
+            shared: whether a new profile is shared with other hosts.
+        """
+
+
+class Keep(Protocol):
+    """Puts a credential where it belongs, durably."""
+
+    def __call__(self, key: str, credential: Credential, /, *, shared: bool) -> Awaitable[ProfileResult]:
+        """Keep it.
+
+        Args:
+            key: the profile's.
+            credential: what to keep.
+            shared: whether a new profile is shared with other hosts.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +118,7 @@ class Needs:
         around: its clocks, randomness and alarm.
         server: the authorization server of a provider.
         stores: whether a profile's key may be given to a login: it is new, or lies in our store.
+        ready: asked before a person makes a login.
         keep: puts a credential into our store, durably, under a profile's key.
         keeper: the keeper of an agent's profile.
         forget: deletes an agent's profile of our store.
@@ -99,7 +127,8 @@ class Needs:
     around: Surroundings
     server: Callable[[str], LoginServer]
     stores: Callable[[str], bool]
-    keep: Callable[[str, Credential], Awaitable[ProfileResult]]
+    ready: Ready
+    keep: Keep
     keeper: Callable[[str, str], Keeper]
     forget: Callable[[str, str], Awaitable[ProfileResult]]
 
@@ -123,6 +152,7 @@ class Logins:
         *,
         terms: LoginTerms,
         agent: str = MAIN_AGENT,
+        shared: bool = False,
     ) -> Started:
         """Begin a login.
 
@@ -132,6 +162,7 @@ class Logins:
             profile: where the credential will be stored; None = under the account's name.
             terms: how the answer comes back.
             agent: whose it will be.
+            shared: whether a new profile is shared with other hosts.
 
         Raises:
             ConfigurationFault: if the provider has no such login for us.
@@ -140,6 +171,7 @@ class Logins:
         """
         if profile is not None:
             self._refuse_foreign(provider, profile, agent)
+        await self._needs.ready(None if profile is None else profile_key(profile, agent), shared=shared)
         server = self._needs.server(provider)
         begun = await server.begin(method, terms)
         if isinstance(begun, Refused):
@@ -154,7 +186,9 @@ class Logins:
         clock = self._needs.around.clock
         seconds = min(LOGIN_SECONDS, begun.expires_in or LOGIN_SECONDS)
         name = self._needs.around.entropy.token(_NAME_BYTES).hex()
-        self._pending[name] = _Pending(begun, server, provider, method, profile, agent, clock.boottime() + seconds)
+        self._pending[name] = _Pending(
+            begun, server, provider, method, profile, agent, shared, clock.boottime() + seconds
+        )
         ends_at = clock.wall() + timedelta(seconds=seconds)
         self._needs.around.alarm.at(f"login:{name}", ends_at, partial(self._expire, name))
         return Started(name, server.title, begun.url, begun.user_code, ends_at)
@@ -239,7 +273,7 @@ class Logins:
             # An API key and a login of one account are two credentials, and neither may replace the other.
             name = login.account if login.account and credential.kind is Kind.OAUTH else DEFAULT_NAME
             profile = f"{pending.provider}:{name}"
-        return await self._needs.keep(profile_key(profile, pending.agent), credential)
+        return await self._needs.keep(profile_key(profile, pending.agent), credential, shared=pending.shared)
 
     def _named(self, name: str) -> _Pending:
         pending = self._pending.get(name)

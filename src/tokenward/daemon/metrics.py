@@ -27,6 +27,7 @@ from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.shared_records import SharedRecords
 
 LANE = "token.get", "lane"
 """Method and path of what the lane answers."""
@@ -40,6 +41,9 @@ OUTCOMES = (
     Event.SAVED,
 )
 """How a flight can end; the words of ``core.lifecycle``."""
+
+QUESTIONS = ("reads", "claims", "releases", "commits")
+"""What a shared store is asked; the names of ``SharedRecords.tally``."""
 
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
@@ -74,6 +78,7 @@ class Watched:
         hub: tells subscribers.
         notices: tells people.
         server: answers callers; None before it does.
+        shared: what is shared with other hosts; None = nothing is.
     """
 
     keepers: Mapping[str, Keeper]
@@ -81,6 +86,7 @@ class Watched:
     hub: EventHub
     notices: Notices
     server: RpcServer | None
+    shared: SharedRecords | None = None
 
 
 def families(watched: Watched, status: DaemonStatusResult) -> list[Family]:
@@ -92,6 +98,7 @@ def families(watched: Watched, status: DaemonStatusResult) -> list[Family]:
     """
     return [
         *_of_the_daemon(watched, status),
+        *_of_sharing(watched.shared),
         *_of_calls(watched),
         *_of_profiles(status.profiles),
         *_of_flights(watched.keepers, status.profiles),
@@ -130,6 +137,35 @@ def _of_the_daemon(watched: Watched, status: DaemonStatusResult) -> Iterator[Fam
         "tokenward_notice_failures",
         "Notices whose program failed.",
         [({}, float(watched.notices.failed))],
+    )
+
+
+def _of_sharing(shared: SharedRecords | None) -> Iterator[Family]:
+    if shared is None:
+        return
+    tally = shared.tally
+    yield _gauge(
+        "tokenward_shared_store_up", "Whether the shared store answers.", [({}, float(shared.away is None))]
+    )
+    yield _counter(
+        "tokenward_shared_store_questions",
+        "What the shared store was asked.",
+        [({"kind": kind}, float(tally[kind])) for kind in QUESTIONS],
+    )
+    yield _counter(
+        "tokenward_shared_store_unanswered",
+        "Questions that it did not answer.",
+        [({}, float(tally["unanswered"]))],
+    )
+    yield _counter(
+        "tokenward_shared_store_conflicts",
+        "Leases that another host took in the same moment.",
+        [({}, float(tally["conflicts"]))],
+    )
+    yield _counter(
+        "tokenward_shared_store_orphans",
+        "New tokens that came too late, and are kept beside the records.",
+        [({}, float(tally["orphans"]))],
     )
 
 

@@ -45,6 +45,9 @@ class ProfileAddParams(Params):
     kind: KindName = "oauth"
     credential: StoredCredential
     agent: AgentName = "main"
+    shared: bool = Field(
+        default=False, description="A new profile is shared with other hosts; one that is shared stays so."
+    )
 
 
 class LastFailure(Result):

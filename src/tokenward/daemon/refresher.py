@@ -22,6 +22,7 @@ from anyio import CancelScope, CapacityLimiter, from_thread, to_thread
 from tokenward.core.credential import Credential, Secret, family_of
 from tokenward.core.grants import RefreshOutcome
 from tokenward.core.reading import Found
+from tokenward.daemon import left_answers
 from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
 from tokenward.daemon.transaction import Transaction
@@ -129,6 +130,11 @@ class DirectRefresher:
                 self._gate.failed(result.retry_after)
             elif result.retry_after is None:  # else nothing was sent, because of an earlier silence
                 self._gate.failed(None)
+
+    async def bring_left(self, held: Credential) -> None:
+        """Write what a process that was killed had received for a value that is not held any more."""
+        with CancelScope(shield=True):
+            await to_thread.run_sync(left_answers.bring, self._transaction, held.generation, limiter=self._limiter)
 
     async def save(self, pending: SaveFailed) -> FlightResult:
         """Write what is unsaved; shielded like a refresh."""

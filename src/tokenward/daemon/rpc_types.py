@@ -26,10 +26,11 @@ ProfileId = Annotated[
         examples=["anthropic:claude-cli", "acme:me@work.com"],
     ),
 ]
+PROFILE_KEY = r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileKey = Annotated[
     str,
     Field(
-        pattern=r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$",
+        pattern=PROFILE_KEY,
         description="A profile's id; of another agent than main, `agent/provider:name`.",
     ),
 ]

@@ -99,6 +99,12 @@ class Service(Protocol):
     async def forget(self, profile: str, agent: str = "main") -> ProfileResult:
         """Delete a profile of our own store."""
 
+    async def share(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Move a profile of our own store to where many hosts share it."""
+
+    async def unshare(self, profile: str, agent: str = "main") -> ProfileResult:
+        """Take a shared profile into our own store; the other hosts have it no more."""
+
     async def refresh(self, profile: str, agent: str = "main") -> ProfileResult:
         """Refresh now, by hand."""
 

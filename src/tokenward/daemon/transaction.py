@@ -15,7 +15,7 @@ sealing                      the new value, sealed: the successor writes it
 the write                    the new value in its place
 ===========================  ========================================================
 
-Rules:
+Rules (what other hosts find, where the place is leased to one at a time, is said in ``daemon.shared_place``):
 - Nothing here is cancelled: a worker thread cannot be, and the request it waits for runs in a shielded scope.
 - A place that is torn, blanked or gone never has its refresh token spent.
 - After the answer no error may leave this file without the new value in its result.
@@ -53,10 +53,22 @@ from tokenward.daemon.flight_results import (
     SaveFailed,
     cause_of,
 )
+from tokenward.daemon.leasing import are_lost, condemn, give_back, locks_to_send, may_send, settle
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.errors import StoreUnavailable
-from tokenward.ports import Clock, HeldLocks, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
+from tokenward.ports import (
+    Clock,
+    HeldLocks,
+    KnownDead,
+    LocksBusy,
+    PerhapsSpent,
+    Place,
+    PlaceWriter,
+    Sealer,
+    Stored,
+    Superseded,
+)
 
 log = getLogger(__name__)
 LOCK_PATIENCE_SECONDS = 12.0
@@ -113,11 +125,7 @@ class Transaction:
             return Failed(Cause.UNWRITABLE, f"the family file: {error.strerror or error}")
 
     def save(self, pending: SaveFailed) -> FlightResult:
-        """Try again to write a value that its place does not hold yet.
-
-        Args:
-            pending: what an earlier call returned.
-        """
+        """Try again to write a value that its place does not hold yet, as an earlier call returned it."""
         try:
             with self._family(pending.family) as family:
                 if isinstance(family, str):
@@ -151,7 +159,7 @@ class Transaction:
                 remove_if_unchanged(lock)
             yield family
         finally:
-            _give_back(family.release)
+            give_back(family.release)
 
     def _locked_refresh(self, family: FamilyFile, held: Credential) -> FlightResult:
         if family.state.spent and (done := self._finish_predecessor(family, held)) is not None:
@@ -164,20 +172,26 @@ class Transaction:
                 "a refresh was sent and not answered; the token is kept until the access token ends",
                 retry_after=wait,
             )
-        locks = self.place.acquire_locks(self.clock.monotonic() + LOCK_PATIENCE_SECONDS)
-        if isinstance(locks, LocksBusy):
-            return Failed(Cause.LOCKED, locks.reason)
+        locks = locks_to_send(self.place, held.generation, self.clock.monotonic() + LOCK_PATIENCE_SECONDS)
+        match locks:
+            case LocksBusy(reason):
+                return self._unless_current(family, held) or Failed(Cause.LOCKED, reason)
+            case PerhapsSpent(reason, seconds):
+                return Failed(Cause.AMBIGUOUS, reason, retry_after=seconds)
+            case KnownDead(reason):
+                return self._unless_current(family, held) or Rejected(held.generation, reason)
         try:
             if (early := self._unless_current(family, held)) is not None:
                 return early
-            return self._spend(family, held, locks)
+            result = self._spend(family, held, locks)
+            settle(locks, result)
+            return result
         finally:
-            _give_back(locks.release)
+            give_back(locks.release)
 
     def _unless_current(self, family: FamilyFile, held: Credential) -> Adopted | Failed | None:
         """Read the place again: anything but the value we hold ends the flight before it spends anything."""
-        reading = self.place.read()
-        match reading:
+        match reading := self.place.read():
             case Found(credential) if credential.generation == held.generation:
                 return None
             case Found(credential) if held.refreshable and not credential.refreshable:
@@ -215,13 +229,16 @@ class Transaction:
             return Failed(Cause.UNWRITABLE, f"{self.place.description}: {_why(error)}")
         try:
             family.begin(self._mark(held, locks))
+            if not may_send(locks):
+                self._note(family, Outcome.NOT_SENT)
+                return Failed(Cause.LOCKED, "this host was stopped too long to send its refresh token safely")
             outcome, requested_at = self._send(family, held, held.refresh, locks)
             if isinstance(outcome, Granted):
                 new = renewed(held, outcome, requested_at=requested_at)
                 return self._keep(family, writer, locks, sent=held.generation, new=new)
             return self._without_grant(family, held, outcome)
         finally:
-            _give_back(writer.discard)
+            give_back(writer.discard)
 
     def _mark(self, held: Credential, locks: HeldLocks) -> Mark:
         return Mark(
@@ -238,7 +255,7 @@ class Transaction:
         """Send; where the provider allows it, send once more what was not answered, under a mark of its own."""
         requested_at = self.clock.wall()
         outcome = self.post(refresh)
-        if isinstance(outcome, Ambiguous) and self._may_replay(family):
+        if isinstance(outcome, Ambiguous) and self._may_replay(family) and may_send(locks):
             with suppress(OSError):
                 family.begin(self._mark(held, locks))
                 requested_at = self.clock.wall()
@@ -251,7 +268,7 @@ class Transaction:
         """Seal the answer, then write it to its place; from here on nothing may raise."""
         sealed = self._seal(family, new)
         pending = SaveFailed(new, sent, family.name, sealed, "")
-        locks_lost = _are_lost(locks)
+        locks_lost = are_lost(locks)
         try:
             swapped = writer.commit(sent, new)
         except Exception as error:  # noqa: BLE001 - whatever it is, the new value must go on living
@@ -305,7 +322,7 @@ class Transaction:
         except Exception as error:  # noqa: BLE001 - as in _keep
             return self._unsaved(family, pending, f"{self.place.description}: {_why(error)}")
         finally:
-            _give_back(locks.release)
+            give_back(locks.release)
 
     def _finish_predecessor(self, family: FamilyFile, held: Credential) -> FlightResult | None:
         """The token was answered already: to a process that died, for another place, or for the value we hold.
@@ -344,7 +361,7 @@ class Transaction:
         match outcome:
             case Condemned(error, description):
                 self._note(family, Outcome.ANSWERED)
-                return Rejected(held.generation, f"{error}: {description}" if description else error)
+                return self._reject(held, f"{error}: {description}" if description else error)
             case Unavailable(reason, retry_after):
                 self._note(family, Outcome.ANSWERED)
                 return Failed(cause_of(outcome), reason, retry_after)
@@ -355,20 +372,16 @@ class Transaction:
                 self._note(family, Outcome.AMBIGUOUS)
                 return Failed(Cause.AMBIGUOUS, reason)
 
-
-def _are_lost(locks: HeldLocks) -> bool:
-    try:
-        return not locks.still_owned()
-    except Exception:  # noqa: BLE001 - it is asked after the answer, and only to be told
-        return True
-
-
-def _give_back(what: Callable[[], None]) -> None:
-    """Let go of something; a failure must not take the place of the result that is on its way."""
-    try:
-        what()
-    except Exception as error:  # noqa: BLE001 - as above
-        log.warning("something could not be given back: %s", type(error).__name__)
+    def _reject(self, held: Credential, reason: str) -> Adopted | Rejected | Failed:
+        """Tell other holders, who need not ask any more; where one has replaced the value, the verdict is void."""
+        try:
+            condemn(self.place, held.generation, reason)
+        except OSError as error:
+            return Failed(Cause.SOURCE_UNREADABLE, f"{reason}; {self.place.description}: {_why(error)}")
+        current = self.place.read()
+        if isinstance(current, Found) and current.credential.generation != held.generation:
+            return Adopted(current.credential)
+        return Rejected(held.generation, reason)
 
 
 def _why(error: Exception) -> str:

@@ -29,6 +29,7 @@ from tokenward.daemon import (
     exposition,
     given_credential,
     nothing_served,
+    shared_acts,
     store_care,
     twins,
     usage_reports,
@@ -51,6 +52,7 @@ from tokenward.daemon.reports import Reports
 from tokenward.daemon.resting import let_rest
 from tokenward.daemon.service import EventFeed
 from tokenward.daemon.sessions import SessionPins
+from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.sink_models import SinkListResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
@@ -96,6 +98,7 @@ class Ward:
                 around=household.around,
                 server=household.login_server,
                 stores=self._is_ours,
+                ready=self._ready_to_keep,
                 keep=self._store,
                 keeper=self._keeper,
                 forget=self.forget,
@@ -349,19 +352,26 @@ class Ward:
         profile = choose(params.profile.partition(":")[0]).provider + ":" + params.profile.partition(":")[2]
         credential = given_credential.read(params, now=self.household.around.clock.wall())
         given_credential.refuse_misplaced(credential, self.household.provider(profile.partition(":")[0]))
-        return await self._store(profile_key(profile, params.agent), credential)
+        return await self._store(profile_key(profile, params.agent), credential, shared=params.shared)
 
     def _is_ours(self, name: str) -> bool:
         known = self.keepers.get(name)
-        return known is None or known.profile.source == STORE
+        return known is None or known.profile.source in shared_acts.OURS
 
-    async def _store(self, name: str, credential: Credential) -> ProfileResult:
+    async def _ready_to_keep(self, name: str | None, *, shared: bool) -> None:
+        known = self.keepers.get(name) if name is not None else None
+        if shared or (known is not None and known.profile.source == SHARED):
+            await shared_acts.ready(self)
+
+    async def _store(self, name: str, credential: Credential, *, shared: bool = False) -> ProfileResult:
         known = self.keepers.get(name)
-        if known is not None and known.profile.source != STORE:
+        if shared and known is not None and known.profile.source == STORE:
+            raise ProfileUnavailable(f"{name} is this host's own", hint=f"share it: tokenward fleet share {name}")
+        if not self._is_ours(name) and known is not None:
             raise ProfileUnavailable(
                 f"{name} lives in {known.place.description}, which is not tokenward's", hint="choose another name"
             )
-        return await self.keep_credential(name, credential)
+        return self._shown(await self.install(name, credential, shared=shared))
 
     async def keep_credential(self, name: str, credential: Credential) -> ProfileResult:
         """Keep a credential in our own store under a name that is free or the store's, and show the profile.
@@ -371,12 +381,13 @@ class Ward:
         """
         return self._shown(await self.install(name, credential))
 
-    async def install(self, name: str, credential: Credential) -> Keeper:
-        """Keep a credential in our own store, durably, and serve it.
+    async def install(self, name: str, credential: Credential, *, shared: bool = False) -> Keeper:
+        """Keep a credential in our own store, durably, and serve it; that of a shared profile is shared.
 
         Args:
             name: a profile of our own store, or of none.
             credential: what to keep.
+            shared: whether a new profile is shared with other hosts.
 
         Raises:
             StoreUnavailable: if it could not be stored.
@@ -384,14 +395,21 @@ class Ward:
         known = self.keepers.get(name)
         if known is not None:
             await known.settle()
+        shared = shared if known is None else known.profile.source == SHARED
         try:
-            await to_thread.run_sync(self.household.store.add, name, credential, limiter=self.household.writing)
+            if shared:
+                await shared_acts.keep(self, name, credential)
+            else:
+                await to_thread.run_sync(
+                    self.household.store.add, name, credential, limiter=self.household.writing
+                )
         except OSError as error:
             raise StoreUnavailable(
                 f"{name} could not be stored: {error.strerror or error}", hint="nothing was changed"
             ) from None
         if known is None:
-            known = await self._engage(self.household.keep_stored(name))
+            keep = self.household.keep_shared if shared else self.household.keep_stored
+            known = await self._engage(keep(name))
             await self._begin([known])
         await known.accept(credential)
         self.line.health.forgive(name)  # the person who gave it may have given the same again
@@ -409,7 +427,7 @@ class Ward:
             await self._dismiss(key)
             self.household.routing.forget(key)
             return shown
-        if keeper.profile.source != STORE:
+        if keeper.profile.source not in shared_acts.OURS:
             raise ProfileUnavailable(
                 f"{profile} lives in {keeper.place.description}, which is not tokenward's",
                 hint="log out where it was logged in: claude auth logout, or unset the variable",
@@ -417,7 +435,10 @@ class Ward:
         shown = self._shown(keeper)
         await keeper.settle()
         try:
-            await to_thread.run_sync(self.household.store.remove, key, limiter=self.household.writing)
+            if keeper.profile.source == SHARED:
+                await shared_acts.remove(self, keeper)
+            else:
+                await to_thread.run_sync(self.household.store.remove, key, limiter=self.household.writing)
         except OSError as error:
             raise StoreUnavailable(
                 f"{profile} could not be deleted: {error.strerror or error}", hint="nothing was changed"
@@ -426,6 +447,16 @@ class Ward:
         self._let_go(keeper)
         self.household.routing.forget(key)  # a namesake that is added later begins anew
         return shown
+
+    async def share(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
+        """Move a profile of our own store to where many hosts share it; see ``Service``."""
+        await shared_acts.share(self, self._keeper(profile, agent))
+        return self.profile(profile, agent)
+
+    async def unshare(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
+        """Take a shared profile into our own store; see ``Service``."""
+        await shared_acts.unshare(self, self._keeper(profile, agent))
+        return self.profile(profile, agent)
 
     async def enable(self, profile: str, agent: str = MAIN_AGENT) -> ProfileResult:
         """Let a profile serve again; see ``Service``."""

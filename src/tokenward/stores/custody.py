@@ -28,11 +28,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from tokenward.errors import ConfigurationFault, StoreUnavailable, TokenwardError
-from tokenward.ports import Entropy, KeyPlace, KeyStatus
+from tokenward.ports import Entropy, KeyPlace, KeyStatus, Sealer
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_note import KeyName, KeyNote, read_note, write_note
 from tokenward.stores.key_ring import AesGcmSealer, key_id_of
@@ -93,6 +94,7 @@ class KeyCustody:
         self._asking = threading.Lock()
         self._sealer: AesGcmSealer | LockedSealer
         self._store: EncryptedCredentialStore
+        self._beside: list[EncryptedCredentialStore] = []
 
     def open(self) -> EncryptedCredentialStore:
         """The store under its key; made if nothing was sealed yet, and a change that was begun is ended.
@@ -116,6 +118,20 @@ class KeyCustody:
         if self._note.former is not None:
             self._try_to_end()
         return self._store
+
+    def beside(self, directory: Path) -> EncryptedCredentialStore:
+        """More records under the same key, which follow it when it changes; ``open`` comes first.
+
+        Args:
+            directory: where they lie. Their loss does no harm: nobody is asked about those of another key.
+        """
+        store = EncryptedCredentialStore(directory, self._sealer)
+        self._beside.append(store)
+        return store
+
+    def _use(self, sealer: Sealer, *, former: Sealer | None = None) -> None:
+        for store in (self._store, *self._beside):
+            store.use(sealer, former=former)
 
     def _first_note(self, *, sealed: bool) -> KeyNote:
         place = self.wanted or DEFAULT_PLACE
@@ -213,13 +229,16 @@ class KeyCustody:
                 f"{target.description} did not give back the key that was put there", hint="nothing was changed"
             )
         self._set_note(replace(self._note, next=KeyName(place, new.key_id)))
-        self._store.use(new, former=self._sealer)
+        self._use(new, former=self._sealer)
         self._sealer = new
         return self._end()
 
     def _end(self) -> int:
         try:
             count = self._store.reseal()
+            for store in self._beside:
+                with suppress(BadRecord):
+                    store.reseal()
         except (OSError, BadRecord) as error:
             reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
             raise StoreUnavailable(
@@ -228,7 +247,7 @@ class KeyCustody:
             ) from error
         if self._note.next is not None:
             self._set_note(KeyNote(self._note.next, former=self._note.key))
-        self._store.use(self._sealer)
+        self._use(self._sealer)
         if self._note.former is not None:
             gone, here = self._note.former, self._note.key
             self._places[gone.place].retire(gone.id, here.id if here.place == gone.place else None)
@@ -285,7 +304,7 @@ class KeyCustody:
             sealer.fault = StoreUnavailable(fault.cause, hint=fault.hint)
             return False
         self._sealer = AesGcmSealer(key, self._entropy)
-        self._store.use(self._sealer)
+        self._use(self._sealer)
         return True
 
     def status(self) -> KeyStatus:

@@ -37,6 +37,9 @@ class LoginStartParams(Params):
     allow_missing_state: bool = Field(default=False, description="Take a pasted code without its state.")
     profile: ProfileId | None = Field(default=None, description="Absent = named by the account.")
     agent: AgentName = Field(default="main", description="Whose it will be.")
+    shared: bool = Field(
+        default=False, description="A new profile is shared with other hosts; one that is shared stays so."
+    )
 
 
 class LoginStartResult(Result):
@@ -94,7 +97,7 @@ async def _start(call: Call, params: LoginStartParams) -> LoginStartResult:
     provider = choose(params.provider).provider
     terms = LoginTerms(params.pasted or params.method == "paste", params.allow_missing_state)
     started = await call.service.logins.start(
-        provider, params.method, params.profile, terms=terms, agent=params.agent
+        provider, params.method, params.profile, terms=terms, agent=params.agent, shared=params.shared
     )
     return LoginStartResult(
         login=started.login,

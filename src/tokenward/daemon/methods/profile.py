@@ -32,6 +32,14 @@ async def _forget(call: Call, params: ProfileParams) -> ProfileResult:
     return await call.service.forget(params.profile, params.agent)
 
 
+async def _share(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.share(params.profile, params.agent)
+
+
+async def _unshare(call: Call, params: ProfileParams) -> ProfileResult:
+    return await call.service.unshare(params.profile, params.agent)
+
+
 async def _refresh(call: Call, params: ProfileParams) -> ProfileResult:
     return await call.service.refresh(params.profile, params.agent)
 
@@ -71,6 +79,18 @@ METHODS = (
         handler=_forget,
         summary="Delete a profile of our own store, here and not at the server.",
         errors=(errors.ProfileUnavailable, errors.StoreUnavailable),
+    ),
+    Method.of(
+        name="profile.share",
+        handler=_share,
+        summary="Move a profile of our own store to the shared store, for all hosts.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable, errors.ConfigurationFault),
+    ),
+    Method.of(
+        name="profile.unshare",
+        handler=_unshare,
+        summary="Take a shared profile into our own store; the other hosts have it no more.",
+        errors=(errors.ProfileUnavailable, errors.StoreUnavailable, errors.ConfigurationFault),
     ),
     Method.of(
         name="profile.refresh",

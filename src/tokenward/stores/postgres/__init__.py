@@ -1,0 +1,1 @@
+"""PostgreSQL as the engine between hosts (extra ``postgres``); ``wire`` alone knows psycopg."""
