@@ -655,6 +655,27 @@ async def test_adding_a_key_over_a_login_replaces_it(home: Warded) -> None:
     assert (await home.ward.token(TokenParams(provider="acme"))).token == "given"
 
 
+async def test_adding_a_login_that_is_due_does_not_wait_for_its_refresh(home: Warded) -> None:
+    """The answer to `add` is that it is kept; a token endpoint that is slow would hold it up for half a minute."""
+    await home.keep()
+    home.endpoint.hold()
+    engaged = home.ward._engage
+
+    async def engage_and_ring(kept: Kept) -> Keeper:
+        keeper = await engaged(kept)
+        keeper.on_alarm()  # as its alarm does, which is past
+        await home.endpoint.arrived.wait()
+        return keeper
+
+    home.ward._engage = engage_and_ring  # type: ignore[method-assign]
+    with anyio.fail_after(20):
+        shown = await home.ward.add(adding(expires_in=-1, refresh_token="given-too"))
+    assert (shown.phase, len(home.endpoint.sent)) == ("refreshing", 1)
+    home.endpoint.release()
+    await settled(home.ward.keepers["acme:me"])
+    assert (await home.ward.token(TokenParams(profile="acme:me"))).token == "access-granted-1"
+
+
 async def test_adding_waits_for_the_flight_under_way(home: Warded) -> None:
     """What was being refreshed ends first; the new material is what is kept."""
     home.store.add("acme:me", home.credential(left=80))

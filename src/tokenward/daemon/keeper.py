@@ -290,6 +290,8 @@ class Keeper:
         if not self._holds(credential):
             self.lookout.reinstate(credential.generation)
         await self.reconcile()
+        if self._holds(credential):
+            return  # it may be due, and its refresh under way: nobody who gives a login waits for that
         there = await self._what_is_there()
         is_there = isinstance(there, Found) and there.credential.generation == credential.generation
         if is_there and not self._holds(credential):
