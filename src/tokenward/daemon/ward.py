@@ -55,6 +55,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.store_models import (
     ExportParams,
     ExportResult,
@@ -141,7 +142,7 @@ class Ward:
 
     # Tokens
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """The lane's answer; see ``Service``."""
         if params.model is not None or params.betas:
             return None
