@@ -171,7 +171,7 @@ async def test_what_was_added_comes_before_the_environment_and_the_configuration
     for _ in range(5):
         result = await home.ward.token(TokenParams())
         served.append(result.profile)
-        await home.ward._dismiss(result.profile)
+        await home.ward._kept.dismiss(result.profile)
     assert served == ["anthropic:a", "anthropic:b", "anthropic:key", "anthropic:env", "anthropic:config"]
 
 
