@@ -188,7 +188,7 @@ async def test_who_rests_is_worked_out_when_a_kind_changed_and_not_at_every_look
         place = home.log_in(LOGIN)
         place.overwrite(Credential(Kind.API_KEY, Secret("sk-1")))
         await home.fill(resolution=Resolution.CONFIG_FIRST)
-        monkeypatch.setattr("tokenward.daemon.ward.let_rest", count)
+        monkeypatch.setattr("tokenward.daemon.keepers.let_rest", count)
         await home.ward.place_changed(place.description)
         assert worked_out == []
         place.overwrite(home.credential(1))

@@ -122,7 +122,7 @@ class Keepers:
         self.let_rest()
         for keeper in engaged:
             if keeper.resting is None and await to_thread.run_sync(
-                keeper.predecessor_left_work, limiter=self._household.writing
+                keeper.flights.predecessor_left_work, limiter=self._household.writing
             ):
                 keeper.resume()
 
