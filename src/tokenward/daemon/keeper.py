@@ -17,7 +17,6 @@ import math
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
@@ -33,14 +32,12 @@ from tokenward.daemon.announcements import APPEARED, Heard, announce, unheard
 from tokenward.daemon.attempts import Attempts
 from tokenward.daemon.flights import Flights, end_all
 from tokenward.daemon.lookout import Lookout
+from tokenward.daemon.prepared import Prepared
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.timetable import Timetable
 from tokenward.errors import TokenwardError
 from tokenward.ports import Place, RenewingPlace
-
-if TYPE_CHECKING:
-    from tokenward.daemon.answers import EncodedAnswer
 
 
 class Keeper:
@@ -78,8 +75,7 @@ class Keeper:
         """How flights ended, and how often."""
         self._around = around
         self.changed: Heard = unheard
-        self.encoded: dict[str | None, EncodedAnswer] = {}
-        """Answers made of the value held, by why they are degraded; they go with it."""
+        self.prepared = Prepared(self, around)
         self.flights = Flights(self, around)
         self.timetable = Timetable(self, around)
         self.refused_generation: str | None = None
@@ -339,7 +335,7 @@ class Keeper:
             self.lookout.replaced(known.generation)
             self.lookout.reinstate(credential.generation)  # what is held is not over
             self._around.forced.follow(self.flights.family_of(known), self.flights.family_of(credential))
-            self.encoded.clear()
+            self.prepared.clear()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)
         clock = self._around.clock
@@ -372,7 +368,7 @@ class Keeper:
             case Effect.DROP:
                 self.held, self.lookout.absent_since = None, None
                 self.flights.drop()
-                self.encoded.clear()
+                self.prepared.clear()
                 self._published = False
                 self.changed(self, by_refresh=False)
             case Effect.PUBLISH if not self._published:
@@ -387,10 +383,6 @@ class Keeper:
         """The profile is kept no longer, but not deleted: let go of its alarms."""
         self._around.alarm.cancel(self.profile.key)
         self._around.alarm.cancel(f"absence:{self.profile.key}")
-
-    async def save_now(self) -> None:
-        """Try to write what is unsaved, without waiting for its next attempt."""
-        await self.flights.save_now()
 
     async def forget(self) -> None:
         """Stop keeping it, after the flight under way; what lies in its place is not touched here."""

@@ -59,7 +59,7 @@ class Keepers:
             changed = [(kept.profile.key, kept) for kept in wanted if not self._is_kept(kept)]
             engaged = await self._replace([*gone, *changed])
             for keeper in self.by_key.values():
-                keeper.encoded.clear()  # its provider may have changed
+                keeper.prepared.clear()  # its provider may have changed
             self.line.arrange()
             await self.begin(engaged)
 
@@ -85,7 +85,7 @@ class Keepers:
     async def save_unsaved(self) -> None:
         """Try to write what is unsaved now, at the end: its next attempt would come too late."""
         for keeper in list(self.by_key.values()):
-            await keeper.save_now()
+            await keeper.flights.save_now()
 
     async def _replace(self, changes: Sequence[tuple[str, Kept | None]]) -> list[Keeper]:
         """Let keepers go and engage others in their place; those that cannot go yet are overdue.
@@ -133,7 +133,7 @@ class Keepers:
             return True
         await keeper.settle()  # and it serves meanwhile
         if keeper.has_only_copy:
-            await keeper.save_now()
+            await keeper.flights.save_now()
         if keeper.has_only_copy:
             return False
         self.let_go(keeper)

@@ -41,6 +41,13 @@ class Timetable:
     def _seed(self) -> str:
         return f"{self._around.host}\0{self._keeper.profile.key}"
 
+    def lead(self, held: Held) -> float | None:
+        """Seconds before the end of what is held at which a refresh is due; None = it never is."""
+        if self._keeper.refresher is None or not held.credential.refreshable:
+            return None
+        timing = self._around.timing_of(self._keeper.profile.key)
+        return timing.lead(held.credential, seed=self._seed)
+
     def is_due(self, held: Held) -> bool:
         """Whether a refresh of what is held is due now, and could be made."""
         clock = self._around.clock

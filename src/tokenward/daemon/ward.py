@@ -56,6 +56,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.store_models import (
     ExportParams,
     ExportResult,
@@ -143,7 +144,7 @@ class Ward:
 
     # Tokens
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """The lane's answer; see ``Service``."""
         if params.model is not None or params.betas:
             return None
