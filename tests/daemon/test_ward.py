@@ -661,7 +661,7 @@ async def test_adding_a_login_that_is_due_does_not_wait_for_its_refresh(home: Wa
     """The answer to `add` is that it is kept; a token endpoint that is slow would hold it up for half a minute."""
     await home.keep()
     home.endpoint.hold()
-    engaged = home.ward._engage
+    engaged = home.ward._kept.engage
 
     async def engage_and_ring(kept: Kept) -> Keeper:
         keeper = await engaged(kept)
@@ -669,7 +669,7 @@ async def test_adding_a_login_that_is_due_does_not_wait_for_its_refresh(home: Wa
         await home.endpoint.arrived.wait()
         return keeper
 
-    home.ward._engage = engage_and_ring  # type: ignore[method-assign]
+    home.ward._kept.engage = engage_and_ring  # type: ignore[method-assign]
     with anyio.fail_after(20):
         shown = await home.ward.add(adding(expires_in=-1, refresh_token="given-too"))
     assert (shown.phase, len(home.endpoint.sent)) == ("refreshing", 1)
@@ -904,7 +904,7 @@ async def in_memory_alone(home: Warded, monkeypatch: pytest.MonkeyPatch) -> tupl
     disk = BrokenDisk(monkeypatch)
     home.endpoint.release()
     await settled(keeper)
-    assert (keeper.phase, keeper.has_only_copy) == (Phase.UNSAVED, True)
+    assert (keeper.phase, keeper.flights.has_only_copy) == (Phase.UNSAVED, True)
     return keeper, disk
 
 
@@ -963,7 +963,7 @@ async def test_the_end_tries_once_more_to_write(home: Warded, monkeypatch: pytes
     """The next attempt is minutes away, and the disk may work again by now."""
     keeper, disk = await in_memory_alone(home, monkeypatch)
     await home.ward.save_unsaved()
-    assert keeper.has_only_copy
+    assert keeper.flights.has_only_copy
     disk.journal = disk.place = False
     await home.ward.save_unsaved()
     assert (keeper.phase, stored_at_last(home)) == (Phase.READY, True)
