@@ -91,11 +91,6 @@ class Keeper:
         """The value held."""
         return self.held.credential if self.held is not None else None
 
-    @property
-    def has_only_copy(self) -> bool:
-        """Whether a value was received that is on no disk, not even sealed: with us it would be lost."""
-        return self.flights.has_only_copy
-
     def is_vacant(self) -> bool:
         """Whether nothing is held, and nothing is in its place."""
         return self.phase is Phase.EMPTY and (self.lookout.is_vacant or self.place.signature() is None)

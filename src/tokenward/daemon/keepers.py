@@ -132,9 +132,9 @@ class Keepers:
         if keeper is None:
             return True
         await keeper.settle()  # and it serves meanwhile
-        if keeper.has_only_copy:
+        if keeper.flights.has_only_copy:
             await keeper.flights.save_now()
-        if keeper.has_only_copy:
+        if keeper.flights.has_only_copy:
             return False
         self.let_go(keeper)
         return True
