@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import crowd, footprint, growth, one_shot, refreshing, simulation, throughput, trips
+from benchmarks import crowd, fleet, footprint, growth, one_shot, refreshing, simulation, throughput, trips
 from benchmarks.figures import Figure, markdown
 from benchmarks.stage import FULL, SMOKE, SOURCES, Stage, stage
 
@@ -20,6 +20,7 @@ SECTIONS = {
     "refreshing": refreshing.measure,
     "footprint": footprint.measure,
     "crowd": crowd.measure,
+    "fleet": fleet.measure,
 }
 PAGE = SOURCES / "docs" / "performance.md"
 IMAGES = SOURCES / "docs" / "images"
@@ -57,11 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(figure.is_met for figure in figures) else 1
 
 
-def put(mark: str, text: str) -> None:
-    """Replace what stands between two marks of the page."""
+def put(mark: str, text: str, page: Path = PAGE) -> None:
+    """Replace what stands between two marks of a page."""
     begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
-    before, _, rest = PAGE.read_text().partition(begin)
-    PAGE.write_text(before + begin + text + end + rest.partition(end)[2])
+    before, _, rest = page.read_text().partition(begin)
+    page.write_text(before + begin + text + end + rest.partition(end)[2])
 
 
 def run(where: Stage, sections: Sequence[str]) -> list[Figure]:

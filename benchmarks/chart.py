@@ -16,7 +16,7 @@ Points = Sequence[tuple[float, float]]
 Span = tuple[float, float, str]
 
 
-def curves(title: str, lines: Mapping[str, Points], *, across: str, up: str) -> str:
+def curves(title: str, lines: Mapping[str, Points], *, across: str, up: str, names_below: bool = False) -> str:
     """Curves over two logarithmic axes.
 
     Args:
@@ -24,6 +24,7 @@ def curves(title: str, lines: Mapping[str, Points], *, across: str, up: str) -> 
         lines: by name, the points of each; above zero.
         across: what goes to the right.
         up: what goes up.
+        names_below: the names of the curves stand in the lower corner, where all of them rise.
     """
     points = [point for line in lines.values() for point in line]
     x_ends = _decades([x for x, _ in points])
@@ -34,7 +35,8 @@ def curves(title: str, lines: Mapping[str, Points], *, across: str, up: str) -> 
     parts.append(_text(LEFT, TOP - 6, up))
     for exponent in range(x_ends[0], x_ends[1] + 1):
         parts.append(_grid(x_at(10.0**exponent), TOP, x_at(10.0**exponent), HEIGHT - BOTTOM))
-        parts.append(_text(x_at(10.0**exponent), HEIGHT - BOTTOM + 16, _number(10.0**exponent), anchor="middle"))
+        side = "end" if exponent == x_ends[1] else "middle"
+        parts.append(_text(x_at(10.0**exponent), HEIGHT - BOTTOM + 16, _number(10.0**exponent), anchor=side))
     for exponent in range(y_ends[0], y_ends[1] + 1):
         parts.append(_grid(LEFT, y_at(10.0**exponent), WIDTH - RIGHT, y_at(10.0**exponent)))
         parts.append(_text(LEFT - 6, y_at(10.0**exponent) + 4, _number(10.0**exponent), anchor="end"))
@@ -43,7 +45,8 @@ def curves(title: str, lines: Mapping[str, Points], *, across: str, up: str) -> 
         path = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3" fill="{colour}"/>' for x, y in line]
-        parts.append(_text(WIDTH - RIGHT, TOP - 6 + 14 * number, name, anchor="end", colour=colour))
+        at = HEIGHT - BOTTOM - 8 - 14 * (len(lines) - 1 - number) if names_below else TOP - 6 + 14 * number
+        parts.append(_text(WIDTH - RIGHT - 4 * names_below, at, name, anchor="end", colour=colour))
     return _document(HEIGHT, title, parts)
 
 

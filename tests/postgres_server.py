@@ -190,7 +190,7 @@ class PostgresServer:
     def make(self) -> None:
         """Make its data, in a new temporary folder that its user may enter."""
         self.folder = Path(tempfile.mkdtemp(prefix="tw-pg-", dir=_enterable()))
-        self.port = _free_port()
+        self.port = free_port()
         identity = self._identity()
         if "user" in identity:
             os.chown(self.folder, identity["user"], identity["group"])
@@ -339,7 +339,9 @@ def _stop_process(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
     with suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, signal.SIGSTOP)
-        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        while (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZX"
+        ):  # one that has ended waits for its parent, which is stopped
             if time.monotonic() > deadline:
                 raise RuntimeError(f"process {pid} does not stop")
             time.sleep(_POLL_SECONDS)
@@ -352,7 +354,8 @@ def _enterable() -> str:
     return str(usual) if is_open or os.geteuid() != 0 else "/tmp"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens at."""
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         port: int = asked.getsockname()[1]

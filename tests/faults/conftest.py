@@ -25,6 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak-seconds", type=float, default=SOAK_SECONDS, help="how long each soak lasts (default: %(default)g)"
     )
+    parser.addoption(
+        "--fleet-seconds",
+        type=float,
+        default=0.0,
+        help="how long each test of a fleet lasts, with twelve hosts (default: a few faults, with three)",
+    )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

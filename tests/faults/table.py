@@ -25,7 +25,7 @@ import pytest
 BEGIN = "<!-- faults: written by pytest --fault-table -->"
 END = "<!-- faults: end -->"
 HEAD = ("| fault | what happens | what must hold | result of the run |", "|---|---|---|---|")
-GROUPS = ("crash", "power", "disk", "server", "network", "time", "rival", "socket", "leak", "soak")
+GROUPS = ("crash", "power", "disk", "server", "network", "time", "rival", "socket", "leak", "soak", "fleet")
 """In the order of the table."""
 
 

@@ -88,13 +88,15 @@ def test_reuse_revokes_the_family(sandbox: Sandbox) -> None:
 
 
 def test_reuse_within_the_grace_replays(clock: Clock) -> None:
-    """Within `reuse_grace` the same answer comes again; past it the family is revoked."""
+    """Within `reuse_grace` the same tokens come again, with what is left of their life; past it the login ends."""
     with Sandbox(clock=clock, reuse_grace=30) as sandbox:
         login = sandbox.issue()
         first = refresh(sandbox, login.refresh_token)
-        clock.advance(30)
-        assert refresh(sandbox, login.refresh_token).json == first.json
-        assert sandbox.statistics().grace_replays == 1
+        clock.advance(5)
+        assert refresh(sandbox, login.refresh_token).json == {**first.json, "expires_in": 15}
+        clock.advance(25)
+        assert refresh(sandbox, login.refresh_token).json == {**first.json, "expires_in": 0}
+        assert sandbox.statistics().grace_replays == 2
         assert sandbox.statistics().refreshes_granted == 1
         clock.advance(1)
         assert refresh(sandbox, login.refresh_token).error == "invalid_grant"

@@ -218,7 +218,8 @@ class Families:
     def _replay_locked(self, family: _Family, spent: _Spent, now: float) -> Issued:
         if self._rules.reuse_grace > 0 and now - spent.at <= self._rules.reuse_grace:
             # The same pair again: a client whose answer got lost must end up with what the server remembers.
-            return replace(spent.answer, replayed=True)
+            left = max(0, math.floor(spent.answer.expires_at - now))
+            return replace(spent.answer, expires_in=left, replayed=True)
         family.revoked = True
         raise ReuseDetectedError
 
