@@ -108,9 +108,7 @@ def _require_fit(profile: str | None, settings: Sequence[SettingsFile]) -> None:
         fit.require_helper_kind(profiles, settings)
         if not profiles:
             output.remark("there is no credential for it yet; add one: tokenward add anthropic:default --api-key")
-        elif fit.variable(fit.BASE_URL, settings) is None and {each["kind"] for each in profiles} == {
-            "auth_token"
-        }:
+        elif fit.variable(fit.BASE_URL, settings) is None and fit.are_for_a_gateway(call, profiles):
             hint = f"tokenward claude-code print{' --profile ' + profile if profile else ''}"
             output.remark(f"a gateway's token needs {fit.BASE_URL} in the settings; see: {hint}")
         return output.OK
