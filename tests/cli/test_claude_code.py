@@ -272,6 +272,16 @@ class TestWhatFits:
         assert main(["claude-code", "install"]) == 0
         assert "tokenward add" in capsys.readouterr().err
 
+    def test_where_no_daemon_runs_it_is_said(
+        self, no_daemon: Path, settings: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It is installed all the same; with `--spawn` the helper starts one, and nothing need be said."""
+        assert main(["claude-code", "install"]) == 0
+        assert "no daemon runs" in capsys.readouterr().err
+        assert main(["claude-code", "install", "--spawn"]) == 0
+        assert "no daemon runs" not in capsys.readouterr().err
+        assert "--spawn" in settings.read_text()
+
     def test_a_gateways_token_without_its_gateway(
         self, daemon: FakeDaemon, settings: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
