@@ -26,11 +26,11 @@ from typing import TypedDict
 
 from tokenward.core import selection
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Secret
+from tokenward.core.health import NEVER
 from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
 from tokenward.daemon import answers, nothing_served, store_care
 from tokenward.daemon.answers import EncodedAnswer
-from tokenward.daemon.health_book import NEVER
 from tokenward.daemon.household import Household
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
