@@ -905,7 +905,7 @@ async def in_memory_alone(home: Warded, monkeypatch: pytest.MonkeyPatch) -> tupl
     disk = BrokenDisk(monkeypatch)
     home.endpoint.release()
     await settled(keeper)
-    assert (keeper.phase, keeper.has_only_copy) == (Phase.UNSAVED, True)
+    assert (keeper.phase, keeper.flights.has_only_copy) == (Phase.UNSAVED, True)
     return keeper, disk
 
 
@@ -964,7 +964,7 @@ async def test_the_end_tries_once_more_to_write(home: Warded, monkeypatch: pytes
     """The next attempt is minutes away, and the disk may work again by now."""
     keeper, disk = await in_memory_alone(home, monkeypatch)
     await home.ward.save_unsaved()
-    assert keeper.has_only_copy
+    assert keeper.flights.has_only_copy
     disk.journal = disk.place = False
     await home.ward.save_unsaved()
     assert (keeper.phase, stored_at_last(home)) == (Phase.READY, True)
