@@ -294,7 +294,7 @@ class TestSecrets:
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
     @pytest.mark.parametrize("debuggable", [False, True])
     def test_its_memory_is_closed_to_other_processes(self, own_home: Path, *, debuggable: bool) -> None:
-        """No core dump ever, no file for others; who is the same user looks in only where `--debuggable` says so."""
+        """No core dump ever, no file for others; the same user looks in only where `--debuggable` says so."""
         arguments = ["--debuggable"] if debuggable else []
         with DaemonProcess(own_home, arguments=arguments, wrapper=UNPRIVILEGED) as daemon:
             limits = Path(f"/proc/{daemon.pid}/limits").read_text()
