@@ -150,3 +150,13 @@ def test_it_is_appended_privately_and_rotated(audit: AuditLog, tmp_path: Path) -
     audit.write(b"new\n")
     assert path.read_bytes() == b"new\n"
     assert (tmp_path / "audit.jsonl.1").stat().st_size > LARGEST_FILE_BYTES
+
+
+def test_a_link_in_its_place_is_not_followed(audit: AuditLog, tmp_path: Path) -> None:
+    """What somebody would have us append to is not ours."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"theirs")
+    (tmp_path / "audit.jsonl").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic"):
+        audit.write(b"x\n")
+    assert elsewhere.read_bytes() == b"theirs"
