@@ -78,6 +78,14 @@ def test_repeats_are_counted_once_a_minute(audit: AuditLog, clock: FakeClock) ->
     assert line["repeated"] == 9
 
 
+def test_a_program_that_goes_round_ten_thousand_profiles_is_new_once_for_each(audit: AuditLog) -> None:
+    """With that many profiles in turn, the second round is repeats, and no line for each answer."""
+    for _ in range(2):
+        for number in range(10_000):
+            audit(ME, "token.get", 0, HandedOut(b"", f"acme:p{number}", "0123456789ab", f"acme:p{number}", "turn"))
+    assert audit.take().count(b"\n") == 10_000
+
+
 def test_a_line_says_how_the_profile_was_chosen(audit: AuditLog) -> None:
     """What the broker noted of this answer, and the profile by its key; on the lane too, and each way a line."""
     audit.choice.set("acme:me", "0123456789ab", "crew/acme:me", "turn")

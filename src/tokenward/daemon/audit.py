@@ -32,8 +32,9 @@ LARGEST_FILE_BYTES = 1024 * 1024
 """About eight thousand lines: a month of a busy user."""
 REPEATS_SECONDS = 60.0
 """How often repeats are written."""
-LARGEST_MEMORY = 4096
-"""Different (peer, profile, generation) remembered; past it everybody is seen for the first time again."""
+LARGEST_MEMORY = 16_384
+"""Different (peer, profile, generation) remembered, so that a program that goes round ten thousand profiles is not
+new at each answer; some 4 MB at most. Past it everybody is seen for the first time again."""
 FILE_NAME = "audit.jsonl"
 
 _WORTH_A_LINE = frozenset({"token.get", "profile.add", "profile.forget", "profile.refresh", "daemon.stop"})
