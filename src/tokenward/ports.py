@@ -16,16 +16,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from errno import EHOSTUNREACH
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.federation import NoIdentity
-from tokenward.core.grants import RefreshOutcome, Unavailable
-from tokenward.core.key_check import KeyCheck
-from tokenward.core.login import LoginMethod, LoginTerms, NotOurs, Refused
-from tokenward.core.login_answers import LoggedIn, Wait
 from tokenward.core.reading import Reading
 from tokenward.core.sharing import Claimed, Committed, Condemnation, Outdated, Removal, SealedValue, SharedRecord
+
+if TYPE_CHECKING:
+    from tokenward.core.federation import NoIdentity
+    from tokenward.core.grants import RefreshOutcome, Unavailable
+    from tokenward.core.key_check import KeyCheck
+    from tokenward.core.login import LoginMethod, LoginTerms, NotOurs, Refused
+    from tokenward.core.login_answers import LoggedIn, Wait
 
 
 class Clock(Protocol):

@@ -20,6 +20,7 @@ from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.profile_models import ProfileAddParams
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
+from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
 from tokenward.sources.fixed import FixedCredential
@@ -64,26 +65,28 @@ class Warding(Keeping):
     def another(self) -> Ward:
         """A ward over the same places and decisions, as after a restart."""
         return Ward(
-            Household(
-                around=self.around,
-                store=self.store,
-                custody=OpenCustody(),
-                archive=AgeArchive(),
-                routing=RoutingState(self.directory / STATE_NAME),
-                hub=self.hub,
-                writing=anyio.CapacityLimiter(1),
-                keep_stored=self.of_store,
-                status=_no_status,
-                reload=_unasked,
-                stop=lambda: None,
-                watch=lambda _: None,
-                unwatch=lambda _: None,
-                login_server=_no_status,
-                doorway=Doorway(
-                    ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, _no_status
-                ),
-                looked_at=lambda: ["here: not found", "there: not found"],
-                store_location="/state/credentials",
+            TokenDesk(
+                Household(
+                    around=self.around,
+                    store=self.store,
+                    custody=OpenCustody(),
+                    archive=AgeArchive(),
+                    routing=RoutingState(self.directory / STATE_NAME),
+                    hub=self.hub,
+                    writing=anyio.CapacityLimiter(1),
+                    keep_stored=self.of_store,
+                    status=_no_status,
+                    reload=_unasked,
+                    stop=lambda: None,
+                    watch=lambda _: None,
+                    unwatch=lambda _: None,
+                    login_server=_no_status,
+                    doorway=lambda: Doorway(
+                        ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, _no_status
+                    ),
+                    looked_at=lambda: ["here: not found", "there: not found"],
+                    store_location="/state/credentials",
+                )
             )
         )
 
