@@ -31,7 +31,7 @@ from tokenward.core.ladders import Ladders
 from tokenward.core.lifecycle import Event, Phase, step
 from tokenward.core.reset_times import reset_at
 from tokenward.core.roster import Roster
-from tokenward.core.selection import Candidate, Selector, Window
+from tokenward.core.selection import Candidate, Selector
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 HOUR = 3600.0
@@ -45,7 +45,6 @@ THINKING = (20.0, 90.0)
 """Seconds between two calls of an agent."""
 LONGEST_WAIT = 30.0
 """Seconds after which one that waits looks again at the latest."""
-FOREVER = timedelta(days=365)
 
 
 @dataclass
@@ -175,7 +174,7 @@ class Simulation:
 
     def _can_serve(self, kept: Kept) -> bool:
         """By its own health and end, without the roster."""
-        is_fine = isinstance(health_of.availability(kept.health, now=self._moment), health_of.Available)
+        is_fine = not health_of.open_windows(kept.health, now=self._moment)
         return is_fine and kept.phase is not Phase.LOGIN_REQUIRED and self._left(kept) > 0
 
     def _answered(self, kept: Kept, access: str, generation: str, tried: frozenset[str]) -> None:
@@ -203,21 +202,21 @@ class Simulation:
         self.tally.failures[failure.value] += 1
         if failure is FailureClass.AUTH:
             self._due(kept)  # a 401 asks for a refresh first
-        before = health_of.availability(kept.health, now=self._moment)
+        before = _candidate(kept).unusable(self._moment, None)
         named = reset_at(answer.headers, failure=failure, now=self._moment)
         kept.health = health_of.after_failure(
             kept.health, failure, now=self._moment, ladders=self._ladders, reset_at=named
         )
-        after = health_of.availability(kept.health, now=self._moment)
-        if isinstance(after, health_of.Until) and isinstance(before, health_of.Until):
+        after = _candidate(kept).unusable(self._moment, None)
+        if after is not None and before is not None:
             self.tally.inside += 1
             # What the server names is its word, and no prolongation; nor is a failure of a wider scope.
-            is_narrower = after.reason is before.reason and named is None
-            self.tally.prolonged += is_narrower and after.moment != before.moment
-        elif isinstance(after, health_of.Until):
+            is_narrower = after.reason == before.reason and named is None
+            self.tally.prolonged += is_narrower and after.until != before.until
+        elif after is not None:
             self.tally.windows += 1
-            ends = self._total if after.moment is None else (after.moment - START).total_seconds()
-            self.tally.spans[kept.number].append((self._now, ends, after.reason.value))
+            ends = min(self._total, (after.until - START).total_seconds())
+            self.tally.spans[kept.number].append((self._now, ends, after.reason))
         self._show(kept)
 
     # Refreshes
@@ -282,11 +281,12 @@ class Simulation:
         if kept.phase is Phase.LOGIN_REQUIRED or self._left(kept) <= 0:
             self._roster.drop(kept.profile.key)
             return
-        health = health_of.availability(kept.health, now=self._moment)
-        windows: tuple[Window, ...] = ()
-        if isinstance(health, health_of.Until):
-            windows = (Window(health.moment or self._moment + FOREVER, health.reason.value),)
-        self._roster.put(Candidate(kept.profile, Kind.OAUTH, windows=windows))
+        self._roster.put(_candidate(kept))
+
+
+def _candidate(kept: Kept) -> Candidate:
+    """A profile as selection sees it."""
+    return Candidate(kept.profile, Kind.OAUTH, windows=health_of.for_selection(kept.health))
 
 
 def broken(tally: Tally) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import peers, records
-from benchmarks.daemon import Daemon, token_get
+from benchmarks.daemon import Daemon, answer_to, token_get
 from benchmarks.figures import Figure
 from benchmarks.stage import SOURCES, Stage
 
@@ -106,4 +106,6 @@ def _filled(stage: Stage, profiles: int) -> Iterator[Daemon]:
     home = stage.home(f"store{profiles}")
     records.fill(home, [f"acme:p{number}" for number in range(profiles)], left=ONE_HOUR)
     with Daemon(stage, home) as daemon:
+        with daemon.connect() as connection:  # it accepts before it has found everybody
+            answer_to(connection, token_get(f'{{"profile":"acme:p{profiles - 1}"}}'))
         yield daemon

@@ -42,16 +42,5 @@ def test_a_call_that_waits_for_nothing_is_noticed(monkeypatch: pytest.MonkeyPatc
 
 def test_a_prolonged_window_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A health that counts failures inside a window breaks the third promise."""
-    monkeypatch.setattr(health, "_covering", _only_when_asked(health._covering))
+    monkeypatch.setattr(health, "_covering", lambda *_: None)
     assert "no window is prolonged by failures inside it" in broken(Simulation(hours=HOURS).run())
-
-
-def _only_when_asked(covering: Any) -> Any:
-    """`availability` sees the windows, `after_failure` none."""
-
-    def seen(known: health.Health, scope: health.Scope, model: str | None, now: datetime) -> Any:
-        import sys
-
-        return None if sys._getframe(1).f_code.co_name == "after_failure" else covering(known, scope, model, now)
-
-    return seen

@@ -53,6 +53,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
 def has(daemon: FakeDaemon, *profiles: Json) -> None:
     """Have the daemon list these."""
     daemon.answers["profile.list"] = lambda _: {"profiles": list(profiles)}
+    daemon.answers["provider.get"] = lambda _: {"base_url": "https://api.anthropic.com"}
 
 
 class TestHelper:
@@ -271,6 +272,16 @@ class TestWhatFits:
         assert main(["claude-code", "install"]) == 0
         assert "tokenward add" in capsys.readouterr().err
 
+    def test_where_no_daemon_runs_it_is_said(
+        self, no_daemon: Path, settings: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It is installed all the same; with `--spawn` the helper starts one, and nothing need be said."""
+        assert main(["claude-code", "install"]) == 0
+        assert "no daemon runs" in capsys.readouterr().err
+        assert main(["claude-code", "install", "--spawn"]) == 0
+        assert "no daemon runs" not in capsys.readouterr().err
+        assert "--spawn" in settings.read_text()
+
     def test_a_gateways_token_without_its_gateway(
         self, daemon: FakeDaemon, settings: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -278,6 +289,24 @@ class TestWhatFits:
         has(daemon, profile(kind="auth_token"))
         assert main(["claude-code", "install"]) == 0
         assert "ANTHROPIC_BASE_URL" in capsys.readouterr().err
+
+    def test_a_key_of_a_configured_gateway_without_its_gateway(
+        self, daemon: FakeDaemon, settings: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It would go to Anthropic as well; with the address set, nothing is said."""
+        daemon.answers["provider.get"] = lambda _: {"base_url": "https://gateway.example"}
+        assert main(["claude-code", "install"]) == 0
+        assert "a gateway's token needs ANTHROPIC_BASE_URL" in capsys.readouterr().err
+        settings.write_text('{"env": {"ANTHROPIC_BASE_URL": "https://gateway.example"}}')
+        assert main(["claude-code", "install"]) == 0
+        assert capsys.readouterr().err == ""
+
+    def test_a_key_of_anthropics_own_needs_no_address(
+        self, daemon: FakeDaemon, settings: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Nothing is remarked where nothing is missing."""
+        assert main(["claude-code", "install"]) == 0
+        assert capsys.readouterr().err == ""
 
     @pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
     def test_what_goes_out_beside_the_helper_is_named(

@@ -124,6 +124,23 @@ async def test_a_key_acts_on_the_profile_under_the_cursor(
             assert asked_for.params(method) == {"profile": of, "agent": "main"}
 
 
+async def test_a_picture_that_comes_between_two_keys_moves_no_cursor(asked_for: FakeDaemon) -> None:
+    """A key acts on the row that is seen, though the table was drawn anew before its move was told."""
+    with Client() as client:
+        async with Top(client, None).run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: len(rows(pilot)) == 2)
+            app = pilot.app
+            assert isinstance(app, Top)
+            table: DataTable[Any] = app.query_one(DataTable)
+            table.action_cursor_down()
+            app.on_resize()
+            app.action_act("toggle")
+            assert table.cursor_row == 1
+            await until(pilot, lambda: "done" in text(pilot, "#said"))
+            assert asked_for.params("profile.enable") == {"profile": "acme:off", "agent": "main"}
+            assert "profile.disable" not in asked_for.methods()
+
+
 async def test_a_session_is_pinned_to_the_profile(asked_for: FakeDaemon) -> None:
     """What is typed is the session and the model; anything else pins nothing."""
     with Client() as client:

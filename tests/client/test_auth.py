@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import threading
@@ -217,6 +218,75 @@ def test_trouble_is_reported_and_not_retried(daemon: FakeDaemon, api: FakeApi, c
         "headers": {"anthropic-ratelimit-requests-remaining": "7", "retry-after": "3"},
     }
     assert len(api.seen) == 1
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_model_that_is_not_there_is_reported(
+    daemon: FakeDaemon, api: FakeApi, call: Caller, encoding: str
+) -> None:
+    """The model of the request and the error arrive, however the error was sent; the program gets the 404."""
+    serve(daemon, api)
+    document = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-opus-9"}}
+    body = json.dumps(document).encode()
+    sent = gzip.compress(body) if encoding == "gzip" else body
+    named = {"content-type": "application/json", "content-encoding": encoding}
+    api.answer = lambda _: Reply(404, sent, named)
+    auth = TokenwardAuth()
+    answered = call(auth, Asked(api.url, body=b'{"model": "claude-opus-9"}'))
+    assert (answered.status, json.loads(answered.body)) == (404, document)
+    [report] = reports(daemon)
+    auth.close()
+    assert report["params"] == {
+        "profile": "anthropic:work",
+        "generation": TOKEN["generation"],
+        "status": 404,
+        "error": {"error": document["error"]},
+        "model": "claude-opus-9",
+    }
+    assert len(api.seen) == 1
+
+
+def test_behind_a_redirect_the_model_is_still_known(daemon: FakeDaemon, api: FakeApi, call: Caller) -> None:
+    """The request that was led elsewhere within the origin holds the same body."""
+    serve(daemon, api)
+
+    def answer(seen: Seen) -> Reply:
+        if seen.path != "/there":
+            return Reply(307, headers={"location": "/there"})
+        error = {"error": {"type": "model_not_found", "message": "no such model"}}
+        return Reply.of(error, 404 if "x-api-key" in seen.headers else 401)
+
+    api.answer = answer
+    auth = TokenwardAuth()
+    assert call(auth, Asked(api.url, body=b'{"model": "m"}')).status == 404
+    assert reports(daemon)[0]["params"]["model"] == "m"
+    auth.close()
+
+
+def test_a_missing_page_is_not_reported(daemon: FakeDaemon, api: FakeApi, call: Caller) -> None:
+    """A 404 to a request that names no model is the program's own, even with an error in JSON."""
+    serve(daemon, api)
+    api.answer = lambda seen: Reply.of({"error": {"type": "t", "message": "m"}}, 500 if seen.body == b"!" else 404)
+    auth = TokenwardAuth()
+    call(auth, Asked(api.url, body=b"hello"))
+    call(auth, Asked(api.url, body=iter([b'{"model": "m"}'])))
+    call(auth, Asked(api.url, body=b"!"))
+    assert [each["params"]["status"] for each in reports(daemon)] == [500]
+    auth.close()
+
+
+def test_after_trouble_the_daemon_is_asked_again(daemon: FakeDaemon, api: FakeApi, call: Caller) -> None:
+    """It may have another profile by then; who asks for a model has it named in the question and the report."""
+    serve(daemon, api)
+    statuses = iter([429, 200, 200])
+    api.answer = lambda _: Reply.of({}, next(statuses))
+    auth = TokenwardAuth(model="opus")
+    assert [call(auth, Asked(api.url)).status for _ in range(3)] == [429, 200, 200]
+    [report] = reports(daemon)
+    auth.close()
+    assert report["params"]["model"] == "opus"
+    gets = [each["params"] for each in daemon.requests if each["method"] == "token.get"]
+    assert [each["model"] for each in gets] == ["opus"] * 2
 
 
 def test_an_error_body_of_unknown_or_great_length_is_not_read(

@@ -147,6 +147,22 @@ def test_a_daemon_that_does_not_answer_is_left_alone_for_a_while(
     assert held.current() is not first
 
 
+def test_a_token_in_doubt_is_asked_about_once(daemon: FakeDaemon, held: HeldToken) -> None:
+    """After trouble the daemon may have another; trouble with a token that is not held any more asks nothing."""
+    lasting(daemon, 3600.0)
+    first = held.current()
+    held.doubt(first.generation)
+    assert held.settled() is None
+    second = held.current()
+    assert second is not first
+    held.doubt(first.generation)
+    assert held.current() is held.current() is second
+    daemon.close()
+    held.doubt(second.generation)
+    assert held.current() is second
+    assert held.settled() is second
+
+
 def test_a_refused_token_is_never_used_again(daemon: FakeDaemon, held: HeldToken) -> None:
     """If nothing newer can be had, not even the daemon's absence brings the refused one back."""
     lasting(daemon, 3600.0)

@@ -5,16 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.resting import Rest, resting
 from tokenward.core.classify import FailureClass
 from tokenward.core.health import (
     MOST_MODELS,
-    Available,
     Health,
-    Until,
     after_failure,
     after_refresh,
     after_success,
-    availability,
     cleared,
     rebased,
 )
@@ -43,20 +41,20 @@ def fail(
     return after_failure(health, failure, now=now, ladders=ladders, model=model, reset_at=reset_at)
 
 
-def until(health: Health, now: datetime, *, model: str | None = None) -> Until:
+def rest(health: Health, now: datetime, *, model: str | None = None) -> Rest:
     """What keeps the profile from serving; something must."""
-    found = availability(health, now=now, model=model)
-    assert isinstance(found, Until)
+    found = resting(health, now, model=model)
+    assert found is not None
     return found
 
 
 def seconds(health: Health, now: datetime, *, model: str | None = None) -> float:
     """For how long the profile does not serve; 0 = it does."""
-    found = availability(health, now=now, model=model)
-    if isinstance(found, Available):
+    found = resting(health, now, model=model)
+    if found is None:
         return 0.0
-    assert found.moment is not None
-    return (found.moment - now).total_seconds()
+    assert found.until is not None
+    return (found.until - now).total_seconds()
 
 
 def windows(
@@ -126,7 +124,7 @@ def test_a_cooldown_that_is_over_is_not_forgotten() -> None:
     """Polpo's other fault is absent: there the entry goes with its end, and no cooldown passes a minute."""
     health = fail(cleared(), F.RATE_LIMIT, NOW)
     later = NOW + timedelta(seconds=61)
-    assert availability(health, now=later) == Available()
+    assert resting(health, later) is None
     assert seconds(fail(health, F.RATE_LIMIT, later), later) == 300
 
 
@@ -179,10 +177,10 @@ def test_the_failure_after_a_storm_is_the_second() -> None:
 def test_a_window_ends_by_itself(failure: FailureClass) -> None:
     """At the moment it names the profile serves, and not a microsecond before."""
     health = fail(cleared(), failure, NOW)
-    moment = until(health, NOW).moment
+    moment = rest(health, NOW).until
     assert moment is not None
-    assert isinstance(availability(health, now=moment - timedelta(microseconds=1)), Until)
-    assert availability(health, now=moment) == Available()
+    assert resting(health, moment - timedelta(microseconds=1)) is not None
+    assert resting(health, moment) is None
 
 
 @pytest.mark.parametrize(
@@ -190,22 +188,22 @@ def test_a_window_ends_by_itself(failure: FailureClass) -> None:
 )
 def test_who_asks_is_told_the_class(failure: FailureClass) -> None:
     """Whether a person must act is for selection to say (``selection.PERSON_MUST_ACT``)."""
-    assert until(fail(cleared(), failure, NOW), NOW).reason == failure
+    assert rest(fail(cleared(), failure, NOW), NOW).reason == failure
 
 
 @pytest.mark.parametrize("failure", [F.AUTH_PERMANENT, F.AUTH_POLICY])
 def test_a_refusal_has_no_end(failure: FailureClass) -> None:
     """Neither time nor a moment that the server names ends it; new material does."""
     health = fail(cleared(), failure, NOW, reset_at=NOW + HOUR)
-    assert until(fail(health, failure, NOW + HOUR, reset_at=NOW + DAY), NOW + 9 * YEAR) == Until(failure, None)
-    assert availability(cleared(), now=NOW) == Available()
+    assert rest(fail(health, failure, NOW + HOUR, reset_at=NOW + DAY), NOW + 9 * YEAR) == (failure, None)
+    assert resting(cleared(), NOW) is None
 
 
 @pytest.mark.parametrize("failure", [F.TIMEOUT, F.SERVER, F.FORMAT, F.MODEL])
 def test_what_says_nothing_of_the_credential_is_only_noted(failure: FailureClass) -> None:
     """Nothing closes and nothing climbs, whatever the server says of time; the failure is seen in the health."""
     health = fail(cleared(), failure, NOW, reset_at=NOW + HOUR)
-    assert availability(health, now=NOW) == Available()
+    assert resting(health, NOW) is None
     assert (health.last_failure, health.last_failure_at) == (failure, NOW)
     assert seconds(fail(health, F.RATE_LIMIT, NOW), NOW) == 60
 
@@ -225,7 +223,7 @@ def test_billing_and_cooldown_are_apart() -> None:
     health = fail(cleared(), F.RATE_LIMIT, NOW)
     both = fail(health, F.BILLING, NOW + SECOND)
     assert both.cooldown == health.cooldown
-    assert until(both, NOW + SECOND) == Until(F.BILLING, NOW + SECOND + 5 * HOUR)
+    assert rest(both, NOW + SECOND) == (F.BILLING, NOW + SECOND + 5 * HOUR)
     assert fail(both, F.RATE_LIMIT, NOW + HOUR) == both
     after = NOW + 6 * HOUR
     assert seconds(fail(both, F.RATE_LIMIT, after), after) == 300
@@ -235,7 +233,7 @@ def test_billing_and_cooldown_are_apart() -> None:
 def test_the_servers_moment_goes_before_the_ladder(failure: FailureClass) -> None:
     """A first failure with a moment closes until then."""
     health = fail(cleared(), failure, NOW, reset_at=NOW + 3 * HOUR)
-    assert until(health, NOW) == Until(failure, NOW + 3 * HOUR)
+    assert rest(health, NOW) == (failure, NOW + 3 * HOUR)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=20), timedelta(minutes=30)])
@@ -244,7 +242,7 @@ def test_the_servers_moment_replaces_an_open_guess(ahead: timedelta) -> None:
     health = fail(cleared(), F.RATE_LIMIT, NOW)
     now = NOW + 10 * SECOND
     moved = fail(health, F.RATE_LIMIT, now, reset_at=NOW + ahead)
-    assert until(moved, now).moment == NOW + ahead
+    assert rest(moved, now).until == NOW + ahead
     assert seconds(fail(moved, F.RATE_LIMIT, NOW + ahead), NOW + ahead) == 300
 
 
@@ -254,7 +252,7 @@ def test_one_servers_moment_gives_way_only_to_a_later_one() -> None:
     assert fail(health, F.RATE_LIMIT, NOW + SECOND) == health
     assert fail(health, F.RATE_LIMIT, NOW + SECOND, reset_at=NOW + 5 * SECOND) == health
     later = fail(health, F.RATE_LIMIT, NOW + SECOND, reset_at=NOW + 2 * HOUR)
-    assert until(later, NOW + SECOND).moment == NOW + 2 * HOUR
+    assert rest(later, NOW + SECOND).until == NOW + 2 * HOUR
 
 
 def test_a_moment_that_is_past_or_too_far() -> None:
@@ -267,9 +265,9 @@ def test_a_moment_that_is_past_or_too_far() -> None:
 def test_one_models_limit_leaves_the_others_alone(failure: FailureClass) -> None:
     """A failure with a model closes that model only (openclaw#10375)."""
     health = fail(cleared(), failure, NOW, model=OPUS)
-    assert until(health, NOW, model=OPUS).reason is failure
-    assert availability(health, now=NOW, model=HAIKU) == Available()
-    assert availability(health, now=NOW) == Available()
+    assert rest(health, NOW, model=OPUS).reason is failure
+    assert resting(health, NOW, model=HAIKU) is None
+    assert resting(health, NOW) is None
 
 
 @pytest.mark.parametrize("failure", [F.AUTH, F.BILLING, F.AUTH_PERMANENT, F.AUTH_POLICY])
@@ -277,7 +275,7 @@ def test_what_is_the_profiles_closes_every_model(failure: FailureClass) -> None:
     """A login or a wallet is not a model's, whichever was asked for."""
     health = fail(cleared(), failure, NOW, model=OPUS)
     assert health.models == ()
-    assert until(health, NOW, model=HAIKU).reason is failure
+    assert rest(health, NOW, model=HAIKU).reason is failure
 
 
 def test_models_climb_by_themselves() -> None:
@@ -319,7 +317,7 @@ def test_success_and_clear_make_it_as_new() -> None:
 def test_a_models_success_clears_what_is_the_profiles_and_its_own() -> None:
     """What is known of another model stays."""
     health = after_success(bad(), model=OPUS)
-    assert availability(health, now=NOW, model=OPUS) == Available()
+    assert resting(health, NOW, model=OPUS) is None
     assert seconds(health, NOW, model=HAIKU) == 60
     assert (health.cooldown, health.billing, health.refused) == (Health().cooldown,) * 3
 
@@ -337,7 +335,7 @@ def test_a_clock_that_was_set_back(failure: FailureClass, length: float, step: t
     for now in (NOW - step, NOW - step + SECOND, NOW - SECOND):
         assert seconds(health, now) <= length
         again = rebased(health, now=now)
-        assert availability(again, now=now + timedelta(seconds=length)) == Available()
+        assert resting(again, now + timedelta(seconds=length)) is None
 
 
 @pytest.mark.parametrize("step", [HOUR, DAY, YEAR])
@@ -347,7 +345,7 @@ def test_a_clock_that_jumped_forward_and_back(failure: FailureClass, length: flo
     health = fail(cleared(), failure, NOW + step)
     assert seconds(health, NOW) <= length
     later = NOW + timedelta(seconds=length) + SECOND
-    assert availability(rebased(health, now=NOW), now=later) == Available()
+    assert resting(rebased(health, now=NOW), later) is None
     healed = fail(health, F.TIMEOUT, NOW)
     idle = NOW + 2 * DAY
     assert windows_from(healed, failure, idle) == length
@@ -363,7 +361,7 @@ def test_a_step_back_that_is_longer_than_the_window_ends_it(failure: FailureClas
     """A clock that was an hour ahead costs one request and not a second minute of waiting."""
     health = fail(cleared(), failure, NOW)
     assert seconds(health, NOW - timedelta(seconds=length)) == length
-    assert availability(health, now=NOW - timedelta(seconds=length + 1)) == Available()
+    assert resting(health, NOW - timedelta(seconds=length + 1)) is None
 
 
 def test_idleness_is_not_measured_from_the_future() -> None:
@@ -408,7 +406,7 @@ def test_a_refusal_survives_every_step_of_the_clock() -> None:
     """It has no end that a clock could move."""
     health = fail(cleared(), F.AUTH_POLICY, NOW)
     for step in (-YEAR, -DAY, -HOUR, HOUR, DAY, YEAR):
-        assert until(health, NOW + step) == Until(F.AUTH_POLICY, None)
+        assert rest(health, NOW + step) == (F.AUTH_POLICY, None)
 
 
 def test_rebasing_a_right_clock_changes_nothing() -> None:

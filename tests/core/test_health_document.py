@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.resting import resting
 from tokenward.core.classify import FailureClass
-from tokenward.core.health import Available, Health, after_failure, availability, rebased
+from tokenward.core.health import Health, after_failure
 from tokenward.core.health_document import from_document, to_document
 from tokenward.core.ladders import Ladders
 
@@ -51,7 +52,7 @@ def window(**changes: object) -> dict[str, Any]:
 
 def test_the_window_of_these_tests_is_read() -> None:
     """Unchanged it closes the profile; else the next test would show nothing."""
-    assert availability(from_document(window()), now=NOW) != Available()
+    assert resting(from_document(window()), NOW) is not None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_the_window_of_these_tests_is_read() -> None:
 )
 def test_a_window_that_cannot_be_read_is_none(changes: dict[str, object]) -> None:
     """The profile serves."""
-    assert availability(from_document(window(**changes)), now=NOW) == Available()
+    assert resting(from_document(window(**changes)), NOW) is None
 
 
 @pytest.mark.parametrize("failures", [None, True, -1, 0, 1.5, "3", 10**9, [1]])
@@ -84,7 +85,7 @@ def test_a_count_that_cannot_be_read_is_none(failures: object) -> None:
     document = window()
     document["cooldown"]["failures"] = failures
     read = from_document(document)
-    assert availability(read, now=NOW) != Available()
+    assert resting(read, NOW) is not None
     later = after_failure(read, FailureClass.AUTH, now=SOON, ladders=Ladders())
     assert later.cooldown.failures == 1
 
@@ -146,7 +147,7 @@ json_values = st.recursive(
 def test_anything_is_read_without_raising(document: object) -> None:
     """And what comes of it can be used and written again."""
     health = from_document(document)
-    availability(rebased(health, now=NOW), now=NOW, model="opus")
+    resting(health, NOW, model="opus")
     assert from_document(to_document(health)) == health
 
 

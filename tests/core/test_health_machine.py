@@ -11,18 +11,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from core.resting import resting
 from tokenward.core.classify import FailureClass
 from tokenward.core.health import (
-    Available,
     Health,
     after_failure,
     after_success,
-    availability,
     cleared,
     rebased,
 )
 from tokenward.core.health_document import from_document, to_document
 from tokenward.core.ladders import PRESETS, Ladders
+from tokenward.core.selection import PERSON_MUST_ACT
 
 F = FailureClass
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -160,9 +160,9 @@ class HealthMachine(RuleBasedStateMachine):
     @rule(model=models)
     def fail_as_soon_as_open(self, model: str | None) -> None:
         """Billing fails again at the very end of what holds now."""
-        found = availability(self.health, now=self.now, model=model)
-        if not isinstance(found, Available) and found.moment is not None:
-            self.now = found.moment
+        found = resting(self.health, self.now, model=model)
+        if found is not None and found.until is not None:
+            self.now = found.until
         self.take(F.BILLING, model, None)
 
     def take(self, failure: FailureClass, model: str | None, reset: int | None) -> None:
@@ -203,21 +203,23 @@ class HealthMachine(RuleBasedStateMachine):
         for model in (None, *MODELS):
             scope = "cooldown" if model is None else "model " + model
             rests = self.account.open_over(scope, self.now)
-            found = availability(self.health, now=self.now, model=model)
-            if isinstance(found, Available):
+            found = resting(self.health, self.now, model=model)
+            if found is None:
                 assert not rests
                 continue
-            last = max(rest.ends for rest in rests)
-            assert (found.moment or FOREVER) == last
-            assert found.reason in [rest.reason for rest in rests if rest.ends == last]
+            assert (found.until or FOREVER) == max(rest.ends for rest in rests)
+            # What a person must mend is told before what passes.
+            told = [rest for rest in rests if rest.reason in PERSON_MUST_ACT] or rests
+            last = max(rest.ends for rest in told)
+            assert found.reason in [rest.reason for rest in told if rest.ends == last]
 
     @invariant()
     def no_step_of_the_clock_locks_out(self) -> None:
         """Set back by anything, no window with an end keeps the profile out for more than a week."""
         for step in (timedelta(hours=1), DAY, timedelta(days=365)):
             now = self.now - step
-            found = availability(self.health, now=now, model="opus")
-            assert isinstance(found, Available) or found.moment is None or found.moment - now <= WEEK
+            found = resting(self.health, now, model="opus")
+            assert found is None or found.until is None or found.until - now <= WEEK
             again = rebased(self.health, now=now)
             assert rebased(again, now=now) is again
 

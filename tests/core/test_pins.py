@@ -5,52 +5,25 @@ import json
 import pytest
 
 from tokenward.core.pins import (
-    ModelReference,
+    ChosenModel,
     SessionPin,
     Sessions,
-    parse_reference,
     split_profile,
+    to_document,
 )
 from tokenward.core.selection import Selector
 from tokenward.errors import InvalidParams, PinnedProfileUnavailable
 
 ANY = Selector("anthropic")
-OPUS = "anthropic/claude-opus-4-6"
 WORK = "anthropic:user@work.com"
+OPUS = ChosenModel("anthropic", "claude-opus-4-6")
+OPUS_AT_WORK = ChosenModel("anthropic", "claude-opus-4-6", WORK)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (f" {OPUS}@{WORK} ", ModelReference("claude-opus-4-6", "anthropic", WORK)),
-        (f"anthropic:opus@{WORK}", ModelReference("opus", "anthropic", WORK)),
-        ("opus@anthropic:me+x@a.b", ModelReference("opus", None, "anthropic:me+x@a.b")),
-        ("Anthropic/Opus@Anthropic:Me", ModelReference("Opus", "anthropic", "anthropic:Me")),
-        ("vertex/claude@20240620", ModelReference("claude@20240620", "vertex")),
-        ("vertex/claude@20240620@vertex:a", ModelReference("claude@20240620", "vertex", "vertex:a")),
-        ("ollama/llama3:8b", ModelReference("llama3:8b", "ollama")),
-        ("openrouter:anthropic/claude", ModelReference("anthropic/claude", "openrouter")),
-        ("opus", ModelReference("opus")),
-    ],
-)
-def test_a_reference_is_taken_apart(text: str, expected: ModelReference) -> None:
-    """An id with an e-mail address survives, and so does an ``@`` or a colon in a model's name."""
-    assert parse_reference(text) == expected
-
-
-@pytest.mark.parametrize("text", ["/x", ":x", "anthropic/", "@anthropic:x", "a b", "a\x1bb", "é", "a" * 513])
-def test_what_names_no_model_is_refused_without_being_repeated(text: str) -> None:
-    """It may be a secret that was pasted into the wrong place."""
-    with pytest.raises(InvalidParams) as raised:
-        parse_reference(text)
-    assert text not in raised.value.cause
-    assert raised.value.hint
-
-
-def pinned(text: str = f"{OPUS}@{WORK}") -> Sessions:
+def pinned(chosen: ChosenModel = OPUS_AT_WORK) -> Sessions:
     """A session "s" to which a person said this."""
     sessions = Sessions()
-    sessions.pin("s", parse_reference(text))
+    sessions.pin("s", chosen)
     return sessions
 
 
@@ -92,13 +65,13 @@ def test_a_reset_forgets_model_and_profile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("session", "text"), [("s", "acme/m@anthropic:a"), ("s", "opus"), ("", OPUS), ("s" * 257, OPUS)]
+    ("session", "chosen"), [("s", ChosenModel("acme", "m", "anthropic:a")), ("", OPUS), ("s" * 257, OPUS)]
 )
-def test_a_pin_that_cannot_hold_is_refused(session: str, text: str) -> None:
+def test_a_pin_that_cannot_hold_is_refused(session: str, chosen: ChosenModel) -> None:
     """Nothing is remembered of it."""
     sessions = Sessions()
     with pytest.raises(InvalidParams):
-        sessions.pin(session, parse_reference(text))
+        sessions.pin(session, chosen)
     assert len(sessions) == 0
 
 
@@ -122,7 +95,7 @@ def test_a_served_credential_is_dropped_when_it_vanishes() -> None:
     """The model that a person chose remains."""
     sessions = Sessions()
     sessions.note("auto", ANY, "anthropic:a")
-    sessions.pin("model", parse_reference(OPUS))
+    sessions.pin("model", OPUS)
     sessions.note("model", ANY, "anthropic:a")
     assert sessions.selector("model", ANY).preferred == "anthropic:a"
     sessions.drop_vanished(["anthropic:a"])
@@ -132,12 +105,18 @@ def test_a_served_credential_is_dropped_when_it_vanishes() -> None:
     assert sessions.get("model") == SessionPin("anthropic", "claude-opus-4-6")
 
 
+def document(sessions: Sessions) -> list[dict[str, object]]:
+    """All of them, the longest unused first."""
+    pins = {session: sessions.get(session) for session in sessions}
+    return [{"session": session, **to_document(pin)} for session, pin in pins.items() if pin is not None]
+
+
 def test_all_of_it_survives_being_written_and_read() -> None:
     """As JSON, in the order of use."""
     sessions = pinned()
     sessions.note("b", ordered(ANY), "anthropic:b", 3)
     sessions.note("a", ANY, "anthropic:a")
-    again = Sessions.from_document(json.loads(json.dumps(sessions.to_document())))
+    again = Sessions.from_document(json.loads(json.dumps(document(sessions))))
     assert list(again) == list(sessions) == ["b", "a", "s"]
     assert [again.get(name) for name in again] == [sessions.get(name) for name in sessions]
     assert again.selector("s", ANY).profile == WORK
@@ -166,7 +145,7 @@ def test_what_is_no_document_is_an_empty_one(document: object) -> None:
 )
 def test_half_a_pin_is_none(wrong: dict[str, object]) -> None:
     """And the entries beside it are kept."""
-    entry = pinned().to_document()[0]
+    entry = document(pinned())[0]
     sessions = Sessions.from_document([{**entry, **wrong}, {**entry, "session": "good"}])
     assert list(sessions) == ["good"]
 
@@ -174,12 +153,12 @@ def test_half_a_pin_is_none(wrong: dict[str, object]) -> None:
 def test_the_longest_unused_goes_first_and_a_persons_word_last() -> None:
     """So many are remembered and no more."""
     sessions = Sessions(limit=3)
-    sessions.pin("pinned", parse_reference(f"{OPUS}@{WORK}"))
+    sessions.pin("pinned", OPUS_AT_WORK)
     for name in ("a", "b", "a", "c"):
         sessions.note(name, ANY, "anthropic:a")
     assert list(sessions) == ["a", "c", "pinned"]
     for name in ("x", "y", "z"):
-        sessions.pin(name, parse_reference(OPUS))
+        sessions.pin(name, OPUS)
     assert list(sessions) == ["x", "y", "z"]
 
 

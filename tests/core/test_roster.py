@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -268,3 +268,65 @@ def test_an_order_that_names_one_twice_asks_it_once() -> None:
     assert roster.shortlist(own, NOW).usable == ("anthropic:b", "anthropic:a")
     mains = Selector("anthropic", "bot", inherits=True, inherited_order=twice)
     assert roster.shortlist(mains, NOW).usable == ("anthropic:b", "anthropic:a")
+
+
+@given(
+    everybody=st.lists(candidates, max_size=8),
+    asked=selectors.map(lambda asked: replace(asked, tier=None, preferred=None, model=None)),
+    resolution=st.sampled_from(Resolution),
+    later=st.lists(
+        st.tuples(st.integers(min_value=0, max_value=30), st.none() | st.tuples(ids, agents)), max_size=8
+    ),
+)
+@settings(derandomize=True, deadline=None, max_examples=400)
+def test_uses_and_time_change_the_first_choice_as_was_foretold(
+    everybody: list[Candidate],
+    asked: Selector,
+    resolution: Resolution,
+    later: list[tuple[int, tuple[str, str] | None]],
+) -> None:
+    """Up to the end of the first window the first choice stays, or is whoever's turn it is on its shelf."""
+    roster = Roster(resolution, everybody)
+    first = roster.first(asked, NOW)
+    if first is None:
+        return
+    until, rotation, changes = roster.calm_until(asked, NOW), roster.rotation(first, asked), roster.changes
+    for seconds, used in later:
+        now = NOW + seconds * SECOND
+        if used is not None:
+            roster.touch(Profile(used[0], "", "", agent=used[1]).key, now)
+        if now < until:
+            assert roster.first(asked, now) == (first if rotation is None else rotation.first(now))
+    assert roster.changes == changes
+
+
+def test_whoever_comes_back_by_itself_is_foretold() -> None:
+    """The end of a window is the moment up to which an answer may stand, in the rotation and in an order."""
+    inside = (Window(NOW + 5 * SECOND, "rate_limit"),)
+    cooling = Candidate(Profile("anthropic:a", "anthropic", "store"), Kind.OAUTH, windows=inside)
+    fine = Candidate(Profile("anthropic:b", "anthropic", "store"), Kind.OAUTH)
+    roster = Roster(candidates=[cooling, fine])
+    in_order = replace(ANY, order=("anthropic:a", "anthropic:b"))
+    for asked in (ANY, in_order):
+        assert roster.first(asked, NOW) == "anthropic:b"
+        assert roster.calm_until(asked, NOW) == NOW + 5 * SECOND
+    assert roster.calm_until(Selector("anthropic", profile="anthropic:b"), NOW) > NOW + 86400 * SECOND
+
+
+def test_a_change_is_counted_and_a_use_is_not() -> None:
+    """What stands on the roster as it was is over when somebody comes, changes or goes."""
+    one = Candidate(Profile("anthropic:a", "anthropic", "store"), Kind.OAUTH)
+    roster = Roster()
+    counts = [roster.changes]
+    roster.put(one)
+    counts.append(roster.changes)
+    roster.put(replace(one, kind=None))
+    counts.append(roster.changes)
+    roster.drop("anthropic:a")
+    counts.append(roster.changes)
+    assert sorted(set(counts)) == counts
+    roster.put(one)
+    before = roster.changes
+    roster.touch("anthropic:a", NOW)
+    roster.drop("anthropic:nobody")
+    assert roster.changes == before

@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio.abc import TaskGroup
 
+from daemon.on_lane import OnLane
 from daemon.warding import Warding
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon.event_hub import Feed
@@ -55,6 +56,7 @@ class Callers(Warding):
         for key in list(self.ward.keepers):
             self.alarm.cancel(f"health:{key}")
         self.ward = self.another()
+        self.lane = OnLane(self.ward)
         await self.fill()
 
 

@@ -51,6 +51,7 @@ from tokenward.daemon.source_models import (
     SourceImportResult,
     SourceListResult,
 )
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.store_models import (
     ExportParams,
     ExportResult,
@@ -306,7 +307,7 @@ class ScriptedService:
         self.is_stopping = False
         self.lane_served = 0
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """The lane, where it is open."""
         if params.profile not in {None, "acme:me"} or params.credential is not None:
             if params.profile == "acme:broken":
@@ -315,7 +316,10 @@ class ScriptedService:
         if not self.has_lane:
             return None
         self.lane_served += 1
-        return self.result(params).model_dump_json().encode()
+        result = self.result(params)
+        return HandedOut(
+            result.model_dump_json().encode(), result.profile, result.generation, result.profile, "turn"
+        )
 
     def result(self, params: TokenParams) -> TokenResult:
         """An answer that shows what was understood, so that a difference between two readings is seen."""

@@ -12,6 +12,7 @@ from fakes.machine import FakeClock
 from tokenward.daemon.audit import LARGEST_FILE_BYTES, REPEATS_SECONDS, AuditLog, Seen
 from tokenward.daemon.daemon_models import HelloResult
 from tokenward.daemon.peer import Peer
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import TokenResult
 
 ME = Peer(41, 1000, 1000)
@@ -25,6 +26,11 @@ def answer(generation: str = "0123456789ab") -> TokenResult:
         generation=generation, expires_at_ms=None, valid_for=None, headers={"authorization": f"Bearer {TOKEN}"},
         base_url=None, billing=None, tier=None, degraded=None,
     )  # fmt: skip
+
+
+def on_lane(key: str, why: str) -> HandedOut:
+    """The same, encoded."""
+    return HandedOut(answer().model_dump_json().encode(), "acme:me", "0123456789ab", key, why)
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def test_the_first_time_is_a_line(audit: AuditLog) -> None:
 def test_the_lane_is_audited_alike(audit: AuditLog) -> None:
     """An encoded answer gives the same line as the model that it was made of."""
     audit(ME, "token.get", 0, answer())
-    audit(ME, "token.get", 0, answer().model_dump_json().encode())
+    audit(ME, "token.get", 0, on_lane("acme:me", ""))
     assert len(lines(audit.take())) == 1
 
 
@@ -76,10 +82,12 @@ def test_a_line_says_how_the_profile_was_chosen(audit: AuditLog) -> None:
     """What the broker noted of this answer, and the profile by its key; on the lane too, and each way a line."""
     audit.choice.set("acme:me", "0123456789ab", "crew/acme:me", "turn")
     audit(ME, "token.get", 0, answer())
-    audit(ME, "token.get", 0, answer().model_dump_json().encode())
+    audit(ME, "token.get", 0, on_lane("crew/acme:me", "turn"))
     audit.choice.set("acme:me", "0123456789ab", "acme:me", "named")
     audit(ME, "token.get", 0, answer())
+    audit(ME, "token.get", 0, on_lane("acme:me", "named"))
     audit.of_restricted(ME, "token.get", 0, answer())
+    audit.of_restricted(ME, "token.get", 0, on_lane("acme:me", "named"))
     assert [(line["profile"], line["why"]) for line in lines(audit.take())] == [
         ("crew/acme:me", "turn"),
         ("acme:me", "named"),

@@ -15,6 +15,7 @@ from tokenward import errors
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.rpc_types import Result
+from tokenward.daemon.standing_answer import HandedOut
 
 
 @pytest.mark.parametrize("case", SPECIFICATION)
@@ -331,7 +332,7 @@ async def test_every_call_is_audited_by_itself(tmp_path: Path) -> None:
     """The lane, the dispatcher and each request of a batch are told to the audit, failures with their code."""
     seen: list[tuple[str, int, bool]] = []
 
-    def audit(peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+    def audit(peer: Peer, method: str, code: int, result: Result | HandedOut | None) -> None:
         assert peer.uid >= 0
         seen.append((method, code, result is None))
 
@@ -347,7 +348,7 @@ async def test_every_call_is_audited_by_itself(tmp_path: Path) -> None:
 async def test_what_cannot_be_audited_is_not_handed_out(tmp_path: Path) -> None:
     """A failing audit fails the call, on the lane too; a call that failed anyway keeps its own reason."""
 
-    def audit(peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+    def audit(peer: Peer, method: str, code: int, result: Result | HandedOut | None) -> None:
         raise OSError("disk full")
 
     async with serving(tmp_path, audit=audit) as served, served.peer() as peer:

@@ -12,6 +12,7 @@ from daemon.served import SECRET, ScriptedService, serving
 from tokenward.daemon import lane as lane_module
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.peer import Peer
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import TokenParams
 
 PEER = Peer(pid=1, uid=0, gid=0)
@@ -128,9 +129,9 @@ async def test_lane_and_dispatcher_answer_alike(tmp_path: Path) -> None:
 def _lane() -> tuple[Lane, list[TokenParams]]:
     asked: list[TokenParams] = []
 
-    def token_nowait(params: TokenParams) -> bytes | None:
+    def token_nowait(params: TokenParams) -> HandedOut | None:
         asked.append(params)
-        return b'{"token":"t"}'
+        return HandedOut(b'{"token":"t"}', "acme:me", "0123456789ab", "acme:me", "turn")
 
     return Lane(token_nowait, None), asked
 
@@ -153,18 +154,18 @@ def test_what_is_remembered_is_bounded_and_holds_no_secret(monkeypatch: pytest.M
     lane, asked = _lane()
     for number in range(10):
         assert lane.answer(_get(f'"id":1,"params":{{"tier":"t{number}"}}').encode(), PEER)
-    assert len(lane._shapes) == 3
-    before = dict(lane._shapes)
+    assert len(lane._shapes) == len(lane._lines) == 3
+    before = dict(lane._shapes), dict(lane._lines)
     assert lane.answer(_get(f'"id":1,"params":{{"credential":{{"access_token":"{SECRET}"}}}}').encode(), PEER)
     assert lane.answer((_get('"id":1') + " " * 600).encode(), PEER)
-    assert lane._shapes == before
+    assert (lane._shapes, lane._lines) == before
     assert len(asked) == 12
 
 
 def test_the_lane_steps_aside_when_the_service_raises() -> None:
     """An exception on the lane is left to the dispatcher."""
 
-    def token_nowait(params: TokenParams) -> bytes | None:
+    def token_nowait(params: TokenParams) -> HandedOut | None:
         raise RuntimeError(SECRET)
 
     lane = Lane(token_nowait, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +47,9 @@ async def test_without_a_model_the_providers_default_goes_out(home: Warding) -> 
     """With its note, and the same on the lane; a provider without one has none."""
     answer = await home.served()
     assert (answer.model, answer.model_note) == ("claude-x", "so")
-    encoded = home.ward.token_nowait(TokenParams())
-    assert encoded is not None
-    assert json.loads(encoded)["model"] == "claude-x"
+    on_lane = home.lane.ask()
+    assert on_lane is not None
+    assert on_lane["model"] == "claude-x"
     assert (await home.served(provider="acme")).model is None
 
 

@@ -14,7 +14,6 @@ from tokenward.core.reading import Found
 from tokenward.core.selection import Resolution
 from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.resting import let_rest
-from tokenward.daemon.token_models import TokenParams
 from tokenward.errors import ProfileUnavailable
 
 LOGIN = "anthropic:me"
@@ -169,9 +168,9 @@ async def test_the_lane_obeys_the_order_too(tmp_path: Path) -> None:
         home.log_in(LOGIN)
         home.written = [written_down("config")]
         await home.fill(resolution=Resolution.CONFIG_FIRST)
-        answer = home.ward.token_nowait(TokenParams())
+        answer = home.lane.ask()
         assert answer is not None
-        assert b'"profile":"anthropic:config"' in answer
+        assert answer["profile"] == "anthropic:config"
 
 
 async def test_who_rests_is_worked_out_when_a_kind_changed_and_not_at_every_look(
@@ -188,7 +187,7 @@ async def test_who_rests_is_worked_out_when_a_kind_changed_and_not_at_every_look
         place = home.log_in(LOGIN)
         place.overwrite(Credential(Kind.API_KEY, Secret("sk-1")))
         await home.fill(resolution=Resolution.CONFIG_FIRST)
-        monkeypatch.setattr("tokenward.daemon.ward.let_rest", count)
+        monkeypatch.setattr("tokenward.daemon.keepers.let_rest", count)
         await home.ward.place_changed(place.description)
         assert worked_out == []
         place.overwrite(home.credential(1))
@@ -206,12 +205,12 @@ async def test_the_lane_passes_over_empty_places_until_there_is_something_in_one
         home.written = [written_down("environment")]
         await home.ward.keep([home.of_store(LOGIN), *home.written])
         assert home.ward.keepers[LOGIN].credential is None
-        answer = home.ward.token_nowait(TokenParams())
+        answer = home.lane.ask()
         assert answer is not None
-        assert b'"profile":"anthropic:env"' in answer
+        assert answer["profile"] == "anthropic:env"
         place.overwrite(login.credential)
-        assert home.ward.token_nowait(TokenParams()) is None
+        assert home.lane.ask() is None
         assert (await home.served()).profile == LOGIN
-        answer = home.ward.token_nowait(TokenParams())
+        answer = home.lane.ask()
         assert answer is not None
-        assert b'"source":"store"' in answer
+        assert answer["source"] == "store"

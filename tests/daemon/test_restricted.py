@@ -26,6 +26,7 @@ from tokenward.daemon.listener import bind_second_socket
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import ReportParams, TokenParams, TokenResult
 from tokenward.daemon.usage_models import UsageParams
 
@@ -165,7 +166,7 @@ class Failing:
     def __init__(self, error: errors.TokenwardError) -> None:
         self.error = error
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """Nothing lies ready."""
         return None
 

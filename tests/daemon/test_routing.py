@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from daemon.routing import A, B, C, Callers
+from tokenward.core.credential import profile_key
 from tokenward.daemon.routing_models import (
     FallbackParams,
     FallbackResult,
@@ -46,8 +47,8 @@ async def home(tmp_path: Path) -> AsyncIterator[Callers]:
 
 def lane(home: Callers, **params: Any) -> str | None:
     """The profile that the lane serves; None if it steps aside."""
-    answer = home.ward.token_nowait(TokenParams(**params))
-    return None if answer is None else answer.partition(b'"profile":"')[2].partition(b'"')[0].decode()
+    answer = home.lane.ask(TokenParams(**params))
+    return None if answer is None else str(answer["profile"])
 
 
 async def order(home: Callers, *profiles: str, agent: str = "main") -> None:
@@ -300,9 +301,13 @@ async def test_how_each_was_chosen_is_noted_with_the_answer(home: Callers) -> No
     async def why(**params: Any) -> str:
         answer = await home.ward.token(TokenParams(**params))
         assert (choice.profile, choice.generation) == (answer.profile, answer.generation)
-        through_the_dispatcher, choice.why = choice.why, "unset"
-        if lane(home, **params) is not None:
-            assert choice.why == through_the_dispatcher, params
+        through_the_dispatcher = choice.why
+        on_lane = home.ward.token_nowait(TokenParams(**params))
+        if on_lane is not None:
+            again = on_lane.standing.take() if on_lane.standing is not None else None
+            for each in (on_lane, again or on_lane):
+                assert each.why == through_the_dispatcher, params
+                assert each.key == profile_key(each.profile, "main")
         return through_the_dispatcher
 
     assert await why() == "turn"

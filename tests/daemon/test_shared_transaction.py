@@ -12,7 +12,7 @@ from daemon.refreshing import Killed, records
 from daemon.sharing import LEASE_SECONDS, PROFILE, Fleet, Host
 from tokenward.core.credential import Credential
 from tokenward.core.grants import Ambiguous, Condemned, NotSent, RefreshOutcome, Unavailable
-from tokenward.core.sharing import Removal
+from tokenward.core.sharing import Removal, SealedValue
 from tokenward.daemon import left_answers
 from tokenward.daemon.flight_results import (
     Adopted,
@@ -23,6 +23,7 @@ from tokenward.daemon.flight_results import (
     SaveFailed,
 )
 from tokenward.daemon.shared_records import SharedNews
+from tokenward.errors import StoreUnavailable
 
 LEFT = 60.0
 """Seconds of life of the first value: more than a lease."""
@@ -293,6 +294,24 @@ def test_the_engine_goes_away_during_the_request(fleet: Fleet) -> None:
     saved = a.transaction.save(result)
     assert saved == Refreshed(result.credential)
     assert b.refresh() == Adopted(result.credential)
+
+
+def test_a_value_that_could_not_be_sealed_leaves_the_lease(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine answers, and still nobody else may send what is spent: our value is not there yet."""
+    a, b = fleet.host("a"), fleet.host("b")
+
+    def no_key(*_: object) -> SealedValue:
+        raise StoreUnavailable("the fleet's key is not here", hint="")
+
+    with monkeypatch.context() as without_key:
+        without_key.setattr(a.records, "seal", no_key)
+        result = a.refresh()
+    assert isinstance(result, SaveFailed)
+    assert fleet.record.lease is not None
+    fleet.clock.advance(LEASE_SECONDS)
+    assert isinstance(b.refresh(), Failed)
+    assert a.transaction.save(result) == Refreshed(result.credential)
+    assert len(fleet.server.sent) == 1
 
 
 def test_a_commit_whose_answer_was_lost_is_repeated(fleet: Fleet) -> None:

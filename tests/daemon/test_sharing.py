@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.refreshing import credential_at
-from daemon.shared_hosts import KEY, SharingFleet, sharing, until
+from daemon.shared_hosts import KEY, REQUEST_SECONDS, SharingFleet, SharingHost, sharing, until
 from tokenward.core.grants import Condemned
 from tokenward.core.lifecycle import Phase
 from tokenward.core.sharing import Removal
@@ -20,6 +20,12 @@ pytestmark = pytest.mark.anyio
 def due(fleet: SharingFleet, number: int = 0, *, left: float = 60.0) -> None:
     """A login that is due for its refresh, or will be."""
     fleet.put(credential_at(fleet.clock, number, left=left))
+
+
+def failed(host: SharingHost) -> int:
+    """How often its refresh failed in a row."""
+    failure = host.mine.attempts.failure
+    return failure.count if failure is not None else 0
 
 
 async def test_two_are_due_one_refreshes_and_the_other_adopts(tmp_path: Path) -> None:
@@ -66,8 +72,11 @@ async def test_without_the_engine_what_is_valid_is_served_and_nothing_refreshed(
         fleet.engine.go_away()
         fleet.pass_time(540)
         await until(lambda: a.is_in(Phase.BACKOFF) and b.is_in(Phase.BACKOFF))
-        assert fleet.endpoint.sent == []
         assert (await a.served(profile=KEY, min_valid=0)).valid_for == 60
+        for failures, wait in ((2, 2.5), (3, 5.0)):  # from now on each waits for longer than the spread
+            fleet.pass_time(wait)
+            await until(lambda n=failures: all(failed(host) == n for host in (a, b)))  # type: ignore[misc]
+        assert fleet.endpoint.sent == []
         await until(lambda: a.happened("shared_store_away") == 1)
         assert a.sharing.shown().trouble == "the shared store in memory was told to be away"
         fleet.engine.come_back()
@@ -104,9 +113,8 @@ async def test_a_value_that_the_engine_could_not_take_is_saved_when_it_is_back(t
         await until(lambda: a.is_in(Phase.UNSAVED))
         assert (await a.served(profile=KEY, min_valid=0)).degraded == "unsaved"
         assert (await b.served(profile=KEY, min_valid=0)).valid_for == 60
-        fleet.engine.come_back()
-        await until(lambda: a.happened("shared_store_back") == 1)
-        fleet.pass_time(RETURN_SPREAD_SECONDS)
+        assert a.sharing._patience(10) == REQUEST_SECONDS / 4
+        fleet.engine.come_back()  # and no time passes: it is before all others
         await until(lambda: a.is_in(Phase.READY) and b.happened("rotated") == 1)
         assert len(fleet.endpoint.sent) == 1
 

@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.keeping import Keeping, settled, turns, until
+from daemon.on_lane import OnLane
 from daemon.refreshing import LIFE, HookedPlace, records
 from fakes.custody import OpenCustody
 from tokenward.core.credential import Credential, Kind, Profile, Secret
@@ -83,6 +84,7 @@ class Warded(Keeping):
                 looked_at=lambda: ["the store: not found", "$KEY: not found"],
             )
         )
+        self.lane = OnLane(self.ward)
 
     def _unwatch(self, place: str) -> None:
         self.watched[:] = [each for each in self.watched if each != place]
@@ -171,7 +173,7 @@ async def test_what_was_added_comes_before_the_environment_and_the_configuration
     for _ in range(5):
         result = await home.ward.token(TokenParams())
         served.append(result.profile)
-        await home.ward._dismiss(result.profile)
+        await home.ward._kept.dismiss(result.profile)
     assert served == ["anthropic:a", "anthropic:b", "anthropic:key", "anthropic:env", "anthropic:config"]
 
 
@@ -202,9 +204,9 @@ async def test_a_wish_is_served_by_what_fits_it(wish: TokenParams, profile: str,
     await home.keep()
     result = await home.ward.token(wish)
     assert result.profile == profile
-    lane = home.ward.token_nowait(wish)
+    lane = home.lane.ask(wish)
     assert lane is not None
-    assert json.loads(lane) == result.model_dump(mode="json")
+    assert lane == result.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ async def test_what_fits_nothing_says_where_was_looked(wish: TokenParams, home: 
         await home.ward.token(wish)
     assert refused.value.details["looked_at"] == ["the store: not found", "$KEY: not found"]
     assert "credentials not set" in refused.value.cause
-    assert home.ward.token_nowait(wish) is None
+    assert home.lane.ask(wish) is None
 
 
 async def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(home: Warded) -> None:
@@ -484,9 +486,9 @@ async def test_fifty_calls_for_a_due_token_are_one_request(home: Warded) -> None
 async def lanes_agree(home: Warded, wish: TokenParams) -> None:
     """The lane answers, and as the call does."""
     result = await home.ward.token(wish)
-    lane = home.ward.token_nowait(wish)
+    lane = home.lane.ask(wish)
     assert lane is not None
-    assert json.loads(lane) == result.model_dump(mode="json") == json.loads(result.model_dump_json())
+    assert lane == result.model_dump(mode="json") == json.loads(result.model_dump_json())
 
 
 async def test_the_lane_answers_what_needs_no_waiting_as_the_call_does(home: Warded) -> None:
@@ -505,24 +507,24 @@ async def test_the_lane_steps_aside_where_more_than_a_stat_is_needed(home: Warde
     place = HookedPlace()
     home.store.add("acme:me", home.credential(left=100))
     await home.keep(home.foreign("anthropic:claude-cli", place))
-    assert home.ward.token_nowait(TokenParams()) is None
+    assert home.lane.ask() is None
     place.overwrite(home.credential(1))
-    assert home.ward.token_nowait(TokenParams()) is None
+    assert home.lane.ask() is None
     await home.ward.place_changed(place.description)
-    assert home.ward.token_nowait(TokenParams()) is not None
+    assert home.lane.ask() is not None
     place.overwrite(home.credential(2))
-    assert home.ward.token_nowait(TokenParams()) is None
+    assert home.lane.ask() is None
     acme = TokenParams(provider="acme")
-    assert home.ward.token_nowait(acme) is not None
-    assert home.ward.token_nowait(TokenParams(provider="acme", min_valid=101)) is None
+    assert home.lane.ask(acme) is not None
+    assert home.lane.ask(TokenParams(provider="acme", min_valid=101)) is None
     held = home.ward.keepers["acme:me"].credential
     assert held is not None
-    assert home.ward.token_nowait(TokenParams(provider="acme", newer_than=held.generation)) is None
+    assert home.lane.ask(TokenParams(provider="acme", newer_than=held.generation)) is None
     home.clock.advance(10)
-    assert home.ward.token_nowait(acme) is None
+    assert home.lane.ask(acme) is None
     home.clock.advance(100)
-    assert home.ward.token_nowait(acme) is None
-    assert home.ward.token_nowait(TokenParams(provider="nobody")) is None
+    assert home.lane.ask(acme) is None
+    assert home.lane.ask(TokenParams(provider="nobody")) is None
     assert home.endpoint.sent == []
 
 
@@ -533,9 +535,9 @@ async def test_the_lane_marks_what_is_degraded_as_the_call_does(home: Warded) ->
     home.store.place("anthropic:me").fail_commits(1, OSError(errno.ENOSPC, "full"))
     await home.pass_time(0, home.ward.keepers["anthropic:me"])
     await lanes_agree(home, TokenParams())
-    lane = home.ward.token_nowait(TokenParams())
+    lane = home.lane.ask()
     assert lane is not None
-    assert json.loads(lane)["degraded"] == "unsaved"
+    assert lane["degraded"] == "unsaved"
     assert dict(home.ward.broker.degraded) == {"unsaved": 2}, "each answer is counted"
 
 
@@ -548,9 +550,9 @@ async def test_the_lane_follows_a_provider_that_was_configured_anew(home: Warded
     home.ward.household.providers = {"acme": Provider(registration, HeaderRules())}
     await home.ward.keep([Kept(keeper.profile, keeper.place, keeper.refresher) for keeper in _all(home)])
     await lanes_agree(home, TokenParams(provider="acme"))
-    lane = home.ward.token_nowait(TokenParams(provider="acme"))
+    lane = home.lane.ask(TokenParams(provider="acme"))
     assert lane is not None
-    assert json.loads(lane)["base_url"] == "https://new.acme.dev"
+    assert lane["base_url"] == "https://new.acme.dev"
 
 
 def _all(home: Warded) -> list[Kept]:
@@ -563,14 +565,14 @@ async def test_no_answer_outlives_a_logout(home: Warded) -> None:
     """The encoded answers are forgotten with the value that was in them."""
     place = HookedPlace(home.credential())
     await home.keep(home.foreign("anthropic:claude-cli", place))
-    assert home.ward.token_nowait(TokenParams()) is not None
+    assert home.lane.ask() is not None
     keeper = home.ward.keepers["anthropic:claude-cli"]
-    assert keeper.encoded
+    assert keeper.prepared.encoded
     place.blank(login_ended=True)
     await home.ward.place_changed(place.description)
     assert keeper.held is None
-    assert not keeper.encoded
-    assert home.ward.token_nowait(TokenParams()) is None
+    assert not keeper.prepared.encoded
+    assert home.lane.ask() is None
 
 
 # Adding and forgetting
@@ -653,6 +655,28 @@ async def test_adding_a_key_over_a_login_replaces_it(home: Warded) -> None:
     line = await home.ward.add(adding(kind="api_key"))
     assert line.kind == "api_key"
     assert (await home.ward.token(TokenParams(provider="acme"))).token == "given"
+
+
+async def test_adding_a_login_that_is_due_does_not_wait_for_its_refresh(home: Warded) -> None:
+    """The answer to `add` is that it is kept; a token endpoint that is slow would hold it up for half a minute."""
+    await home.keep()
+    home.endpoint.hold()
+    kept_by = home.ward._kept
+    engaged = kept_by.engage
+
+    async def engage_and_ring(kept: Kept) -> Keeper:
+        keeper = await engaged(kept)
+        keeper.on_alarm()  # as its alarm does, which is past
+        await home.endpoint.arrived.wait()
+        return keeper
+
+    kept_by.engage = engage_and_ring  # type: ignore[method-assign]
+    with anyio.fail_after(20):
+        shown = await home.ward.add(adding(expires_in=-1, refresh_token="given-too"))
+    assert (shown.phase, len(home.endpoint.sent)) == ("refreshing", 1)
+    home.endpoint.release()
+    await settled(home.ward.keepers["acme:me"])
+    assert (await home.ward.token(TokenParams(profile="acme:me"))).token == "access-granted-1"
 
 
 async def test_adding_waits_for_the_flight_under_way(home: Warded) -> None:
@@ -881,7 +905,7 @@ async def in_memory_alone(home: Warded, monkeypatch: pytest.MonkeyPatch) -> tupl
     disk = BrokenDisk(monkeypatch)
     home.endpoint.release()
     await settled(keeper)
-    assert (keeper.phase, keeper.has_only_copy) == (Phase.UNSAVED, True)
+    assert (keeper.phase, keeper.flights.has_only_copy) == (Phase.UNSAVED, True)
     return keeper, disk
 
 
@@ -940,7 +964,7 @@ async def test_the_end_tries_once_more_to_write(home: Warded, monkeypatch: pytes
     """The next attempt is minutes away, and the disk may work again by now."""
     keeper, disk = await in_memory_alone(home, monkeypatch)
     await home.ward.save_unsaved()
-    assert keeper.has_only_copy
+    assert keeper.flights.has_only_copy
     disk.journal = disk.place = False
     await home.ward.save_unsaved()
     assert (keeper.phase, stored_at_last(home)) == (Phase.READY, True)

@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from daemon.keeping import Keeping
+from daemon.on_lane import OnLane
 from fakes.custody import OpenCustody
 from tokenward.core.credential import Credential, Kind, Profile, Secret, agent_and_id
 from tokenward.core.selection import Resolution
@@ -58,6 +59,7 @@ class Warding(Keeping):
         self.written: list[Kept] = []
         self.refresh_stored = False
         self.ward = self.another()
+        self.lane = OnLane(self.ward)
 
     def another(self) -> Ward:
         """A ward over the same places and decisions, as after a restart."""

@@ -112,7 +112,12 @@ def lines(page: Path) -> Iterator[str]:
 def missing(line: str) -> list[str]:
     """Programs of a line that this machine lacks."""
     needed = [name for name in ("curl", "nc") if re.search(rf"\| {name} ", line)]
-    return [name for name in needed if shutil.which(name) is None]
+    lacks = [name for name in needed if shutil.which(name) is None]
+    if "nc" in needed and not lacks:
+        told = subprocess.run(["nc", "-h"], capture_output=True, text=True, check=False)
+        if not re.search(r"-\w*U", told.stdout + told.stderr):
+            lacks.append("an nc that knows -U")
+    return lacks
 
 
 PAGES = ["README.md", "docs/accounts.md", "docs/models.md", "docs/status.md"]

@@ -29,7 +29,9 @@ from typing import Any, Self
 
 import tokenward
 
-PATIENCE = 30.0  # seconds for a start, an answer, an event or an end on a machine that is busy with other things
+PATIENCE = 45.0
+"""Seconds for a start, an answer, an event or an end on a machine that is busy with other things: more than
+the 30 s that a caller of `token.get` waits by default, so that what the daemon says at their end is seen."""
 CLAUDE_PROFILE = "anthropic:claude-cli"
 
 _CLOSED_PORT = "http://127.0.0.1:9"  # "discard", which nobody serves

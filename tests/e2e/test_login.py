@@ -333,7 +333,8 @@ def test_an_api_key_comes_from_a_pipe_or_a_variable(no_daemon: DaemonProcess) ->
     assert key not in "".join([*piped.lines, *given.lines, piped.said, given.said])
     assert finished(no_daemon, *words).status == 2
     with no_daemon:
-        assert no_daemon.call("token.get", profile="anthropic:env-key")["token"] == key
+        for profile in ("anthropic:default", "anthropic:env-key"):
+            assert no_daemon.call("token.get", profile=profile)["token"] == key
 
 
 @pytest.mark.parametrize("has_daemon", [True, False])

@@ -124,3 +124,30 @@ def test_the_asynchronous_clients_work_on_one_event_loop(
         assert daemon.call("daemon.status")["profiles"][0]["phase"] == "ready"
     assert sandbox.statistics().refreshes_granted == 0
     assert "Traceback" not in daemon.log
+
+
+@pytest.mark.parametrize("post", [by_httpx, by_httpx2, by_requests])
+def test_a_key_without_the_model_gives_way_to_one_that_has_it(
+    own_home: Path, sandbox: Sandbox, post: Callable[[TokenwardAuth, str], int]
+) -> None:
+    """The first request gets the 404, the next one the other key; the first key serves other models."""
+    missing = {"error": {"type": "not_found_error", "message": f"model: {REQUEST['model']}"}}
+    config = f'[providers.anthropic]\napi_url = "{sandbox.base_url}"\n'
+    with DaemonProcess(own_home, config=config) as daemon:
+        for name in ("a", "b"):
+            key = f"sk-ant-api03-{name}"
+            sandbox.register_api_key(key)
+            daemon.call(
+                "profile.add", profile=f"anthropic:{name}", kind="api_key", credential={"access_token": key}
+            )
+        auth = TokenwardAuth(provider="anthropic", model=str(REQUEST["model"]), socket_path=daemon.socket_file)
+        sandbox.faults.next("messages", Fault(status=404, body=missing))
+        with daemon.subscribe() as events:
+            assert post(auth, f"{sandbox.base_url}/v1/messages") == 404
+            closed = events.wait_for("cooling")
+        assert closed["detail"].startswith(f"model of {REQUEST['model']}, until ")
+        assert post(auth, f"{sandbox.base_url}/v1/messages") == 200
+        auth.close()
+        served = {daemon.call("token.get", model=REQUEST["model"])["profile"] for _ in range(4)}
+        assert served == {"anthropic:a", "anthropic:b"} - {closed["profile"]}
+        assert {daemon.call("token.get")["profile"] for _ in range(4)} == {"anthropic:a", "anthropic:b"}

@@ -33,6 +33,8 @@ KEY = "sk-ant-api03-CanaryKey7Qm2Zx9Wv4Tr8Bn3Lp6Yd1Hs5Gf0Jk"
 PRINTED = "sk-ant-api03-CanaryPrinted2Rd7Vx5Kq9Mw1Zb8Nt4Hy6Lc3"
 SHORT = "Canary9Zq4Wx7Rt2Vb"
 """Where what is shown is cut short, only a short one is seen to be shown."""
+PUBLISHED = "published"
+"""A file that a sink writes for whoever reads it, and withdraws when its key was refused."""
 STATIC = {"key": KEY, "printed": PRINTED}
 DUE = 50.0
 TRIED: dict[str, list[str]] = {
@@ -128,7 +130,7 @@ def access_tokens(sandbox: Sandbox) -> set[str]:
 
 
 def spy(directory: Path) -> Path:
-    """A command that prints a key, and leaves its own argv and environment behind."""
+    """A program that prints a key, and leaves its own argv and environment behind."""
     script = directory / "spy"
     script.write_text(
         f"#!/bin/sh\ncd /proc\n/bin/cat $$/cmdline $$/environ $PPID/cmdline $PPID/environ >>{directory}/spied\n"
@@ -139,12 +141,19 @@ def spy(directory: Path) -> Path:
 
 
 def configuration(sandbox: Sandbox, spying: Path) -> str:
-    """Logins of Claude Code and of a provider that rotate here, and a command."""
+    """Logins of Claude Code and of a provider that rotate here, and children of every kind that a daemon has."""
     return f"""
 [sources.claude-code]
 refresh = "direct"
 [sources.command.vault]
 command = ["{spying}"]
+[sinks.published]
+format = "token"
+profile = "anthropic:key"
+path = "{spying.parent / PUBLISHED}"
+on_change = ["{spying}"]
+[events]
+on_event = ["{spying}"]
 [providers.anthropic]
 token_endpoint = "{sandbox.token_endpoint}"
 [providers.acme]
@@ -293,6 +302,8 @@ def test_no_secret_is_anywhere_but_where_it_belongs(
     assert sandbox.statistics().refreshes_granted >= 3
     spied = (own_home / "spied").read_bytes()
     assert b"HOME=" in spied
+    for child in (b"TOKENWARD_SINK=published", b"TOKENWARD_EVENT=login_required"):
+        assert child in spied, "no child of that kind was started"
     assert found_in(spied + own, secrets) == set()
     assert b"INFO serving" in logged
     assert found_in(logged, secrets) == set()

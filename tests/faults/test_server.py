@@ -24,6 +24,7 @@ from tokenward.sandbox import (
     LOST_ANSWER,
     NO_EXPIRES_IN,
     NO_REFRESH_TOKEN,
+    RESET_ANSWER,
     TRUNCATED,
     WRONG_CONTENT_TYPE,
     Fault,
@@ -172,6 +173,7 @@ def lost(fault: str, what: str, answer: Fault) -> Any:
 
 LOST = [
     lost("lost", "the connection ends after the server rotated", LOST_ANSWER),
+    lost("reset", "RST after the server rotated", RESET_ANSWER),
     lost("truncated", "JSON that ends in the middle", TRUNCATED),
     lost("cut", "fewer bytes than Content-Length promised", CUT_OFF),
 ]
@@ -179,7 +181,7 @@ LOST = [
 
 @pytest.mark.fault(
     "server-answer-lost-grace",
-    "The server rotated; the answer is lost, truncated JSON, or cut off. The server has a grace window",
+    "The server rotated; the answer is lost, reset, truncated JSON, or cut off. The server has a grace window",
     "the spent token is presented once more, at once, and the caller gets the new one",
 )
 @pytest.mark.parametrize("fault", LOST)

@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -23,6 +25,7 @@ from daemon.torn_peer import TornPeers
 from e2e.daemon_process import Connection, DaemonProcess
 from tokenward.core import protocol
 from tokenward.daemon.methods.registry import METHODS
+from tokenward.sandbox import HOLD_BEFORE, Sandbox
 
 CROWD = 10_000
 LORISES = 200
@@ -231,31 +234,83 @@ def test_another_user_gets_nothing(sandbox: object) -> None:
 
 @pytest.mark.fault(
     "socket-overlap",
-    "32 requests of one connection under way at once, some slow, some wrong, some batches",
-    "each is answered once, by its own id; those that need no waiting in their order",
+    f"{protocol.MAX_OVERLAPPING} requests of one connection under way at once, slow ones, wrong ones and batches",
+    "each is answered once, by its own id; those that need no waiting in their order, before those that wait",
 )
-def test_overlapping_requests_keep_their_ids(own_home: Path) -> None:
-    """What is asked in one breath is answered completely, whatever the others do."""
-    with DaemonProcess(own_home, config="") as daemon, contextlib.closing(daemon.connect()) as connection:
+def test_overlapping_requests_keep_their_ids(own_home: Path, sandbox: Sandbox) -> None:
+    """What is asked in one breath is answered completely; who waits for a refresh holds nobody up but itself."""
+    config = f'[providers.acme]\ntoken_endpoint = "{sandbox.token_endpoint}"\nclient_id = "{sandbox.client_id}"\n'
+    login = sandbox.issue(ttl_seconds=1.0)
+    credential = {"access_token": login.access_token, "refresh_token": login.refresh_token, "expires_in": -1}
+    sandbox.faults.next("token", HOLD_BEFORE)
+    with DaemonProcess(own_home, config=config) as daemon, contextlib.closing(daemon.connect()) as connection:
+        daemon.call("profile.add", profile="acme:slow", credential=credential)
         key = {"access_token": "key-0123456789"}
         daemon.call("profile.add", profile="acme:me", kind="api_key", credential=key)
-        _ask_all(connection)
-
-
-def _ask_all(connection: Connection) -> None:
-    """Send 60 lines, of which a third are for the lane, and compare what comes back."""
-    lines = []
-    for number in range(60):
-        method, params = (("token.get", {"profile": "acme:me"}), ("profile.list", {}), ("token.get", {"x": 1}))[
-            number % 3
+        assert sandbox.faults.wait_held()
+        kinds = _ask_all(connection)
+        slow = {number for number, kind in kinds.items() if kind == "slow"}
+        quick = [connection.receive(30) for _ in range(len(kinds) - len(slow))]
+        numbers = sorted(number for answer in quick for number in _numbers(answer))
+        assert numbers == sorted(_members(kinds.keys() - slow, kinds))
+        on_the_lane = [
+            answer["id"] for answer in quick if isinstance(answer, dict) and kinds[answer["id"]] == "lane"
         ]
-        lines.append({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-    connection._socket.sendall(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-    answers = [connection.receive(30) for _ in lines]
-    assert sorted(answer["id"] for answer in answers) == list(range(60))
-    in_order = [answer["id"] for answer in answers if answer["id"] % 3 == 0]
-    assert in_order == sorted(in_order)
-    for answer in answers:
-        kinds = ("token", "profiles", None)
-        expected = kinds[answer["id"] % 3]
-        assert (expected in answer["result"]) if expected else answer["error"]["code"] == -32602
+        assert on_the_lane == sorted(on_the_lane)
+        for answer in quick:
+            _is_right(answer, kinds)
+        sandbox.faults.release()
+        waited = [connection.receive(30) for _ in slow]
+        assert {answer["id"] for answer in waited} == slow
+        assert {sandbox.liveness(answer["result"]["token"]) for answer in waited} == {"live"}
+    assert sandbox.statistics().token_requests == 1
+
+
+BATCH_OF = 1000
+"""A batch's members have numbers beyond those of its line."""
+
+
+def _ask_all(connection: Connection) -> dict[int, str]:
+    """Send more lines in one breath than may be under way at once; returns what each of them is, by number."""
+    of_kind: dict[str, tuple[str, dict[str, object]]] = {
+        "lane": ("token.get", {"profile": "acme:me"}),
+        "slow": ("token.get", {"profile": "acme:slow", "min_valid": 60}),
+        "general": ("profile.list", {}),
+        "wrong": ("token.get", {"x": 1}),
+    }
+    kinds, lines = {}, []
+    for number, kind in zip(range(60), cycle(["lane", "general", "slow", "wrong", "batch"]), strict=False):
+        kinds[number] = kind
+        members = [number] if kind != "batch" else _members([number], kinds)
+        asked = []
+        for each, member in zip(["general", "wrong"] if kind == "batch" else [kind], members, strict=True):
+            method, params = of_kind[each]
+            asked.append({"jsonrpc": "2.0", "id": member, "method": method, "params": params})
+        lines.append(json.dumps(asked if kind == "batch" else asked[0]).encode() + b"\n")
+    connection._socket.sendall(b"".join(lines))
+    return kinds
+
+
+def _members(numbers: Iterable[int], kinds: Mapping[int, str]) -> list[int]:
+    """The ids of the answers to these lines: a batch of two has two of its own."""
+    return [
+        member
+        for number in numbers
+        for member in ([number] if kinds[number] != "batch" else [BATCH_OF + number, 2 * BATCH_OF + number])
+    ]
+
+
+def _numbers(answer: Any) -> list[int]:
+    return [each["id"] for each in answer] if isinstance(answer, list) else [answer["id"]]
+
+
+def _is_right(answer: Any, kinds: Mapping[int, str]) -> None:
+    """A result where it was asked for rightly, and the reason where it was not."""
+    if isinstance(answer, list):
+        by_id = {each["id"] // BATCH_OF: each for each in answer}
+        assert "profiles" in by_id[1]["result"]
+        assert by_id[2]["error"]["code"] == -32602
+    elif kinds[answer["id"]] == "wrong":
+        assert answer["error"]["code"] == -32602
+    else:
+        assert ("token" if kinds[answer["id"]] == "lane" else "profiles") in answer["result"]

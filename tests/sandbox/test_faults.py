@@ -21,6 +21,7 @@ from tokenward.sandbox import (
     LOST_ANSWER,
     NO_EXPIRES_IN,
     NO_REFRESH_TOKEN,
+    RESET_ANSWER,
     STALL,
     TRUNCATED,
     WRONG_CONTENT_TYPE,
@@ -244,6 +245,17 @@ def test_lost_answer(sandbox: Sandbox) -> None:
     assert granted(sandbox) == 1
     assert refresh(sandbox, login.refresh_token).error == "invalid_grant"
     assert sandbox.statistics().reuse_detected == 1
+
+
+def test_reset_answer(sandbox: Sandbox) -> None:
+    """As a lost answer, but the connection is reset: the refresh token is spent all the same."""
+    sandbox.faults.next("token", RESET_ANSWER)
+    login = sandbox.issue()
+    with pytest.raises(ConnectionResetError) as caught:
+        refresh(sandbox, login.refresh_token)
+    assert type(caught.value) is ConnectionResetError
+    assert granted(sandbox) == 1
+    assert refresh(sandbox, login.refresh_token).error == "invalid_grant"
 
 
 def test_lost_answer_within_the_grace(clock: Clock) -> None:

@@ -95,6 +95,14 @@ def require_helper_kind(profiles: Sequence[Mapping[str, Any]], settings: Sequenc
         )
 
 
+def are_for_a_gateway(call: Call, profiles: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether Anthropic's API knows none of them: only gateways take the kind, or the configuration names one."""
+    if {each["kind"] for each in profiles} == {"auth_token"}:
+        return True
+    address = call("provider.get", {"provider": profiles[0]["provider"]})["base_url"]
+    return address is not None and any_kind_works({BASE_URL.encode(): os.fsencode(address)})
+
+
 def chosen_for_profile(profiles: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The one profile to publish.
 

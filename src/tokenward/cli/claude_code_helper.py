@@ -16,7 +16,8 @@ from tokenward import claude_settings, helper, helper_ask, paths
 from tokenward.claude_settings import HELPER, Installation, SettingsFile
 from tokenward.cli import claude_code_fit as fit
 from tokenward.cli import output
-from tokenward.errors import ConfigurationFault
+from tokenward.client import Client
+from tokenward.errors import ConfigurationFault, DaemonUnreachable
 
 if TYPE_CHECKING:
     from tokenward.cli.service_access import Call
@@ -78,6 +79,8 @@ def install(scope: str, profile: str | None, *, force: bool, spawn: bool) -> int
     installation.install(wanted)
     output.say("Installed. Claude Code asks tokenward from its next start on.")
     output.say(f"Undo it with: tokenward claude-code uninstall{' --scope local' if scope == _LOCAL else ''}")
+    if not spawn:
+        _remark_where_nobody_answers()
     return output.OK
 
 
@@ -108,14 +111,22 @@ def _require_fit(profile: str | None, settings: Sequence[SettingsFile]) -> None:
         fit.require_helper_kind(profiles, settings)
         if not profiles:
             output.remark("there is no credential for it yet; add one: tokenward add anthropic:default --api-key")
-        elif fit.variable(fit.BASE_URL, settings) is None and {each["kind"] for each in profiles} == {
-            "auth_token"
-        }:
+        elif fit.variable(fit.BASE_URL, settings) is None and fit.are_for_a_gateway(call, profiles):
             hint = f"tokenward claude-code print{' --profile ' + profile if profile else ''}"
             output.remark(f"a gateway's token needs {fit.BASE_URL} in the settings; see: {hint}")
         return output.OK
 
     with_service(check)
+
+
+def _remark_where_nobody_answers() -> None:
+    with Client() as client:
+        try:
+            client.hello()
+        except DaemonUnreachable:
+            output.remark(
+                "no daemon runs, and without one Claude Code gets no token: tokenward service install --now"
+            )
 
 
 def _installation(scope: str) -> Installation:

@@ -139,7 +139,7 @@ class Top(App[None]):
         widths = [max((cell.cell_len for cell in column), default=0) for column in zip(*rows, strict=True)]
         taken = sum(max(width, len(heading)) + 2 for width, heading in zip(widths, headings, strict=False))
         cells = max(_FEWEST_CELLS, self.size.width - taken - _EDGES)
-        chosen = self._chosen
+        chosen = self._under_cursor()
         table.clear(columns=True)
         table.add_columns(*(Text(heading) for heading in headings), Text(axis(SPANS[self._span], cells)))
         for profile, row in zip(profiles, rows, strict=True):
@@ -186,13 +186,18 @@ class Top(App[None]):
     def _profile(self) -> Profile | None:
         profiles = [] if self._picture.status is None else self._picture.status["profiles"]
         named = {name(profile): profile for profile in profiles}
-        return named.get(self._chosen or "", profiles[0] if profiles else None)
+        return named.get(self._under_cursor() or "", profiles[0] if profiles else None)
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Show the profile that the cursor is on; a table that is being drawn anew chooses nobody."""
-        if event.row_key.value is not None and event.cursor_row == self.query_one(DataTable).cursor_row:
-            self._chosen = event.row_key.value
-            self._draw_detail()
+    def _under_cursor(self) -> str | None:
+        """The name in the row that the cursor is on now: a key acts on what is seen."""
+        table: DataTable[Text] = self.query_one(DataTable)
+        if not table.row_count:
+            return self._chosen
+        return table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Show the profile that the cursor is on."""
+        self._draw_detail()
 
     # Acting
 

@@ -6,6 +6,7 @@ a token that was refused, nor fall silent because the daemon is being restarted.
 Rules:
 - A token is kept until ``min_valid`` is left of it, at most ``KEPT_SECONDS``, so that a profile that was disabled
   or put behind another goes out of use within a minute.
+- After trouble that the daemon was told of, the next request asks: another profile may have the better token now.
 - What was refused is never used again. A hundred threads that were refused the same generation ask once.
 - A daemon that cannot be asked is no reason to stop while the token lives; what it says is obeyed.
 - Threads share one; a child of fork() has a connection and locks of its own.
@@ -88,6 +89,7 @@ class HeldToken:
         self._clock = clock
         self._wishes = wishes
         self._held: _Held | None = None
+        self._doubted: str | None = None
         self._turn = threading.Lock()
         self._owner = os.getpid()
 
@@ -108,7 +110,9 @@ class HeldToken:
     def settled(self) -> Token | None:
         """The token, if it can be had without a question; never waits."""
         held = self._held
-        return held.token if held is not None and held.settled(self._clock()) else None
+        if held is None or held.token.generation == self._doubted or not held.settled(self._clock()):
+            return None
+        return held.token
 
     def current(self) -> Token:
         """The token to use now.
@@ -130,6 +134,14 @@ class HeldToken:
             return self.settled() or self._asked_or(living)
         finally:
             turn.release()
+
+    def doubt(self, generation: str) -> None:
+        """Let the next ``current`` ask, if this is what is held: the daemon may have another in mind by now.
+
+        Args:
+            generation: of the token that the daemon was told something of.
+        """
+        self._doubted = generation
 
     def newer_than(self, refused: str) -> Token:
         """Another token than the one that was refused.
@@ -167,6 +179,7 @@ class HeldToken:
         return self.newer_than(held.token.generation)
 
     def _asked_or(self, living: _Held | None) -> Token:
+        self._doubted = None
         try:
             return self._asked(self._timeout if living is None else min(self._timeout, _IMPATIENCE_SECONDS))
         except (CallTimeout, DaemonUnreachable):

@@ -55,18 +55,26 @@ class RequestsAnswers:
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Take an answer, and give the one that the program gets."""
         if token_headers.is_on(response.request.headers, self._token):
-            body = None if settings.get("stream") else self._body_of(response)
-            self._reporter.tell(self._token, response.status_code, response.headers, body)
+            self._tell(response, None if settings.get("stream") else self._error_body(response))
             if response.status_code == UNAUTHORIZED and not self._sent_again and self._can_be_sent_again(response):
                 response = self._another(response, settings)
         self._before_redirect(response)
         return response
 
-    def _body_of(self, response: requests.Response) -> bytes | None:
-        if not self._reporter.wants_body(response.status_code, response.headers):
-            return None
-        # What was compressed, requests has decompressed; the reporter finds that it is not, and leaves it out.
-        return response.content
+    def _error_body(self, response: requests.Response) -> bytes | None:
+        return response.content if self._reporter.wants_body(response.status_code, response.headers) else None
+
+    def _tell(self, response: requests.Response, error_body: bytes | None = None) -> None:
+        sent = response.request.body
+        told = self._reporter.tell(
+            self._token,
+            response.status_code,
+            response.headers,
+            error_body=error_body,
+            request_body=sent.encode() if isinstance(sent, str) else sent if isinstance(sent, bytes) else None,
+        )
+        if told:
+            self._held.doubt(self._token.generation)
 
     def _can_be_sent_again(self, response: requests.Response) -> bool:
         body: Any = response.request.body  # the stubs do not know of files and generators
@@ -93,7 +101,7 @@ class RequestsAnswers:
         answer.history.append(refused)
         answer.request = again
         self._token = newer
-        self._reporter.tell(newer, answer.status_code, answer.headers)
+        self._tell(answer)
         return answer
 
     def _before_redirect(self, response: requests.Response) -> None:

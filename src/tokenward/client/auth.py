@@ -9,8 +9,9 @@ Rules:
 - A 401 is reported, a token newer than the refused one is asked for, and the request is sent once more. If there
   is none, the 401 is the answer. A body that is not in memory (a generator, a file, a multipart upload) is not
   sent again; a file that requests can rewind is.
-- 400, 402, 403, 429 and 5xx are reported, and not retried: when to come back is the program's business. So are
-  the rate-limit headers of answers that went well, every ten seconds. A report delays nothing and raises nothing.
+- 400, 402, 403, 429, 5xx, and a 404 that is about the request's model are reported, and not retried: when to come
+  back is the program's business. So are the rate-limit headers of answers that went well, every ten seconds. A
+  report delays nothing and raises nothing; the request after it asks the daemon which token is best now.
 - Of an answer's body nothing is read, but for an error in JSON of at most 64 KiB whose length the server said,
   and it stays readable. With ``stream=True``, requests' bodies are never read.
 - The token goes to the ``base_url`` that the daemon gave with it and to ``origins``, and nowhere else: another
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tokenward.client import _token_headers as token_headers
 from tokenward.client._destinations import Destinations
 from tokenward.client._held_token import HeldToken
-from tokenward.client._reporting import Reporter
+from tokenward.client._reporting import Reporter, decoded
 from tokenward.client._requests_answers import RequestsAnswers
 from tokenward.client._shapes import Kind, Token
 from tokenward.core import protocol
@@ -80,6 +81,7 @@ class TokenwardAuth(_AcceptedByBoth):
         kinds: only these kinds of credential.
         auth_method: only keys, or only OAuth.
         tier: only profiles of this rate-limit tier.
+        model: what the requests are for: a profile that lacks it, or that is limited for it, is then passed over.
         min_valid: seconds of life that a token must have to be used without asking for another.
         origins: where the token may go besides the ``base_url`` that the daemon knows for it: https, or loopback.
         socket_path: where the daemon listens; None = where ``protocol.socket_path`` says.
@@ -100,6 +102,7 @@ class TokenwardAuth(_AcceptedByBoth):
         kinds: Sequence[Kind] | None = None,
         auth_method: Literal["api_key", "oauth"] | None = None,
         tier: str | None = None,
+        model: str | None = None,
         min_valid: float = protocol.DEFAULT_MIN_VALID,
         origins: Iterable[str] = (),
         socket_path: str | os.PathLike[str] | None = None,
@@ -115,9 +118,10 @@ class TokenwardAuth(_AcceptedByBoth):
             kinds=kinds,
             auth_method=auth_method,
             tier=tier,
+            model=model,
         )
         self._destinations = Destinations(origins)
-        self._reporter = Reporter(self._held.socket_path, agent)
+        self._reporter = Reporter(self._held.socket_path, agent, model)
 
     def close(self) -> None:
         """Close the connections to the daemon; the next request would open others."""
@@ -205,14 +209,25 @@ class TokenwardAuth(_AcceptedByBoth):
 
     def _is_refused(self, response: Any, token: Token, body: bytes | None) -> bool:
         """Report an answer, and say whether another token may help."""
-        if not self._carried(response, token):
-            return False
-        self._reporter.tell(token, response.status_code, response.headers, body)
-        return response.status_code == UNAUTHORIZED and _is_in_memory(response.request)
+        self._tell(response, token, body)
+        return (
+            response.status_code == UNAUTHORIZED
+            and self._carried(response, token)
+            and _is_in_memory(response.request)
+        )
 
-    def _tell(self, response: Any, token: Token) -> None:
-        if self._carried(response, token):
-            self._reporter.tell(token, response.status_code, response.headers)
+    def _tell(self, response: Any, token: Token, body: bytes | None = None) -> None:
+        if not self._carried(response, token):
+            return
+        told = self._reporter.tell(
+            token,
+            response.status_code,
+            response.headers,
+            error_body=None if body is None else decoded(body, response.headers.get("content-encoding", "")),
+            request_body=response.request.read() if _is_in_memory(response.request) else None,
+        )
+        if told:
+            self._held.doubt(token.generation)
 
 
 def _is_in_memory(request: Any) -> bool:

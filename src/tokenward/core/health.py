@@ -25,9 +25,10 @@ Rules (formats.md 5.3):
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from tokenward.core import selection
 from tokenward.core.classify import FailureClass
 from tokenward.core.ladders import Ladders, Steps
 from tokenward.core.reset_times import LONGEST_WAIT
@@ -36,6 +37,9 @@ IDLE = timedelta(hours=24)
 """So long after the last counted failure the next one is the first again."""
 MOST_MODELS = 32
 """Models of one profile that are remembered; callers name them, and may name anything."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The end of a window that does not end by itself."""
 
 _REFUSED = frozenset({FailureClass.AUTH_PERMANENT, FailureClass.AUTH_POLICY})
 _OF_MODELS = frozenset({FailureClass.RATE_LIMIT, FailureClass.OVERLOADED, FailureClass.MODEL})
@@ -107,24 +111,6 @@ class Health:
         return next((streak for known, streak in self.models if known == name), Streak())
 
 
-@dataclass(frozen=True, slots=True)
-class Available:
-    """Nothing keeps the profile from serving."""
-
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """The profile does not serve.
-
-    Args:
-        reason: the class of the failure that keeps it longest.
-        moment: when it serves again by itself; None = only with new material or ``clear``.
-    """
-
-    reason: FailureClass
-    moment: datetime | None
-
-
 def cleared() -> Health:
     """The health of a profile of which nothing bad is known: after ``clear`` and with new credential material."""
     return Health()
@@ -191,17 +177,31 @@ def after_failure(
     return _with_streak(replace(health, last_failure=failure, last_failure_at=now), scope, model, streak, now)
 
 
-def availability(health: Health, *, now: datetime, model: str | None = None) -> Available | Until:
-    """Whether a profile may serve.
+def streaks(health: Health) -> list[tuple[str | None, Streak]]:
+    """The failures of every scope, the widest first, with the model that they concern, if they are one's alone."""
+    return [(None, health.refused), (None, health.billing), (None, health.cooldown), *health.models]
+
+
+def windows(health: Health) -> list[tuple[str | None, Window]]:
+    """Every window that is noted, the widest first; some may be over."""
+    return [(model, streak.window) for model, streak in streaks(health) if streak.window is not None]
+
+
+def open_windows(health: Health, *, now: datetime) -> list[tuple[str | None, Window]]:
+    """Every window that is open, the widest first, with the model that it concerns, if it is one's alone.
 
     Args:
-        health: what is known of it.
+        health: what is known of a profile, not of the future (``rebased``).
         now: the wall clock, aware UTC.
-        model: the model that is asked for; None = any, and the windows of single models do not matter.
     """
-    health = rebased(health, now=now)
-    window = _covering(health, "model" if model is not None else "cooldown", model, now)
-    return Available() if window is None else Until(window.reason, window.ends)
+    return [(model, window) for model, window in windows(health) if window.is_open(now)]
+
+
+def for_selection(health: Health) -> tuple[selection.Window, ...]:
+    """The windows as selection sees them; some may be over."""
+    return tuple(
+        selection.Window(window.ends or NEVER, window.reason.value, model) for model, window in windows(health)
+    )
 
 
 Scope = Literal["refused", "billing", "cooldown", "model"]

@@ -25,53 +25,27 @@ from typing import Any
 from tokenward.core.selection import Selector
 from tokenward.errors import InvalidParams, PinnedProfileUnavailable
 
-LONGEST_REFERENCE = 512
-"""Characters; the longest provider, model and profile together have fewer."""
 LONGEST_SESSION = 256
 """Characters of a session's name."""
 MOST_SESSIONS = 4096
 
 _WITH_PROFILE = re.compile(r"(?P<model>.+?)@(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128})")
 """The first ``@`` after which a profile's id follows; one in a model's name or an e-mail address is none."""
-_WITH_PROVIDER = re.compile(r"(?P<provider>[A-Za-z0-9][A-Za-z0-9_-]{0,63})[/:](?P<model>.+)")
-_PRINTABLE = re.compile(r"[\x21-\x7e]+")
-_GRAMMAR = "write provider/model, provider:model or model, and @provider:name for one profile"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReference:
-    """A model, as somebody names it.
+class ChosenModel:
+    """What a person says that a session shall use.
 
     Args:
-        model: its name or alias.
-        provider: in lower case, an alias perhaps; None = not said.
-        profile: the id of the profile it shall be used with; None = any.
+        provider: the provider's own name.
+        model: the id of the model.
+        profile: the id of the profile it shall be used with, known to exist; None = any.
     """
 
+    provider: str
     model: str
-    provider: str | None = None
     profile: str | None = None
-
-
-def parse_reference(text: str) -> ModelReference:
-    """Take apart ``provider/model@profile``.
-
-    Args:
-        text: provider and model with ``/`` or ``:`` between them, or a model alone; then, if one profile is
-            meant, ``@`` and its id.
-
-    Raises:
-        InvalidParams: if it names no model.
-    """
-    wanted = text.strip()
-    if len(wanted) > LONGEST_REFERENCE or _PRINTABLE.fullmatch(wanted) is None:
-        raise InvalidParams("that is no model's name", hint=_GRAMMAR)
-    wanted, profile = split_profile(wanted)
-    if match := _WITH_PROVIDER.fullmatch(wanted):
-        return ModelReference(match["model"], match["provider"].lower(), profile)
-    if wanted.startswith(("/", ":", "@")) or wanted.endswith(("/", ":")):
-        raise InvalidParams("a model's reference has nothing before or after its separator", hint=_GRAMMAR)
-    return ModelReference(wanted, None, profile)
 
 
 def split_profile(text: str) -> tuple[str, str | None]:
@@ -141,28 +115,26 @@ class Sessions:
         """What a session uses; None if nothing is settled."""
         return self._chosen.get(session) or self._served.get(session)
 
-    def pin(self, session: str, reference: ModelReference) -> SessionPin:
+    def pin(self, session: str, chosen: ChosenModel) -> SessionPin:
         """Take a person's word.
 
         Args:
             session: the session's name.
-            reference: the model, with its provider's own name, and perhaps the profile, known to exist.
+            chosen: what it shall use.
 
         Raises:
-            InvalidParams: if it names no provider, or a profile of another one; or the session's name is
+            InvalidParams: if it names a profile of another provider than the model's; or the session's name is
                 empty or too long.
         """
         if not is_session(session):
             raise InvalidParams(f"a session's name has 1 to {LONGEST_SESSION} characters", hint="shorten it")
-        if reference.provider is None:
-            raise InvalidParams("the reference names no provider", hint=_GRAMMAR)
-        if reference.profile is not None and _owner(reference.profile) != reference.provider:
+        if chosen.profile is not None and _owner(chosen.profile) != chosen.provider:
             raise InvalidParams(
-                f"the profile {reference.profile} is not one of {reference.provider}",
+                f"the profile {chosen.profile} is not one of {chosen.provider}",
                 hint="name a profile of the model's own provider",
             )
-        hard = reference.profile is not None
-        pin = SessionPin(reference.provider, reference.model, reference.profile, hard)
+        hard = chosen.profile is not None
+        pin = SessionPin(chosen.provider, chosen.model, chosen.profile, hard)
         self._keep(session, pin)
         return pin
 
@@ -236,16 +208,12 @@ class Sessions:
             else:
                 self._chosen[session] = left
 
-    def to_document(self) -> list[dict[str, Any]]:
-        """All of them as JSON values, the longest unused first."""
-        return [{"session": session, **_written(pin)} for session in self if (pin := self.get(session))]
-
     @classmethod
     def from_document(cls, document: object, limit: int = MOST_SESSIONS) -> Sessions:
-        """Read what ``to_document`` wrote; an entry that is none is passed over.
+        """Read what was written of sessions; an entry that is none is passed over.
 
         Args:
-            document: anything.
+            document: a list of what ``to_document`` made, each with its ``session``; or anything.
             limit: how many sessions are remembered.
         """
         sessions = cls(limit)
@@ -280,7 +248,8 @@ def _digest(asked: Selector) -> str:
     return hashlib.sha256(order.encode("utf-8", "surrogatepass")).hexdigest()[:12] if order.strip() else ""
 
 
-def _written(pin: SessionPin) -> dict[str, Any]:
+def to_document(pin: SessionPin) -> dict[str, Any]:
+    """What a session uses, as JSON values."""
     return {
         "provider": pin.provider,
         "model": pin.model,

@@ -12,9 +12,10 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tokenward.core.credential import profile_key
 from tokenward.core.selection import (
@@ -29,6 +30,7 @@ from tokenward.core.selection import (
 )
 
 _TICK = timedelta(microseconds=1)
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
 _Place = tuple[datetime, str]
 """A moment and a profile's id: the last use in a shelf, the end of the window among those who wait."""
@@ -39,12 +41,37 @@ class _Rota:
     """The profiles of one agent and provider that are not disabled.
 
     Args:
-        shelves: by step and kind of the order, the last use and id of each, sorted.
+        shelves: by step and kind of the order, the last use and id of each, sorted; whoever serves goes from the
+            front to the end, which costs the same however many they are.
         waiting: the end of the window and id of each that was last seen in one, sorted.
     """
 
-    shelves: dict[tuple[int, int], list[_Place]] = field(default_factory=dict)
+    shelves: dict[tuple[int, int], deque[_Place]] = field(default_factory=dict)
     waiting: list[_Place] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Profiles of one agent, provider, step and kind: whoever was used longest ago goes first.
+
+    Args:
+        candidates: all there are, by key.
+        shelf: the last use and id of each that takes turns, sorted; kept so by the roster.
+        agent: whose they are.
+    """
+
+    candidates: Mapping[str, Candidate]
+    shelf: Sequence[_Place]
+    agent: str
+
+    def first(self, now: datetime) -> str | None:
+        """The key of the one whose turn it is; None if that takes more than a look.
+
+        Args:
+            now: aware UTC.
+        """
+        key = profile_key(self.shelf[0][1], self.agent)
+        return key if self.candidates[key].unusable(now, None) is None else None
 
 
 class Roster:
@@ -61,9 +88,11 @@ class Roster:
         self._resolution = resolution
         self._candidates: dict[str, Candidate] = {}
         self._rotas: dict[tuple[str, str], _Rota] = {}
-        self._shelf_of: dict[str, list[_Place]] = {}
+        self._shelf_of: dict[str, deque[_Place]] = {}
         """Where those stand that wait for nothing, by key."""
         self._latest = NEVER
+        self.changes = 0
+        """How often a profile came, went or changed; a use is no change."""
         for candidate in candidates:
             self.put(candidate)
 
@@ -83,6 +112,7 @@ class Roster:
             candidate: whose key may be in the roster already.
         """
         key = candidate.profile.key
+        self.changes += 1
         known = self._candidates.get(key)
         if known is not None:
             self._take_out(known)
@@ -96,6 +126,7 @@ class Roster:
         """Take a profile out; one that is not there is no error."""
         candidate = self._candidates.pop(key, None)
         if candidate is not None:
+            self.changes += 1
             self._take_out(candidate)
 
     def touch(self, key: str, now: datetime) -> datetime | None:
@@ -114,11 +145,12 @@ class Roster:
         self._latest = max(now, self._latest + _TICK)
         shelf = self._shelf_of.get(key)
         if shelf is not None:  # it only goes to the end of where it stands
-            _remove(shelf, _last_use(known))
+            if shelf[0][1] == known.profile.id:  # nearly always
+                shelf.popleft()
+            else:
+                _remove(shelf, _last_use(known))
             shelf.append((self._latest, known.profile.id))
-        self._candidates[key] = Candidate(
-            known.profile, known.kind, known.tier, last_used=self._latest, windows=known.windows
-        )
+        self._candidates[key] = Candidate(known.profile, known.kind, known.tier, self._latest, known.windows)
         return self._latest
 
     def first(self, selector: Selector, now: datetime) -> str | None:
@@ -138,6 +170,39 @@ class Roster:
             now: aware UTC.
         """
         return (one.profile.key for one in self._admitted(selector, now) if _usable(one, selector, now))
+
+    def calm_until(self, selector: Selector, now: datetime) -> datetime:
+        """Up to when nobody who is left out of ``in_turn`` for a window comes back by itself.
+
+        Args:
+            selector: what is asked for.
+            now: aware UTC.
+        """
+        ends = [
+            window.until
+            for candidate in self._called_all(selector)
+            for window in candidate.windows
+            if window.until > now
+        ]
+        for agent in selector.agents:
+            rota = self._rotas.get((agent, selector.provider))
+            if rota is not None and rota.waiting and selector.profile is None and not selector.order_of(agent):
+                ends.append(rota.waiting[0][0])
+        return min(ends, default=_FOREVER)
+
+    def rotation(self, key: str, selector: Selector) -> Rotation | None:
+        """Those among whom the turn goes round by use alone; None if no use makes another the first choice.
+
+        Args:
+            key: of the first choice.
+            selector: what is asked for, with no tier (else some of one kind fit and others do not) and nobody
+                preferred.
+        """
+        agent = self._candidates[key].profile.agent
+        if selector.profile is not None or selector.order_of(agent):
+            return None
+        shelf = self._shelf_of[key]
+        return Rotation(self._candidates, shelf, agent) if len(shelf) > 1 else None
 
     def shortlist(self, selector: Selector, now: datetime) -> Shortlist:
         """Everybody who may answer, as it is now.
@@ -169,7 +234,7 @@ class Roster:
             self._shelve(rota, candidate)
 
     def _shelve(self, rota: _Rota, candidate: Candidate) -> None:
-        shelf = rota.shelves.setdefault(step_and_kind(candidate, self._resolution), [])
+        shelf = rota.shelves.setdefault(step_and_kind(candidate, self._resolution), deque())
         insort(shelf, _last_use(candidate))
         self._shelf_of[candidate.profile.key] = shelf
 
@@ -233,6 +298,15 @@ class Roster:
                 if selector.fits(candidate):
                     yield candidate
 
+    def _called_all(self, selector: Selector) -> Iterator[Candidate]:
+        """Whoever may answer and is called by its id: by the request, or in an explicit order."""
+        if selector.profile is not None:
+            yield from self._called(selector.profile, selector, selector.agents)
+            return
+        for agent in selector.agents:
+            for profile_id in selector.order_of(agent):
+                yield from self._called(profile_id, selector, selector.agents)
+
     def _waiting(self, selector: Selector, now: datetime) -> Iterator[Unusable]:
         """Whoever may answer and was left out because its window lasts."""
         if selector.profile is not None:
@@ -267,7 +341,7 @@ def _last_use(candidate: Candidate) -> _Place:
     return candidate.last_used or NEVER, candidate.profile.id
 
 
-def _remove(places: list[_Place], place: _Place) -> bool:
+def _remove(places: MutableSequence[_Place], place: _Place) -> bool:
     at = bisect_left(places, place)
     found = at < len(places) and places[at] == place
     if found:

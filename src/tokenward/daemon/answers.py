@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -100,11 +101,12 @@ class EncodedAnswer:
     def __init__(self, result: TokenResult, credential: Credential) -> None:
         self.credential = credential
         self._whole: bytes | None = None
+        document = result.model_dump(mode="json")
         if result.valid_for is None:
-            self._whole = _encode(result)
+            self._whole = _encode(document)
             self._before = self._after = b""
             return
-        encoded = _encode(result.model_copy(update={"valid_for": _GAP}))
+        encoded = _encode({**document, "valid_for": _GAP})
         self._before, self._after = encoded.split(b'"valid_for":' + str(_GAP).encode(), 1)
         self._before += b'"valid_for":'
 
@@ -115,8 +117,8 @@ class EncodedAnswer:
         return b"%b%.3f%b" % (self._before, left, self._after)
 
 
-def _encode(result: TokenResult) -> bytes:
-    return json.dumps(result.model_dump(mode="json"), separators=(",", ":")).encode()
+def _encode(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
@@ -150,7 +152,7 @@ def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
         tier=None if credential is None else (provider.tier or tier_of(credential)),
         insufficient_access=insufficient,
         granted_life=keeper.granted_life(),
-        waits_for=keeper.waits_for(),
+        waits_for=keeper.flights.waits_for(),
     )
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from tokenward.daemon.broker import Choice
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.rpc_types import Result
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import TokenResult
 from tokenward.ports import Clock
 
@@ -37,7 +37,6 @@ LARGEST_MEMORY = 4096
 FILE_NAME = "audit.jsonl"
 
 _WORTH_A_LINE = frozenset({"token.get", "profile.add", "profile.forget", "profile.refresh", "daemon.stop"})
-_named = re.compile(rb'"profile":"([^"\\]*)".*?"generation":"([0-9a-f]*)"').search
 
 
 class Seen(NamedTuple):
@@ -72,34 +71,39 @@ class AuditLog:
         self._path = path
         self._clock = clock
         self._lines: list[Mapping[str, object]] = []
-        self._repeats: dict[Seen, int] = {}
+        self._repeats: dict[tuple[Peer, str, int, str, str, str], int] = {}
         self._repeats_since = clock.monotonic()
         self.told: Callable[[Seen, int], None] = lambda *_: None
         """Told of each line, and how often it happened."""
         self.choice = Choice()
         """How the profile was chosen whose token is handed out now; the broker's own."""
 
-    def __call__(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+    def __call__(self, peer: Peer, method: str, code: int, result: Result | HandedOut | None) -> None:
         """Take note of one call; see ``methods.method.Audit``."""
         self._note(peer, method, code, result)
 
-    def of_restricted(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+    def of_restricted(self, peer: Peer, method: str, code: int, result: Result | HandedOut | None) -> None:
         """Take note of one call on a restricted socket, whose list of profiles is what chose."""
         self._note(peer, method, code, result, rule="listed")
 
     def _note(
-        self, peer: Peer, method: str, code: int, result: Result | bytes | None, *, rule: str | None = None
+        self, peer: Peer, method: str, code: int, result: Result | HandedOut | None, *, rule: str | None = None
     ) -> None:
         if method not in _WORTH_A_LINE:
             return
-        profile, generation = _what(result)
-        why, choice = "", self.choice
-        if generation and choice.generation == generation and choice.profile == profile:
-            profile, why = choice.key, rule or choice.why
-        seen = Seen(peer, method, code, profile, generation, why)
-        if seen in self._repeats:
-            self._repeats[seen] += 1
+        if isinstance(result, HandedOut):  # nearly always
+            profile, generation, why = result.key, result.generation, rule or result.why
+        else:
+            profile, generation = _what(result)
+            why, choice = "", self.choice
+            if generation and choice.generation == generation and choice.profile == profile:
+                profile, why = choice.key, rule or choice.why
+        members = (peer, method, code, profile, generation, why)  # a Seen is dear to make, and equal to these
+        times = self._repeats.get(members)
+        if times is not None:
+            self._repeats[members] = times + 1
             return
+        seen = Seen(*members)
         if len(self._repeats) >= LARGEST_MEMORY:
             self._note_repeats()
             self._repeats.clear()
@@ -121,11 +125,12 @@ class AuditLog:
         }
 
     def _note_repeats(self) -> None:
-        for seen, times in self._repeats.items():
+        for members, times in self._repeats.items():
             if times:
+                seen = Seen(*members)
                 self._lines.append(self._line(seen, repeated=times))
                 self.told(seen, times)
-                self._repeats[seen] = 0
+                self._repeats[members] = 0
         self._repeats_since = self._clock.monotonic()
 
     def take(self, *, everything: bool = False) -> bytes:
@@ -157,12 +162,9 @@ class AuditLog:
             self._path.replace(self._path.with_suffix(".jsonl.1"))
 
 
-def _what(result: Result | bytes | None) -> tuple[str, str]:
+def _what(result: Result | None) -> tuple[str, str]:
     """The profile and generation that were handed out or changed; empty where there are none."""
     match result:
-        case bytes():
-            found = _named(result)
-            return (found[1].decode(), found[2].decode()) if found is not None else ("", "")
         case TokenResult(profile=profile, generation=generation):
             return profile, generation
         case ProfileResult(profile=profile, generation=generation):

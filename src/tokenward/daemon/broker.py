@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -26,11 +26,11 @@ from typing import TypedDict
 
 from tokenward.core import selection
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Secret
+from tokenward.core.health import NEVER
 from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
 from tokenward.daemon import answers, nothing_served, store_care
 from tokenward.daemon.answers import EncodedAnswer
-from tokenward.daemon.health_book import NEVER
 from tokenward.daemon.household import Household
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
@@ -38,6 +38,7 @@ from tokenward.daemon.nothing_served import Asked, Refused
 from tokenward.daemon.orders import order_of
 from tokenward.daemon.resting import refused_at_rest
 from tokenward.daemon.sessions import SessionPins
+from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
 from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, TokenwardError
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
@@ -53,7 +54,7 @@ OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
 @dataclass(slots=True)
 class Choice:
-    """Who was chosen to answer the last request, and how.
+    """Who was chosen to answer the last request, and how; an answer of the lane says it itself.
 
     Args:
         profile: its id, as answers name it.
@@ -102,12 +103,12 @@ class Broker:
         self.choice = Choice()
         """Of the last answer; whoever wants to know it looks before anything else is awaited."""
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """The encoded answer of the first choice, if one stat is all it needs; else None."""
         if params.credential is not None:
             return None
         selector = self._for_session(params, self._selector(params))
-        keeper = self._first_with_something(selector)
+        empty, keeper = self._first_with_something(selector)
         credential = keeper.credential if keeper is not None else None
         if keeper is None or credential is None:
             return None
@@ -115,30 +116,51 @@ class Broker:
         decision = keeper.decide(Wish(min_valid=params.min_valid, excludes_held=excludes))
         if not isinstance(decision, Serve):
             return None
-        answer = self._answer(keeper, credential, decision.degraded)
-        self._served(params, selector, keeper, credential.generation)
+        left = keeper.left()
+        result = self._encoded(keeper, decision.degraded).with_life(left if left is not None else math.inf)
+        why = self._served(params, selector, keeper, credential.generation)
+        standing = self._standing(params, selector, keeper, empty, why) if decision.degraded is None else None
         if decision.degraded is not None:
             self.degraded[decision.degraded] += 1
-        return answer
+        return HandedOut(result, keeper.profile.id, credential.generation, keeper.profile.key, why, standing)
 
-    def _first_with_something(self, selector: Selector) -> Keeper | None:
-        """The first choice, if one look at its place and at the empty ones before it is enough to know it."""
+    def _first_with_something(self, selector: Selector) -> tuple[list[Keeper], Keeper | None]:
+        """The first choice, if one look at its place is enough to know it, and at the empty ones before it."""
+        empty: list[Keeper] = []
         for key in islice(self._line.in_turn(selector), MOST_EMPTY + 1):
             keeper = self._keepers.get(key)
             if keeper is None or keeper.needs_attention():
-                return None
+                return empty, None
             if keeper.credential is not None:
-                return keeper
-        return None
+                return empty, keeper
+            empty.append(keeper)
+        return empty, None
 
-    def _answer(self, keeper: Keeper, credential: Credential, degraded: str | None) -> bytes:
-        encoded = keeper.encoded.get(degraded)
+    def _standing(
+        self, params: TokenParams, selector: Selector, keeper: Keeper, empty: Sequence[Keeper], why: str
+    ) -> StandingAnswer | None:
+        """What answers the same request again; None where more decides about it than is compared there."""
+        if params.session is not None or params.newer_than is not None or params.tier is not None:
+            return None
+        return StandingAnswer(
+            self._line,
+            self._keepers,
+            self._encoded,
+            min_valid=params.min_valid,
+            empty=empty,
+            first=self._line.rotation(keeper.profile.key, selector) or keeper.profile.key,
+            until=self._line.calm_until(selector),
+            why=why,
+        )
+
+    def _encoded(self, keeper: Keeper, degraded: str | None = None) -> EncodedAnswer:
+        credential = keeper.credential
+        assert credential is not None  # noqa: S101 - only asked when something is served
+        encoded = keeper.prepared.encoded.get(degraded)
         if encoded is None or encoded.credential is not credential:
             result = answers.token_result(keeper, self.household.provider(keeper.profile.provider), degraded)
-            encoded = EncodedAnswer(result, credential)
-            keeper.encoded[degraded] = encoded
-        left = keeper.left()
-        return encoded.with_life(left if left is not None else math.inf)
+            encoded = keeper.prepared.encoded[degraded] = EncodedAnswer(result, credential)
+        return encoded
 
     async def token(self, params: TokenParams, model: str | None = None) -> TokenResult:
         """A token that is valid now.
@@ -235,7 +257,8 @@ class Broker:
         generation: str,
         *,
         others_failed: bool = False,
-    ) -> None:
+    ) -> str:
+        """Note a use, and how it came to it; says the latter."""
         profile, key = keeper.profile, keeper.profile.key
         self._line.served(key)
         if params.session is not None:
@@ -244,6 +267,7 @@ class Broker:
         if params.newer_than is not None:
             why = f"{why}, for {params.newer_than} was refused"
         self.choice.set(profile.id, generation, key, why)
+        return why
 
     def _for_session(self, params: TokenParams, selector: Selector) -> Selector:
         if params.session is None:

@@ -134,19 +134,27 @@ class Connection:
         return deadline
 
     def start(self) -> None:
-        """Serve what has arrived already, then wait for more: a one-shot caller is answered at once."""
-        self.on_readable()
+        """Serve what has arrived already, then wait for more.
+
+        A one-shot caller is answered at once, and has often hung up by then: it is not waited for at all.
+        """
+        if self.on_readable() and self._may_read():
+            self.on_readable()
         self._update_reading()
 
-    def on_readable(self) -> None:
-        """Read what there is and hand on every complete line."""
+    def on_readable(self) -> bool:
+        """Read what there is and hand on every complete line.
+
+        Returns:
+            Whether there was anything.
+        """
         try:
             received = self._socket.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             self.close()
-            return
+            return True
         try:
             self.last_active = self._monotonic()
             if not received:
@@ -160,6 +168,7 @@ class Connection:
                 self._take_lines()
         except Exception as error:  # noqa: BLE001 - one connection's trouble is not the others'
             self._fail(error)
+        return True
 
     def _fail(self, error: Exception) -> None:
         logger.error("a connection failed: %s", fault.describe(error))
@@ -291,10 +300,11 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - one connection's trouble is not the others'
             self._fail(error)
 
+    def _may_read(self) -> bool:
+        return not (self._closed or self._finishing or self._outbox or self.under_way >= protocol.MAX_OVERLAPPING)
+
     def _update_reading(self) -> None:
-        wanted = not (
-            self._closed or self._finishing or self._outbox or self.under_way >= protocol.MAX_OVERLAPPING
-        )
+        wanted = self._may_read()
         if wanted == self._reading:
             return
         self._reading = wanted

@@ -19,7 +19,7 @@ from anyio import to_thread
 from tokenward.core import fallback
 from tokenward.core.credential import MAIN_AGENT, profile_key
 from tokenward.core.fallback import FailedModel, NoModelLeft
-from tokenward.core.pins import ModelReference, split_profile
+from tokenward.core.pins import ChosenModel, split_profile
 from tokenward.daemon import nothing_served
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.models import Models
@@ -145,7 +145,7 @@ class Decisions:
             UnknownModel: if nobody can tell whose model it is.
             StoreUnavailable: if it could not be written.
         """
-        reference = self._reference(params.model)
+        reference = self._chosen(params.model)
         profile = reference.profile
         if profile is not None and not any(keeper.profile.id == profile for keeper in self._ward.keepers.values()):
             raise nothing_served.no_such_profile(profile)
@@ -169,11 +169,11 @@ class Decisions:
         await _durably(write)
         return self.session(params)
 
-    def _reference(self, text: str) -> ModelReference:
+    def _chosen(self, text: str) -> ChosenModel:
         named, profile = split_profile(text)
         owner = None if profile is None else profile.partition(":")[0]
         model = self._ward.models.meant(named, provider=owner)
-        return ModelReference(model.model, model.provider, profile)
+        return ChosenModel(model.provider, model.model, profile)
 
     # Fallbacks
 
@@ -205,7 +205,7 @@ class Decisions:
         return FallbackResult(model=answer, chain=list(models), cause=None, stopped=False)
 
     def _whole(self, text: str) -> str:
-        reference = self._reference(text)
+        reference = self._chosen(text)
         return f"{reference.provider}/{reference.model}"
 
     # Profiles

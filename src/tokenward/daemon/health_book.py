@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -27,7 +27,7 @@ from anyio import to_thread
 from tokenward.core import health as rules
 from tokenward.core import selection
 from tokenward.core.classify import FailureClass
-from tokenward.core.health import Health, Streak, Window
+from tokenward.core.health import Health, Window
 from tokenward.core.health_document import from_document, to_document
 from tokenward.daemon.routing_state import Section
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 COOLING = "cooling"
 RECOVERED = "recovered"
-NEVER = datetime.max.replace(tzinfo=UTC)
-"""The end of a window that does not end by itself."""
 LONGEST_REQUEST_SECONDS = 600.0
 """A success that is told while a window is open may be that of a request made before it; one that old is not."""
 _GENERATION = "generation"
@@ -83,17 +81,14 @@ class HealthBook:
 
     def windows(self, key: str) -> tuple[selection.Window, ...]:
         """The windows of one profile, as selection sees them; some may be over."""
-        return tuple(
-            selection.Window(window.ends or NEVER, window.reason.value, model)
-            for model, window in _windows(self.of(key))
-        )
+        return rules.for_selection(self.of(key))
 
     def shown(self, key: str) -> list[Shown]:
         """The windows of one profile that are open now, the widest first."""
         now = self._now()
         return [
             Shown(window, model, streak.failures)
-            for model, streak in _streaks(self.of(key))
+            for model, streak in rules.streaks(self.of(key))
             if (window := streak.open_window(now)) is not None
         ]
 
@@ -127,7 +122,7 @@ class HealthBook:
         health, now = self.of(key), self._now()
         young = (
             window.is_open(now) and (now - window.began).total_seconds() < LONGEST_REQUEST_SECONDS
-            for _, window in _windows(health)
+            for _, window in rules.windows(health)
         )
         if not any(young):
             self._keep(key, rules.after_success(health, model=model))
@@ -202,11 +197,11 @@ class HealthBook:
 
     def _announce(self, key: str, before: Health, after: Health) -> None:
         now = self._now()
-        was = {(model, window.reason) for model, window in _open(before, now)}
-        opened = [each for each in _open(after, now) if (each[0], each[1].reason) not in was]
+        was = {(model, window.reason) for model, window in rules.open_windows(before, now=now)}
+        opened = [each for each in rules.open_windows(after, now=now) if (each[0], each[1].reason) not in was]
         for model, window in opened:
             self._tell(COOLING, key, words(window, model))
-        if was and not _open(after, now):
+        if was and not rules.open_windows(after, now=now):
             self._tell(RECOVERED, key, "")
 
     def _tell(self, type_: str, key: str, detail: str) -> None:
@@ -215,7 +210,9 @@ class HealthBook:
 
     def _set_alarm(self, key: str, health: Health) -> None:
         alarm = self._household.around.alarm
-        ends = [window.ends for _, window in _open(health, self._now()) if window.ends is not None]
+        ends = [
+            window.ends for _, window in rules.open_windows(health, now=self._now()) if window.ends is not None
+        ]
         if ends:
             alarm.at(_alarm(key), min(ends), lambda: self._window_over(key))
         else:
@@ -223,7 +220,7 @@ class HealthBook:
 
     def _window_over(self, key: str) -> None:
         health = self.of(key)
-        if _open(health, self._now()):
+        if rules.open_windows(health, now=self._now()):
             self._set_alarm(key, health)  # another is open, or the clock was set
         else:
             self._tell(RECOVERED, key, "")
@@ -239,20 +236,6 @@ def words(window: Window, model: str | None) -> str:
         "until there is a new credential" if window.ends is None else f"until {window.ends:%Y-%m-%d %H:%M:%S} UTC"
     )
     return f"{window.reason.value}{whose}, {until}"
-
-
-def _streaks(health: Health) -> list[tuple[str | None, Streak]]:
-    """The failures of every scope, the widest first, with the model that they concern, if they are one's alone."""
-    return [(None, health.refused), (None, health.billing), (None, health.cooldown), *health.models]
-
-
-def _windows(health: Health) -> list[tuple[str | None, Window]]:
-    """Every window that is noted."""
-    return [(model, streak.window) for model, streak in _streaks(health) if streak.window is not None]
-
-
-def _open(health: Health, now: datetime) -> list[tuple[str | None, Window]]:
-    return [(model, window) for model, window in _windows(health) if window.is_open(now)]
 
 
 def _alarm(key: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 from tokenward.core import selection
 from tokenward.core.classify import FailureClass
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.core.health import Window
+from tokenward.core.health import NEVER, Window
 from tokenward.core.protocol import DEGRADED_COOLING
-from tokenward.daemon.health_book import NEVER, Shown, words
+from tokenward.daemon.health_book import Shown, words
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.profile_models import HealthResult, ProfileResult

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from anyio import CapacityLimiter
@@ -153,4 +154,10 @@ class Household:
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""
-        return self.providers.get(name) or provider_named(name)
+        return self.providers.get(name) or _unconfigured(name)
+
+
+@lru_cache(maxsize=64)
+def _unconfigured(name: str) -> Provider:
+    """The provider that nobody said anything of: asked for each of its profiles, and always the same."""
+    return provider_named(name)

@@ -1,28 +1,22 @@
 """One keeper a profile: it feeds the refresh machine with what happens, and performs what the machine asks for.
 
 The problem: timers, callers, the watcher and the user all want something of one credential at the same time.
-The keeper is where they meet: it holds the value, the phase and at most one flight, lets everybody wait for
-that flight without owning it, and publishes a new value only when the flight says that it is durable.
+The keeper is where they meet: it holds the value and the phase, lets everybody wait for its one flight
+(``flights``) without owning it, acts by itself when it is time (``timetable``), and tells what became of it.
 
 Rules:
 - What follows an event is decided by ``core.lifecycle``, what a caller gets by ``core.serving``; here is only
   the doing.
 - Waiters have their own timeouts; none of them can end a flight.
 - Every request begins with one stat of the place: a value that its owner rotated is served at once.
-- A result that speaks of another generation than the one held has no effect (design I7).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from logging import getLogger
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio import to_thread
@@ -30,59 +24,20 @@ from anyio import to_thread
 from tokenward.core import freshness, lifecycle, serving
 from tokenward.core.credential import Credential, Profile
 from tokenward.core.freshness import Held
-from tokenward.core.grants import lengthens_life
 from tokenward.core.lifecycle import Effect, Event, Phase
 from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading, is_another_account
 from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
-from tokenward.daemon import landing, refusals
+from tokenward.daemon import refusals
+from tokenward.daemon.announcements import APPEARED, Heard, announce, unheard
 from tokenward.daemon.attempts import Attempts
-from tokenward.daemon.event_hub import Trouble
-from tokenward.daemon.flight_results import Cause, Failed, FlightResult, Refreshed, SaveFailed
-from tokenward.daemon.landing import Value
+from tokenward.daemon.flights import Flights, end_all
 from tokenward.daemon.lookout import Lookout
+from tokenward.daemon.prepared import Prepared
 from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.surroundings import Surroundings
-from tokenward.disk.family_file import FamilyFile, end_unfinished, left_unfinished
+from tokenward.daemon.timetable import Timetable
 from tokenward.errors import TokenwardError
 from tokenward.ports import Place, RenewingPlace
-
-if TYPE_CHECKING:
-    from tokenward.daemon.answers import EncodedAnswer
-
-log = getLogger(__name__)
-
-
-NOT_YET_SECONDS = 10.0
-"""Due by its margin, but its means would do nothing yet: an alarm that is past would ring in a circle."""
-
-
-_EVENT_TYPES: Mapping[Effect, str] = MappingProxyType(
-    {
-        Effect.PUBLISH: "rotated",
-        Effect.ANNOUNCE_FAILING: "refresh_failed",
-        Effect.ANNOUNCE_LOGIN_REQUIRED: "login_required",
-        Effect.ANNOUNCE_UNSAVED: "unsaved",
-        Effect.ANNOUNCE_SAVED: "saved",
-        Effect.ANNOUNCE_LOGGED_OUT: "logged_out",
-        Effect.ANNOUNCE_FORGOTTEN: "forgotten",
-    }
-)
-
-
-class Heard(Protocol):
-    """Told of every change of what a keeper holds or of whether it rests; must not block."""
-
-    def __call__(self, keeper: Keeper, /, *, by_refresh: bool) -> None:
-        """Take note.
-
-        Args:
-            keeper: whose.
-            by_refresh: whether a flight of ours brought the value.
-        """
-
-
-def _unheard(_keeper: Keeper, /, *, by_refresh: bool) -> None:
-    pass
 
 
 class Keeper:
@@ -116,20 +71,18 @@ class Keeper:
         self.lookout = Lookout(place, around.clock, around.reading)
         self.attempts = Attempts(around.clock, around.entropy)
         self.last_refresh: datetime | None = None
-        self.next_attempt: datetime | None = None
         self.outcomes: Counter[Event] = Counter()
         """How flights ended, and how often."""
         self._around = around
-        self.changed: Heard = _unheard
-        self.encoded: dict[str | None, EncodedAnswer] = {}
-        """Answers made of the value held, by why they are degraded; they go with it."""
+        self.changed: Heard = unheard
+        self.prepared = Prepared(self, around)
+        self.flights = Flights(self, around)
+        self.timetable = Timetable(self, around)
+        self.refused_generation: str | None = None
+        """What a caller was refused with last."""
         self._seen_life: float | None = None
-        self._pending: SaveFailed | None = None
-        self._flight: anyio.Event | None = None
-        self._flown: Held | None = None
         self._published = False
         self._distrusted: str | None = None
-        self._refused: str | None = None
 
     # What callers see
 
@@ -137,11 +90,6 @@ class Keeper:
     def credential(self) -> Credential | None:
         """The value held."""
         return self.held.credential if self.held is not None else None
-
-    @property
-    def has_only_copy(self) -> bool:
-        """Whether a value was received that is on no disk, not even sealed: with us it would be lost."""
-        return self.phase is Phase.UNSAVED and self._pending is not None and not self._pending.sealed
 
     def is_vacant(self) -> bool:
         """Whether nothing is held, and nothing is in its place."""
@@ -158,21 +106,18 @@ class Keeper:
         """Seconds of life the value began with: granted, or left when its rotation was seen; None = unknown."""
         return None if self.credential is None else self.credential.granted_life or self._seen_life
 
-    def waits_for(self) -> str | None:
-        """The lock that a flight waits for now, and its holder, in one line; None while it waits for none."""
-        return None if self.refresher is None else self.refresher.waits_for()
-
     def needs_attention(self) -> bool:
         """One stat and two clocks: whether a caller must wait for more than a look at what is held."""
         return self.lookout.changed() or (
-            self.phase is Phase.READY and self.held is not None and self._is_due(self.held)
+            self.phase is Phase.READY and self.held is not None and self.timetable.is_due(self.held)
         )
 
     def decide(self, wish: Wish) -> Decision:
         """What a caller gets now, without waiting for anything."""
-        return serving.decide(wish, self._standing())
+        return serving.decide(wish, self.standing())
 
-    def _standing(self) -> Standing:
+    def standing(self) -> Standing:
+        """How things stand now."""
         left = self.left()
         credential = self.credential
         refreshable = (
@@ -202,14 +147,14 @@ class Keeper:
             TokenwardError: if nothing can be served.
         """
         if newer_than is not None:
-            self._refused = newer_than
+            self.refused_generation = newer_than
             self.distrust(newer_than)
         await self.reconcile()
         self.refresh_if_due()
         decision = self.decide(self._wish(min_valid, newer_than, tried=False))
         if isinstance(decision, Refresh):
             with anyio.move_on_after(patience):
-                await self._fly(forced=decision.forced)
+                await self.flights.fly(forced=decision.forced)
             decision = self.decide(self._wish(min_valid, newer_than, tried=True))
         if isinstance(decision, Serve) and self.held is not None:
             return self.held, decision.degraded
@@ -237,9 +182,9 @@ class Keeper:
         """
         await self.reconcile()
         before, unsaved, dead = self.credential, self.phase is Phase.UNSAVED, self.phase is Phase.LOGIN_REQUIRED
-        if before is None or dead or not self._standing().refreshable:
+        if before is None or dead or not self.standing().refreshable:
             raise refusals.cannot_refresh(self)
-        await self._fly(forced=True)
+        await self.flights.fly(forced=True)
         if unsaved and self.phase is Phase.READY:
             return
         if self.credential == before or self.phase is Phase.LOGIN_REQUIRED:
@@ -253,12 +198,12 @@ class Keeper:
         Returns:
             Whether another value is held now.
         """
-        self._refused = generation
+        self.refused_generation = generation
         await self.reconcile()
         if self.credential is None or self.credential.generation != generation:
             return self.credential is not None
-        if self._standing().refreshable and self.phase in {Phase.READY, Phase.REFRESHING, Phase.BACKOFF}:
-            await self._fly(forced=True)
+        if self.standing().refreshable and self.phase in {Phase.READY, Phase.REFRESHING, Phase.BACKOFF}:
+            await self.flights.fly(forced=True)
         return self.credential is not None and self.credential.generation != generation
 
     def distrust(self, generation: str) -> None:
@@ -269,7 +214,7 @@ class Keeper:
         """
         held = self.credential is not None and self.credential.generation == generation
         if held and generation != self._distrusted and isinstance(self.place, RenewingPlace):
-            self._draw_forced()
+            self.flights.draw_forced()
             self._distrusted = generation
             self.place.reject(generation)
 
@@ -277,19 +222,21 @@ class Keeper:
         """A static credential was refused: nothing can renew it but new material from a person (E26)."""
         if self.credential is not None and self.credential.generation == generation and self.phase is Phase.READY:
             self.attempts.failed("auth", "the API refused it with 401", retry_after=None, closed_for=0.0)
-            self._apply(Event.REJECTED)
+            self.apply(Event.REJECTED)
 
     def reopen(self) -> None:
         """A person says that a static credential which was refused is good: it serves until it is refused anew."""
         if self.phase is Phase.LOGIN_REQUIRED and self.credential is not None and not self.credential.refreshable:
             self.attempts.succeeded()
-            self._apply(Event.LOADED)
+            self.apply(Event.LOADED)
 
     async def accept(self, credential: Credential) -> None:
         """A person put this value into the place: it is news whatever we held or saw replaced before."""
         if not self._holds(credential):
             self.lookout.reinstate(credential.generation)
         await self.reconcile()
+        if self._holds(credential):
+            return  # it may be due, and its refresh under way: nobody who gives a login waits for that
         there = await self._what_is_there()
         is_there = isinstance(there, Found) and there.credential.generation == credential.generation
         if is_there and not self._holds(credential):
@@ -301,7 +248,7 @@ class Keeper:
             await self.settle()
             before = self.held
             reading = await to_thread.run_sync(self.place.read, limiter=self._around.reading)
-            if self._flight is None and self.held is before:
+            if not self.flights.is_under_way and self.held is before:
                 return reading
 
     def _holds(self, credential: Credential) -> bool:
@@ -314,11 +261,11 @@ class Keeper:
 
         While our own transaction is at work its file is not read: a value is seen when it is durable (I2).
         """
-        judged, reading = await self.lookout.look(lambda: self.credential, at_work=self._is_writing)
+        judged, reading = await self.lookout.look(lambda: self.credential, at_work=lambda: self.flights.is_writing)
         if judged is News.NEW_CREDENTIAL and isinstance(reading, Found):
             self._take(reading.credential)
         elif judged is News.NEW_DETAILS and isinstance(reading, Found):
-            self._hold(reading.credential)
+            self.hold(reading.credential)
             self.reschedule()
         elif judged is News.LOGGED_OUT:
             await self._end(Event.LOST)
@@ -326,66 +273,38 @@ class Keeper:
             moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
             self._around.alarm.at(f"absence:{self.profile.key}", moment, self._check_absence)
 
-    def _is_writing(self) -> bool:
-        return self._flight is not None and self.refresher is not None and self.refresher.mode == "direct"
-
     def _take(self, credential: Credential) -> None:
         """New material: what failed before has nothing to do with it."""
         before = self.credential
-        self._hold(credential)
+        self.hold(credential)
         if is_another_account(before, credential) and before is not None:
             self.lookout.reinstate(before.generation)  # it was set aside, and not spent
         self.attempts.succeeded()
-        self._apply(Event.LOADED)
+        self.apply(Event.LOADED)
 
     def _check_absence(self) -> None:
         self._around.spawn(self.reconcile)
 
+    @property
+    def next_attempt(self) -> datetime | None:
+        """When it acts next by itself; None = nothing is planned."""
+        return self.timetable.next_attempt
+
     def refresh_if_due(self) -> None:
         """Start what time asks for, if anything; harmless at any time."""
-        if self._flight is not None:
-            return
-        match self.phase:
-            case Phase.READY if self.held is not None and self._is_due(self.held):
-                self._apply(Event.DUE)
-            case Phase.BACKOFF if self.resting is not None:
-                pass
-            case Phase.BACKOFF | Phase.UNSAVED if self.attempts.wait() <= 0:
-                self._apply(Event.DUE)
-            case _:
-                pass
-
-    def _is_due(self, held: Held) -> bool:
-        clock = self._around.clock
-        return self._standing().refreshable and freshness.is_due(
-            held,
-            self._around.timing_of(self.profile.key),
-            seed=self._seed,
-            now=clock.wall(),
-            boot_now=clock.boottime(),
-        )
-
-    @property
-    def _seed(self) -> str:
-        return f"{self._around.host}\0{self.profile.key}"
+        self.timetable.refresh_if_due()
 
     def on_alarm(self) -> None:
-        """The alarm rang: act if it is time, else set it again (the clock may have stepped)."""
-        self.refresh_if_due()
-        if self._flight is None:
-            self.reschedule()
+        """The alarm rang, or the clock stepped: act if it is time, else set it again."""
+        self.timetable.on_alarm()
 
     def reschedule(self) -> None:
         """Set the alarm anew from what is true now."""
-        match self.phase:
-            case Phase.READY:
-                self._schedule_refresh()
-            case Phase.BACKOFF if self.resting is not None:
-                pass
-            case Phase.BACKOFF | Phase.UNSAVED:
-                self._set_alarm(self.attempts.wait())
-            case _:
-                pass
+        self.timetable.reschedule()
+
+    async def settle(self) -> None:
+        """Wait until no flight is under way."""
+        await self.flights.settle()
 
     def rest(self, why: Resting | None) -> None:
         """Neither serve nor refresh from now on, or do both again; what was rotated is still saved.
@@ -398,127 +317,20 @@ class Keeper:
         self.resting = why
         self.profile = replace(self.profile, enabled=why is None)
         if why is not None and self.phase is not Phase.UNSAVED:
-            self.next_attempt = None
-            self._around.alarm.cancel(self.profile.key)
+            self.timetable.cancel()
         self.changed(self, by_refresh=False)
         self.on_alarm()
 
-    # Flights
+    # Effects
 
-    async def _fly(self, *, forced: bool) -> None:
-        """Wait for the flight under way, or start one and wait for it."""
-        if self._flight is None:
-            if forced:
-                self._draw_forced()
-            self._apply(Event.DUE)
-        flight = self._flight
-        if flight is not None:
-            await flight.wait()
-
-    def _draw_forced(self) -> None:
-        if self.credential is not None:
-            self._around.forced.draw(self._family_of(self.credential), self.profile.key)
-
-    def _family_of(self, credential: Credential) -> str:
-        """What the bucket of forced refreshes is drawn from: this value's family, or else the profile."""
-        family = self.refresher.family(credential) if self.refresher is not None else None
-        return self.profile.key if family is None else family.name
-
-    async def settle(self) -> None:
-        """Wait until no flight is under way."""
-        while self._flight is not None:
-            await self._flight.wait()
-
-    def _launch(self, work: Callable[[], Awaitable[FlightResult]]) -> None:
-        ended = self._flight = anyio.Event()
-
-        async def flight() -> None:
-            try:
-                try:
-                    result = await work()
-                except Exception as error:  # noqa: BLE001 - one profile's defect must not end the daemon
-                    log.error("the flight of %s failed by a defect: %s", self.profile.key, type(error).__name__)  # noqa: TRY400 - its text could hold a secret
-                    result = Failed(Cause.UNAVAILABLE, f"a defect of tokenward ({type(error).__name__})")
-                self._flight = None
-                self._land(result)
-                self.lookout.look_again()
-            finally:
-                self._flight = None
-                ended.set()
-
-        self._around.spawn(flight)
-
-    async def _refresh(self) -> FlightResult:
-        assert self.refresher is not None  # noqa: S101 - never due without one
-        assert self.held is not None  # noqa: S101 - as above
-        self._flown = self.held
-        return await self.refresher.refresh(self.held.credential, self.left() or 0.0)
-
-    async def _save(self) -> FlightResult:
-        assert self.refresher is not None  # noqa: S101 - never unsaved without one
-        assert self._pending is not None  # noqa: S101 - as above
-        return await self.refresher.save(self._pending)
-
-    def _land(self, result: FlightResult) -> None:
-        """Turn a flight's result into an event, unless what it speaks of is no longer held."""
-        if self.phase not in {Phase.REFRESHING, Phase.UNSAVED}:
-            return
-        saving = self.phase is Phase.UNSAVED
-        held = self.credential.generation if self.credential is not None else None
-        is_over = partial(self.lookout.is_over, held=self.credential)
-        landed = landing.of(result, saving=saving, held=held, is_over=is_over)
-        if isinstance(result, Refreshed) and result.locks_lost:
-            log.warning("a foreign lock was taken from %s during its refresh", self.profile.key)
-        if isinstance(landed, Value):
-            self._land_value(landed.credential, landed.event)
-            return
-        if isinstance(result, SaveFailed):
-            self._pending = result
-            if not saving:
-                self._hold(result.credential, by_refresh=True)
-                self.last_refresh = self._around.clock.wall()
-        self._land_failure(landed.cause, landed.reason, landed.retry_after, landed.event)
-
-    def _land_value(self, credential: Credential, event: Event) -> None:
-        futile = event is Event.REFRESHED and not self._lengthens_life(credential)
-        self._hold(credential, by_refresh=True)
-        self._pending = None
-        self.last_refresh = self._around.clock.wall()
-        if futile:
-            self._land_failure(Cause.NO_LONGER_LIFE, "the refresh did not lengthen life", None, Event.FUTILE)
-            return
-        self.attempts.succeeded()
-        self.outcomes[event] += 1
-        self._apply(event)
-
-    def _lengthens_life(self, credential: Credential) -> bool:
-        """Compared by what is left now on both clocks: a wall clock that was set back makes no refresh futile.
-
-        What a caller was refused with has no life left, whatever end was written beside it.
-        """
-        if self._flown is None:
-            return True
-        now = self._around.clock.wall()
-        left = 0.0
-        if self._flown.credential.generation != self._refused:
-            left = freshness.remaining(self._flown, now=now, boot_now=self._around.clock.boottime())
-        end = freshness.later(now, left) if math.isfinite(left) else None
-        return lengthens_life(replace(self._flown.credential, expires_at=end), credential)
-
-    def _land_failure(self, cause: str, reason: str, retry_after: float | None, event: Event) -> None:
-        closed = self.refresher.closed_for() if self.refresher is not None else 0.0
-        self.attempts.failed(cause, reason, retry_after=retry_after, closed_for=closed)
-        self.outcomes[event] += 1
-        self._apply(event)
-
-    def _hold(self, credential: Credential, *, by_refresh: bool = False) -> None:
+    def hold(self, credential: Credential, *, by_refresh: bool = False) -> None:
         """Hold a value; what we know of the life it was granted, its place may not know."""
         known = self.credential
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
             self.lookout.reinstate(credential.generation)  # what is held is not over
-            self._around.forced.follow(self._family_of(known), self._family_of(credential))
-            self.encoded.clear()
+            self._around.forced.follow(self.flights.family_of(known), self.flights.family_of(credential))
+            self.prepared.clear()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)
         clock = self._around.clock
@@ -529,9 +341,8 @@ class Keeper:
             self._seen_life = left if is_told else None
         self.changed(self, by_refresh=by_refresh)
 
-    # Effects
-
-    def _apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
+        """Something happened: what follows, the table says, and it is performed here."""
         step = lifecycle.step(self.phase, event)
         self.phase = step.phase
         for effect in step.effects:
@@ -540,59 +351,26 @@ class Keeper:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Effect.START_FLIGHT:
-                self._launch(self._refresh)
+                self.flights.refresh()
             case Effect.START_SAVE:
-                self._launch(self._save)
+                self.flights.save()
             case Effect.SCHEDULE_REFRESH:
-                self._schedule_refresh()
+                self.timetable.schedule_refresh()
             case Effect.SCHEDULE_RETRY:
                 self.reschedule()
             case Effect.CANCEL_ALARM:
-                self.next_attempt = None
-                self._around.alarm.cancel(self.profile.key)
+                self.timetable.cancel()
             case Effect.DROP:
-                self.held, self._pending, self._flown, self.lookout.absent_since = None, None, None, None
-                self.encoded.clear()
+                self.held, self.lookout.absent_since = None, None
+                self.flights.drop()
+                self.prepared.clear()
                 self._published = False
                 self.changed(self, by_refresh=False)
             case Effect.PUBLISH if not self._published:
                 self._published = True
-                self._announce(effect, as_type="appeared")
+                announce(self, effect, self._around.hub, as_type=APPEARED)
             case _:
-                self._announce(effect)
-
-    def _schedule_refresh(self) -> None:
-        if self.held is None or self.refresher is None or not self.held.credential.refreshable:
-            return
-        if self.resting is not None:
-            return
-        clock = self._around.clock
-        due = freshness.refresh_due_in(
-            self.held,
-            self._around.timing_of(self.profile.key),
-            seed=self._seed,
-            now=clock.wall(),
-            boot_now=clock.boottime(),
-        )
-        if due <= 0 and not self._standing().refreshable:
-            due = NOT_YET_SECONDS
-        if math.isfinite(due):
-            self._set_alarm(max(0.0, due))
-
-    def _set_alarm(self, seconds: float) -> None:
-        self.next_attempt = freshness.later(self._around.clock.wall(), seconds)
-        self._around.alarm.at(self.profile.key, self.next_attempt, self.on_alarm)
-
-    def _announce(self, effect: Effect, *, as_type: str | None = None) -> None:
-        credential = self.credential
-        failure = self.attempts.failure
-        self._around.hub.announce(
-            as_type or _EVENT_TYPES[effect],
-            profile=self.profile.key,
-            generation=credential.generation if credential is not None else None,
-            detail=failure.reason if failure is not None else "",
-            trouble=Trouble(failure.cause, failure.count, self.retry_in()) if failure is not None else None,
-        )
+                announce(self, effect, self._around.hub)
 
     # The end
 
@@ -601,15 +379,6 @@ class Keeper:
         self._around.alarm.cancel(self.profile.key)
         self._around.alarm.cancel(f"absence:{self.profile.key}")
 
-    async def save_now(self) -> None:
-        """Try to write what is unsaved, without waiting for its next attempt."""
-        if self.phase is not Phase.UNSAVED:
-            return
-        await self.settle()
-        if self.phase is Phase.UNSAVED:
-            self._apply(Event.DUE)
-        await self.settle()
-
     async def forget(self) -> None:
         """Stop keeping it, after the flight under way; what lies in its place is not touched here."""
         await self.settle()
@@ -617,37 +386,11 @@ class Keeper:
 
     async def _end(self, event: Event) -> None:
         """The login is over: what is still open in its journals concerns nobody any more."""
-        journals = self._journals()
-        self._apply(event)
+        journals = self.flights.journals()
+        self.apply(event)
         if journals:
-            await to_thread.run_sync(_end_all, journals, limiter=self._around.reading)
-
-    def _journals(self) -> list[FamilyFile]:
-        if self.credential is None or self.refresher is None or self.refresher.mode != "direct":
-            return []
-        family = self.refresher.family(self.credential)
-        if family is None:
-            return []
-        unsaved = [] if self._pending is None else [FamilyFile(family.path.parent, self._pending.family)]
-        return [family, *unsaved]
-
-    def predecessor_left_work(self) -> bool:
-        """Whether a process that died left this value's family unfinished; blocks on the disk."""
-        return (
-            self.refresher is not None
-            and self.credential is not None
-            and self.refresher.mode == "direct"
-            and left_unfinished(self.refresher.family(self.credential), self.credential.generation)
-        )
+            await to_thread.run_sync(end_all, journals, limiter=self._around.reading)
 
     def resume(self) -> None:
         """Take up what a predecessor left: the flight that follows writes it or obeys the ambiguous rule."""
-        self._apply(Event.DUE)
-
-
-def _end_all(journals: Sequence[FamilyFile]) -> None:
-    for journal in journals:
-        try:
-            end_unfinished(journal)
-        except OSError as error:
-            log.warning("a journal could not be ended, and stays: %s", error.strerror)
+        self.apply(Event.DUE)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tokenward.core.roster import Roster
+from tokenward.core.roster import Roster, Rotation
 from tokenward.core.selection import Candidate, Selector, Shortlist
 from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon.health_book import HealthBook
@@ -42,7 +42,11 @@ class LineUp:
         self.health = HealthBook(household, self._health_changed)
         self._roster = Roster(household.resolution)
         self._resolution = household.resolution
-        self._latest = household.around.clock.wall()
+        self._clock = household.around.clock
+        self._latest = self._clock.wall()
+        self._in_force: tuple[object, ...] = ()
+        self.latest_use: datetime | None = None
+        """The last use that was noted."""
 
     def __getitem__(self, key: str) -> Candidate:
         return self._roster[key]
@@ -83,13 +87,14 @@ class LineUp:
         """A profile's token was handed out."""
         moment = self._roster.touch(key, self.now())
         if moment is not None:
+            self.latest_use = moment
             self._household.routing.put(Section.LAST_USED, key, moment.timestamp())
 
     # Who goes first
 
     def now(self) -> datetime:
         """The wall clock, aware UTC; windows are put right first if it was set back."""
-        now = self._household.around.clock.wall()
+        now = self._clock.wall()
         if now < self._latest:
             self._latest = now
             self.health.rebase()
@@ -101,6 +106,35 @@ class LineUp:
         now = self.now()
         self._follow()
         return self._roster.in_turn(selector, now)
+
+    def in_force(self) -> tuple[object, ...]:
+        """All that may change who goes first and what is asked of it, but for uses and time.
+
+        Returns:
+            The same object as before if nothing of it changed.
+        """
+        household, around = self._household, self._household.around
+        current = (
+            self._roster,
+            self._roster.changes,
+            household.resolution,
+            household.default_provider,
+            household.inherit_agents,
+            household.routing.decided,
+            around.timing,
+            around.least_margins,
+        )
+        if current != self._in_force:
+            self._in_force = current
+        return self._in_force
+
+    def calm_until(self, selector: Selector) -> datetime:
+        """Up to when nobody who rests after failures comes back by itself; see ``Roster.calm_until``."""
+        return self._roster.calm_until(selector, self.now())
+
+    def rotation(self, key: str, selector: Selector) -> Rotation | None:
+        """Those who take turns, the first choice first; see ``Roster.rotation``."""
+        return self._roster.rotation(key, selector)
 
     def shortlist(self, selector: Selector) -> Shortlist:
         """Everybody who may answer now."""

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 import anyio
 from anyio.abc import Process, TaskGroup
 
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class SystemClock:
     """The machine's clocks (``ports.Clock``)."""
@@ -29,8 +31,7 @@ class SystemClock:
 
     def boottime(self) -> float:
         """Seconds that run on in suspend; macOS's monotonic clock does so by another name."""
-        name = getattr(time, "CLOCK_BOOTTIME", None)
-        return time.monotonic() if name is None else time.clock_gettime(name)
+        return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 class SystemEntropy:

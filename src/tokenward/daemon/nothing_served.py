@@ -18,11 +18,11 @@ from typing import Any
 
 from tokenward.core.classify import FailureClass
 from tokenward.core.credential import MAIN_AGENT, Profile, to_unix_milliseconds
+from tokenward.core.health import NEVER
 from tokenward.core.nearest import did_you_mean
 from tokenward.core.redact import printable
 from tokenward.core.selection import COOLDOWN, DISABLED, Unusable
 from tokenward.core.serving import Resting
-from tokenward.daemon.health_book import NEVER
 from tokenward.errors import (
     AllUnavailable,
     AskDifferently,

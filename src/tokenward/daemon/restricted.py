@@ -33,6 +33,7 @@ from tokenward.daemon.methods import daemon as daemon_methods
 from tokenward.daemon.methods import token as token_methods
 from tokenward.daemon.methods.method import Call, Method
 from tokenward.daemon.rpc_types import Result
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.errors import TokenwardError
 from tokenward.ports import Clock
@@ -54,7 +55,7 @@ _OFFERED = {
 class Tokens(Protocol):
     """The part of the service that is asked."""
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """See ``Service``."""
 
     async def token(self, params: TokenParams) -> TokenResult:
@@ -100,12 +101,16 @@ class RestrictedTokens:
             name: replace(method, handler=handlers.get(name, method.handler)) for name, method in _OFFERED.items()
         }
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
-        """The lane's answer; whoever rejects a token or has nobody to ask is for the dispatcher."""
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+        """The lane's answer; whoever rejects a token or has nobody to ask is for the dispatcher.
+
+        It does not stand: who is first here changes with what cools here, of which the ward knows nothing.
+        """
         if params.credential is not None or params.newer_than is not None:
             return None
         first = next(self._order(params), None)
-        return None if first is None else self._tokens.token_nowait(_narrowed(params, first))
+        handed_out = self._tokens.token_nowait(_narrowed(params, first)) if first is not None else None
+        return None if handed_out is None else handed_out._replace(standing=None)
 
     async def token(self, params: TokenParams) -> TokenResult:
         """A token of the first profile that has one.

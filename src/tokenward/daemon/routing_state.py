@@ -88,6 +88,8 @@ class RoutingState:
         self.path = path
         self.changed: Callable[[], None] = _unheard
         """Called on the event loop's thread by whatever may be lost; must not block."""
+        self.decided = 0
+        """How often a person decided something."""
         self._writing = Lock()  # held through a write, in worker threads only
         self._guard = Lock()  # held for moments, while memory is changed or copied
         self._changes = 0
@@ -197,6 +199,7 @@ class RoutingState:
             # New mappings, because the event loop may be walking over the old ones.
             self._rest = self._deciding(disabled)
             self._sections = self._placing(entries)
+            self.decided += 1
 
     def _deciding(self, disabled: Mapping[str, bool]) -> dict[str, Any]:
         if not disabled:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         SourceImportResult,
         SourceListResult,
     )
+    from tokenward.daemon.standing_answer import HandedOut
     from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 
 
@@ -72,7 +73,7 @@ class Service(Protocol):
     def decisions(self) -> Decisions:
         """What people decide about routing."""
 
-    def token_nowait(self, params: TokenParams) -> bytes | None:
+    def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """The lane: the encoded ``TokenResult`` if it can be had without I/O beyond one stat, else None."""
 
     async def token(self, params: TokenParams) -> TokenResult:

@@ -13,12 +13,11 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from tokenward.core.pins import ModelReference, SessionPin, Sessions
+from tokenward.core.pins import ChosenModel, SessionPin, Sessions, to_document
 from tokenward.core.selection import Selector
 from tokenward.daemon.routing_state import MAX_ENTRIES, Section
 
@@ -69,19 +68,19 @@ class SessionPins:
         self._sessions.note(session, asked, profile, compactions)
         after = self.get(session)
         if after is not None and after != before:
-            self._household.routing.put(_section(after), session, asdict(after))
+            self._household.routing.put(_section(after), session, to_document(after))
 
-    async def pin(self, session: str, reference: ModelReference) -> SessionPin:
+    async def pin(self, session: str, chosen: ChosenModel) -> SessionPin:
         """Take a person's word, durably; see ``Sessions.pin``.
 
         Raises:
-            InvalidParams: if the reference cannot be pinned.
+            InvalidParams: if it cannot be pinned.
             OSError: if it could not be written; everything is as before then.
         """
-        pin = Sessions().pin(session, reference)
+        pin = Sessions().pin(session, chosen)
         await self._decide(session, pin)
         self._household.routing.drop(Section.PINS, session)
-        return self._sessions.pin(session, reference)
+        return self._sessions.pin(session, chosen)
 
     async def reset(self, session: str) -> None:
         """Forget the model and the profile of a session, durably.
@@ -104,10 +103,10 @@ class SessionPins:
             if left is None:
                 self._household.routing.drop(Section.PINS, session)
             else:
-                self._household.routing.put(_section(left), session, asdict(left))
+                self._household.routing.put(_section(left), session, to_document(left))
 
     async def _decide(self, session: str, pin: SessionPin | None) -> None:
-        household, document = self._household, None if pin is None else asdict(pin)
+        household, document = self._household, None if pin is None else to_document(pin)
 
         def decide() -> None:
             household.routing.decide(Section.CHOICES, session, document)

@@ -33,7 +33,7 @@ from tokenward.core.credential import Credential
 from tokenward.core.lifecycle import Phase
 from tokenward.core.reading import Found
 from tokenward.core.sharing import Committed, Removal
-from tokenward.daemon.household import STORE
+from tokenward.daemon.household import STORE, Household
 from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.shared_records import SharedRecords
 from tokenward.disk.family_file import FamilyFile
@@ -42,7 +42,7 @@ from tokenward.ports import CredentialStore, HeldLease, LeasedPlace, SharedStore
 
 if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
-    from tokenward.daemon.ward import Ward
+    from tokenward.daemon.keepers import Keepers
 
 OURS = frozenset({STORE, SHARED})
 """The sources whose profiles may be written and deleted from here."""
@@ -52,38 +52,38 @@ log = getLogger(__name__)
 T = TypeVar("T")
 
 
-def shared_by(ward: Ward) -> SharedRecords:
+def shared_by(household: Household) -> SharedRecords:
     """What this host shares.
 
     Raises:
         ConfigurationFault: if the configuration says nothing of it.
     """
-    if ward.household.shared is None:
+    if household.shared is None:
         raise ConfigurationFault(
             "nothing is shared here: the configuration names no shared store",
             hint="set shared under [store], then restart the daemon",
         )
-    return ward.household.shared
+    return household.shared
 
 
-async def ready(ward: Ward) -> None:
+async def ready(household: Household) -> None:
     """Make sure that a login can be shared, before a person makes it.
 
     Raises:
         ConfigurationFault: if the configuration says nothing of sharing.
         StoreUnavailable: if the engine does not answer.
     """
-    records = shared_by(ward)
-    await _in_thread(ward, "the login", records.look)
+    records = shared_by(household)
+    await _in_thread(household, "the login", records.look)
 
 
-async def keep(ward: Ward, key: str, credential: Credential) -> None:
+async def keep(household: Household, key: str, credential: Credential) -> None:
     """Give a shared profile a new credential, or make it; durable for all hosts when it returns.
 
     Raises:
         StoreUnavailable: if the engine did not take it.
     """
-    records = shared_by(ward)
+    records = shared_by(household)
 
     def commit() -> None:
         records.look(key)
@@ -93,16 +93,16 @@ async def keep(ward: Ward, key: str, credential: Credential) -> None:
         if not isinstance(answer, Committed):
             raise _stale(key)
 
-    await _in_thread(ward, key, commit)
+    await _in_thread(household, key, commit)
 
 
-async def remove(ward: Ward, keeper: Keeper) -> None:
+async def remove(household: Household, keeper: Keeper) -> None:
     """Take a profile from all hosts, if it is still what this host holds.
 
     Raises:
         StoreUnavailable: if the engine did not do it.
     """
-    records, key = shared_by(ward), keeper.profile.key
+    records, key = shared_by(household), keeper.profile.key
     seen = records.record(key)
     held = keeper.credential.generation if keeper.credential is not None else None
     expected = held or (seen.value.generation if seen is not None else None)
@@ -112,19 +112,19 @@ async def remove(ward: Ward, keeper: Keeper) -> None:
             raise _stale(key)
 
     with _moving(records, key):
-        await _in_thread(ward, key, commit)
+        await _in_thread(household, key, commit)
 
 
-async def share(ward: Ward, keeper: Keeper) -> None:
+async def share(household: Household, keepers: Keepers, keeper: Keeper) -> None:
     """Move a profile of our own store to the engine.
 
     Raises:
         ProfileUnavailable: if it cannot be moved.
         StoreUnavailable: if that did not succeed.
     """
-    records, store, key = shared_by(ward), ward.household.store, keeper.profile.key
+    records, store, key = shared_by(household), household.store, keeper.profile.key
     if keeper.profile.source == SHARED:
-        if not await _in_thread(ward, key, lambda: store.remove(key)):
+        if not await _in_thread(household, key, lambda: store.remove(key)):
             raise ProfileUnavailable(f"{key} is shared already", hint="see who shares it: tokenward fleet status")
         return
     if keeper.profile.source != STORE:
@@ -136,10 +136,10 @@ async def share(ward: Ward, keeper: Keeper) -> None:
     family = _family(keeper)
     with _moving(records, key):
         try:
-            await _in_thread(ward, key, lambda: _move_in(records, store, key, family, keeper.credential))
+            await _in_thread(household, key, lambda: _move_in(records, store, key, family, keeper.credential))
         finally:
             if key in records.profiles():
-                await ward.keep_also(ward.household.keep_shared(key))
+                await keepers.keep_also(household.keep_shared(key))
 
 
 def _move_in(
@@ -171,22 +171,22 @@ def _move_in(
             log.warning("%s is shared, and its own record here could not be removed: %s", key, error.strerror)
 
 
-async def unshare(ward: Ward, keeper: Keeper) -> None:
+async def unshare(household: Household, keepers: Keepers, keeper: Keeper) -> None:
     """Take a shared profile back into our own store; the other hosts have it no more.
 
     Raises:
         ProfileUnavailable: if it is not shared.
         StoreUnavailable: if that did not succeed.
     """
-    records, store, key = shared_by(ward), ward.household.store, keeper.profile.key
+    records, store, key = shared_by(household), household.store, keeper.profile.key
     place, held = keeper.place, keeper.credential
     if not isinstance(place, LeasedPlace) or held is None:
         raise ProfileUnavailable(f"{key} is not shared", hint="see what is: tokenward status")
     await keeper.settle()
     family = _family(keeper)
     with _moving(records, key):
-        await _in_thread(ward, key, lambda: _move_out(records, store, place, held, key=key, family=family))
-        await ward.keep_also(ward.household.keep_stored(key))
+        await _in_thread(household, key, lambda: _move_out(records, store, place, held, key=key, family=family))
+        await keepers.keep_also(household.keep_stored(key))
 
 
 def _move_out(
@@ -254,9 +254,9 @@ def _stale(key: str) -> StoreUnavailable:
     )
 
 
-async def _in_thread(ward: Ward, key: str, work: Callable[[], T]) -> T:
+async def _in_thread(household: Household, key: str, work: Callable[[], T]) -> T:
     try:
-        return await to_thread.run_sync(work, limiter=ward.household.writing)
+        return await to_thread.run_sync(work, limiter=household.writing)
     except TokenwardError:
         raise
     except SharedStoreAway as away:

@@ -69,14 +69,14 @@ class FileImage:
     real_path: Path
 
 
-def signature_of(path: Path) -> FileSignature | None:
+def signature_of(path: Path | str) -> FileSignature | None:
     """One stat of what the path leads to, or None if nothing is there.
 
     Raises:
         OSError: if it cannot be looked at (permission, a loop of links).
     """
     try:
-        return signature_from(path.stat())
+        return signature_from(os.stat(path))  # noqa: PTH116 - asked at each request; pathlib's costs twice as much
     except (FileNotFoundError, NotADirectoryError):
         return None
 

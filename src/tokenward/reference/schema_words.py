@@ -8,7 +8,6 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-_LONGEST_LIST = 12
 _WORDS = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
 
 

@@ -43,6 +43,7 @@ class Fault:
         hold: wait for `release()` before the request is performed, or after it and before the answer.
         close: drop the connection before the request is performed (TCP reset), or after it (plain end, no
             answer).
+        reset: with `close` after: a TCP reset instead of the plain end.
         status: answer with this HTTP status instead of the true answer.
         body: the body of that answer; a mapping goes out as JSON.
         performed: with `status`: the request is performed all the same, and only its answer is replaced.
@@ -59,6 +60,7 @@ class Fault:
 
     hold: Moment | None = None
     close: Moment | None = None
+    reset: bool = False
     status: int | None = None
     body: str | Mapping[str, Any] = ""
     performed: bool = False
@@ -91,6 +93,8 @@ STALL = Fault(hold="before", close="before")
 CLOSE_BEFORE = Fault(close="before")
 LOST_ANSWER = Fault(close="after")
 """The grant is performed and its answer is lost: the case in which a refresh token is spent unseen."""
+RESET_ANSWER = Fault(close="after", reset=True)
+"""As `LOST_ANSWER`, by a reset."""
 CAPTIVE_PORTAL = Fault(
     status=200, content_type="text/html; charset=utf-8", body="<!doctype html><title>Log in to the network</title>"
 )
@@ -108,6 +112,7 @@ NAMED: Mapping[str, Fault] = {
     "stall": STALL,
     "close_before": CLOSE_BEFORE,
     "lost_answer": LOST_ANSWER,
+    "reset_answer": RESET_ANSWER,
     "captive_portal": CAPTIVE_PORTAL,
     "empty_400": EMPTY_400,
     "wrong_content_type": WRONG_CONTENT_TYPE,

@@ -270,7 +270,7 @@ class Sandbox:
         if fault.hold == "after":
             self.faults.hold()
         if fault.close == "after":
-            return Delivery(None)
+            return Delivery(None, reset=fault.reset)
         return Delivery(reply, fault)
 
     def _build_routes(self) -> dict[str, _Route]:

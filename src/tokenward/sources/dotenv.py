@@ -28,9 +28,10 @@ from tokenward.sources.fixed import ReadOnlyPlace
 from tokenward.sources.offered import Offered
 
 NAME = "dotenv"
-_ASSIGNMENT = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*"""
-    r"""(?:'(?P<single>[^'\n]*)'|"(?P<double>(?:[^"\\\n]|\\.)*)"|(?P<bare>[^'"\n].*?)??)[ \t]*(?:[ \t]#.*)?$"""
+_BEGINNING = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=")
+_ASSIGNED = re.compile(
+    r"""[ \t]*(?:'(?P<single>[^'\n]*)'|"(?P<double>(?:[^"\\\n]|\\.)*)"|(?P<bare>(?!(?<=[ \t])#)[^'"\n].*?)??)"""
+    r"[ \t]*(?:[ \t]#.*)?"
 )
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -44,11 +45,10 @@ def assignments(text: str) -> tuple[dict[str, str], list[str]]:
     values: dict[str, str] = {}
     broken: list[str] = []
     for line in text.splitlines():
-        name, _, rest = line.partition("=")
-        name = name.strip().removeprefix("export").strip()
-        if name not in environment.CREDENTIAL_VARIABLES or not rest:
+        begun = _BEGINNING.match(line)
+        if begun is None or (name := begun["name"]) not in environment.CREDENTIAL_VARIABLES:
             continue
-        match = _ASSIGNMENT.match(line)
+        match = _ASSIGNED.fullmatch(line, begun.end())
         if match is None:
             broken.append(name)
         elif match["double"] is not None:

@@ -51,16 +51,11 @@ class FixedReading(ReadOnlyPlace):
     def __init__(self, reading: Reading, *, name: str, description: str) -> None:
         super().__init__(name=name, description=description)
         self._reading = reading
+        self._signature = _signature(reading)
 
     def signature(self) -> Hashable | None:
         """Always the same."""
-        match self._reading:
-            case Found(credential):
-                return credential.generation
-            case Absent():
-                return None
-            case _:
-                return type(self._reading).__name__
+        return self._signature
 
     def read(self) -> Reading:
         """What stands there."""
@@ -78,3 +73,13 @@ class FixedCredential(FixedReading):
 
     def __init__(self, credential: Credential, *, name: str, description: str) -> None:
         super().__init__(Found(credential), name=name, description=description)
+
+
+def _signature(reading: Reading) -> str | None:
+    match reading:
+        case Found(credential):
+            return credential.generation
+        case Absent():
+            return None
+        case _:
+            return type(reading).__name__

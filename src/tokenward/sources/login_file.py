@@ -98,6 +98,7 @@ class LoginFile:
 
     def __init__(self, path: Path, layout: Layout, *, name: str, clock: Clock) -> None:
         self.path = path
+        self._path = str(path)
         self.name = name
         self._layout = layout
         self._clock = clock
@@ -110,7 +111,7 @@ class LoginFile:
     def signature(self) -> Hashable | None:
         """One stat of the file, links followed; what cannot be looked at has not changed as long as it cannot."""
         try:
-            return signature_of(self.path)
+            return signature_of(self._path)
         except OSError as error:
             return error.errno
 

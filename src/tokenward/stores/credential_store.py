@@ -128,10 +128,14 @@ class EncryptedCredentialStore:
                     )
         return len(paths)
 
-    def signature(self, profile: str) -> Hashable | None:
-        """One stat: changes with the record, and with the keys it may be read by. Never raises."""
+    def signature(self, record: str) -> Hashable | None:
+        """One stat: changes with the record, and with the keys it may be read by. Never raises.
+
+        Args:
+            record: the record's path; it is asked for at each request, and a digest would cost more than the stat.
+        """
         try:
-            seen = signature_of(self.path(profile))
+            seen = signature_of(record)
         except OSError as error:
             return error.errno  # something is there, and as long as it cannot be looked at it has not changed
         return None if seen is None else (seen, self._uses)
@@ -261,7 +265,7 @@ class _RecordPlace:
         self._profile = profile
 
     def signature(self) -> Hashable | None:
-        return self._store.signature(self._profile)
+        return self._store.signature(self.description)
 
     def read(self) -> Reading:
         return self._store.read(self._profile)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, get_type_hints
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.rpc_types import Params, Result
 from tokenward.daemon.service import Service
+from tokenward.daemon.standing_answer import HandedOut
 from tokenward.errors import TokenwardError
 
 
@@ -83,7 +84,7 @@ class Audit(Protocol):
     What it cannot take note of (it raises) is not handed out.
     """
 
-    def __call__(self, peer: Peer, method: str, code: int, result: Result | bytes | None) -> None:
+    def __call__(self, peer: Peer, method: str, code: int, result: Result | HandedOut | None) -> None:
         """Take note of one call.
 
         Args:
