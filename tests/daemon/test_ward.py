@@ -21,20 +21,17 @@ from pydantic import SecretStr
 from daemon.keeping import Keeping, settled, turns, until
 from daemon.on_lane import OnLane
 from daemon.refreshing import LIFE, HookedPlace, records
-from fakes.custody import OpenCustody
+from daemon.warding import household_over
 from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon import broker
-from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
-from tokenward.daemon.household import Household, Kept
-from tokenward.daemon.intake import Doorway
+from tokenward.daemon.household import Kept
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult, StoredCredential
-from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.token_models import CredentialInput, ReportParams, TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
@@ -50,12 +47,9 @@ from tokenward.errors import (
     RefreshFailed,
     StoreUnavailable,
 )
-from tokenward.ports import LoginServer, Place
+from tokenward.ports import Place
 from tokenward.provider_files import Provider
 from tokenward.sources.fixed import FixedCredential
-from tokenward.sources.foreign.catalogue import ForeignStores
-from tokenward.sources.foreign.places import LAYOUTS
-from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.memory import MemoryCredentialStore, MemoryPlace
 
 
@@ -69,27 +63,15 @@ class Warded(Keeping):
         self.stopped = 0
         self.ward = Ward(
             TokenDesk(
-                Household(
-                    around=self.around,
-                    store=self.store,
-                    custody=OpenCustody(),
-                    archive=AgeArchive(),
-                    routing=RoutingState(self.directory / STATE_NAME),
-                    hub=self.hub,
-                    writing=anyio.CapacityLimiter(1),
-                    keep_stored=self.stored_profile,
+                household_over(
+                    self,
+                    self.store,
+                    self.stored_profile,
                     status=self._status,
                     reload=self._reload,
                     stop=self._stop,
                     watch=self.watched.append,
                     unwatch=self._unwatch,
-                    login_server=self._login_server,
-                    doorway=lambda: Doorway(
-                        ForeignStores(self.directory, {}),
-                        AdoptedFiles(self.directory),
-                        LAYOUTS,
-                        self._keep_adopted,
-                    ),
                     looked_at=lambda: ["the store: not found", "$KEY: not found"],
                 )
             )
@@ -98,12 +80,6 @@ class Warded(Keeping):
 
     def _unwatch(self, place: str) -> None:
         self.watched[:] = [each for each in self.watched if each != place]
-
-    def _login_server(self, provider: str) -> LoginServer:
-        raise AssertionError("test_logins logs in")
-
-    def _keep_adopted(self, adoption: Adoption) -> Kept:
-        raise AssertionError("test_intake adopts")
 
     def stored_profile(self, profile: str) -> Kept:
         """A profile of our store, refreshed by us."""
