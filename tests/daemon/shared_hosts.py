@@ -87,10 +87,12 @@ class SharingHost(Warding):
         await self.ward.keep(one_of_each([*kept, *map(self.of_store, self.store.profiles())]))
 
     async def start(self) -> None:
-        """As a daemon starts."""
+        """As a daemon starts; it has looked twice when it has begun to listen."""
+        asked = self.fleet.engine.asked.count("read")
         await self.sharing.look()
         await self.fill_all()
         self.fleet.group.start_soon(self._follow)
+        await until(lambda: self.fleet.engine.asked.count("read") >= asked + 2)
         await turns()
 
     async def _follow(self) -> None:
@@ -173,9 +175,11 @@ async def sharing(directory: Path) -> AsyncIterator[SharingFleet]:
     """A fleet without hosts, which ends with the test."""
     async with anyio.create_task_group() as group:
         fleet = SharingFleet(directory, group)
-        yield fleet
-        fleet.endpoint.release()
-        group.cancel_scope.cancel()
+        try:
+            yield fleet
+        finally:
+            fleet.endpoint.release()  # a flight is shielded: after a failed test it would wait for ever
+            group.cancel_scope.cancel()
 
 
 async def until(condition: Callable[[], bool]) -> None:
