@@ -643,7 +643,8 @@ class SharedStore(Protocol):
 
         Args:
             changed: called with the profile whose record changed, or with None where any may have: at the
-                beginning, after each time the engine was away, and now and then where it cannot tell.
+                beginning, after each time the engine was away, when it does not answer any more, and now and then
+                where it cannot tell.
         """
 
 

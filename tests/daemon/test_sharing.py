@@ -13,6 +13,7 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.sharing import Removal
 from tokenward.daemon.household import Kept
 from tokenward.daemon.sharing import RETURN_SPREAD_SECONDS
+from tokenward.errors import RefreshFailed
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +78,9 @@ async def test_without_the_engine_what_is_valid_is_served_and_nothing_refreshed(
             fleet.pass_time(wait)
             await until(lambda n=failures: all(failed(host) == n for host in (a, b)))  # type: ignore[misc]
         assert fleet.endpoint.sent == []
+        with pytest.raises(RefreshFailed, match="the shared store is away") as refused:
+            await a.served(profile=KEY, min_valid=0, newer_than=a.mine.credential.generation)  # type: ignore[union-attr]
+        assert "log in" not in refused.value.hint
         await until(lambda: a.happened("shared_store_away") == 1)
         assert a.sharing.shown().trouble == "the shared store in memory was told to be away"
         fleet.engine.come_back()

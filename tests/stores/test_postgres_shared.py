@@ -139,6 +139,26 @@ async def test_who_comes_back_has_read_everything_already(postgres_server: Postg
 
 
 @pytest.mark.anyio
+async def test_an_idle_host_learns_that_nobody_answers(postgres_server: PostgresServer) -> None:
+    """It is told to look when no new connection can be had, and once; its status would say nothing else."""
+    rig = _Rig(postgres_server)
+    told: asyncio.Queue[str | None] = asyncio.Queue()
+    async with anyio.create_task_group() as group:
+        group.start_soon(rig.store.subscribe, told.put_nowait)
+        with anyio.fail_after(GENEROUS_SECONDS):
+            assert await told.get() is None
+            await run_sync(rig.go_away)
+            assert await told.get() is None
+            with pytest.raises(SharedStoreAway):
+                await run_sync(rig.store.read)
+            await run_sync(rig.come_back)
+            assert await told.get() is None
+        assert await run_sync(rig.store.read) == []
+        group.cancel_scope.cancel()
+    rig.close()
+
+
+@pytest.mark.anyio
 async def test_a_host_is_seen_while_it_subscribes(postgres_server: PostgresServer) -> None:
     """With its name, its version and the keys that it holds."""
     rig = _Rig(postgres_server)

@@ -114,7 +114,9 @@ def _refresh_failing(keeper: Keeper, command: str, reason: str, *, retry_after: 
         way = f"its identity token comes from {keeper.place.description}"
     else:
         cause = _refresh_failed(keeper, reason)
-        way = f"try it now: tokenward refresh {profile}; or log in again with: {command}"
+        way = f"try it now: tokenward refresh {profile}"
+        if failure is None or failure.cause != Cause.LOCKED:  # nobody asked the server: a new login mends nothing
+            way += f"; or log in again with: {command}"
     return RefreshFailed(
         cause,
         hint=f"{when}{way}",

@@ -181,7 +181,8 @@ class Sharing:
         kept = {keeper.profile.key for keeper in self._shared_keepers()} - moving
         known = set(self.records.profiles()) - moving
         for name in sorted(kept - known):
-            await self._keepers[name].forget()
+            if not self._keepers[name].flights.has_only_copy:
+                await self._keepers[name].forget()
         if kept != known:
             await self._rearrange()
         for name in sorted(changed):

@@ -4,7 +4,7 @@ The problem: a notification is lost whenever the connection is, none passes a po
 thousand hosts that lost their connections at one moment come back at one moment.
 
 Rules:
-- After every new connection anything may have changed, and that is what is told.
+- After every new connection anything may have changed, and that is what is told; also when none can be had.
 - A connection whose other end is a pooler is tried: does what we tell ourselves arrive? If not, it is given back,
   and the revisions are looked at every ``LOOK_SECONDS``, each host at moments of its own.
 - Who was cut off waits a random part of a time that doubles, up to ``LONGEST_WAIT_SECONDS``, and that is never so
@@ -41,6 +41,9 @@ LOOK_SECONDS = 15.0
 """Where notifications do not pass: how late a change is seen, at most half as much again."""
 GREETING_SECONDS = 600.0
 """How often a host says that it lives, and makes sure that it missed nothing."""
+LOST_FOR_GOOD = 2
+"""Failures after which it is told that anything may have changed: whoever looks then learns that nobody answers.
+The first may be a connection that was cut, and who looked at once would do so with all the others."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 RETURNS_PER_SECOND = 100
@@ -95,6 +98,8 @@ class Follower:
             except SharedStoreAway as away:
                 self._failures += 1
                 log.debug("the listening connection is lost: %s", away.cause)
+                if self._failures == LOST_FOR_GOOD:
+                    changed(None)
             await anyio.sleep(wait_before(max(1, self._failures), self._entropy.fraction(), self._hosts))
 
     async def _listen(self, changed: Callable[[str | None], None]) -> bool:
