@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Sequence
@@ -119,6 +118,8 @@ def _in_words(fault: ErrorDetails) -> tuple[str, str]:
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
+    import difflib  # only a mistake needs it
+
     known = _known_keys(location[:-1])
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"

@@ -18,6 +18,8 @@ from tokenward.cli.main import main
 from tokenward.cli.top_app import Top, process
 from tokenward.client import Client
 
+PATIENCE_SECONDS = 60.0
+"""Until a test says that what it waits for never comes."""
 PROFILES = (profile("acme:me"), profile("acme:off", enabled=False, unusable="disabled"))
 
 
@@ -43,11 +45,11 @@ def asked_for(daemon: FakeDaemon) -> FakeDaemon:
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
     """Let the app work until something is so."""
-    for _ in range(500):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    await pilot.pause(0.01)
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
         await pilot.pause(0.01)
-        if condition():
-            return
-    raise AssertionError("it did not come to pass")
 
 
 def text(pilot: Pilot[None], selector: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ from tokenward.daemon.routing_models import (
     SessionResult,
 )
 from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.service import Service
 from tokenward.daemon.sink_models import SinkListResult, SinkResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
@@ -569,6 +570,17 @@ async def until(condition: Any) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+def answered_by(
+    service: Service,
+) -> tuple[Callable[[TokenParams], HandedOut | None], Callable[[], Awaitable[Service]]]:
+    """What a server takes of a service: what its lane asks, and whom everything else is asked."""
+
+    async def whole() -> Service:
+        return service
+
+    return service.token_nowait, whole
+
+
 @asynccontextmanager
 async def serving(
     directory: Path, service: ScriptedService | None = None, *, audit: Audit | None = None
@@ -576,7 +588,7 @@ async def serving(
     """A server on a socket of its own, closed at the end."""
     service = service or ScriptedService()
     clock = StillClock()
-    server = RpcServer(service, clock=clock, audit=audit)
+    server = RpcServer(*answered_by(service), clock=clock, audit=audit)
     path = directory / "run" / "t.sock"
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [bind_socket(str(path))])

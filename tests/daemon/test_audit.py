@@ -78,6 +78,14 @@ def test_repeats_are_counted_once_a_minute(audit: AuditLog, clock: FakeClock) ->
     assert line["repeated"] == 9
 
 
+def test_a_program_that_goes_round_ten_thousand_profiles_is_new_once_for_each(audit: AuditLog) -> None:
+    """With that many profiles in turn, the second round is repeats, and no line for each answer."""
+    for _ in range(2):
+        for number in range(10_000):
+            audit(ME, "token.get", 0, HandedOut(b"", f"acme:p{number}", "0123456789ab", f"acme:p{number}", "turn"))
+    assert audit.take().count(b"\n") == 10_000
+
+
 def test_a_line_says_how_the_profile_was_chosen(audit: AuditLog) -> None:
     """What the broker noted of this answer, and the profile by its key; on the lane too, and each way a line."""
     audit.choice.set("acme:me", "0123456789ab", "crew/acme:me", "turn")
@@ -150,3 +158,13 @@ def test_it_is_appended_privately_and_rotated(audit: AuditLog, tmp_path: Path) -
     audit.write(b"new\n")
     assert path.read_bytes() == b"new\n"
     assert (tmp_path / "audit.jsonl.1").stat().st_size > LARGEST_FILE_BYTES
+
+
+def test_a_link_in_its_place_is_not_followed(audit: AuditLog, tmp_path: Path) -> None:
+    """What somebody would have us append to is not ours."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"theirs")
+    (tmp_path / "audit.jsonl").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic"):
+        audit.write(b"x\n")
+    assert elsewhere.read_bytes() == b"theirs"

@@ -18,6 +18,7 @@ from daemon.served import (
     RawPeer,
     ScriptedService,
     StillClock,
+    answered_by,
     serving,
 )
 from tokenward import errors
@@ -127,7 +128,7 @@ async def test_an_inherited_socket_is_served_and_left(tmp_path: Path) -> None:
     theirs = socket.socket(socket.AF_UNIX)
     theirs.bind(str(path))
     theirs.listen()
-    server = RpcServer(ScriptedService(), clock=StillClock())
+    server = RpcServer(*answered_by(ScriptedService()), clock=StillClock())
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [theirs])
         assert not theirs.getblocking()

@@ -64,6 +64,32 @@ async def test_a_change_is_news_once(scene: Scene) -> None:
     assert scene.reads == 2
 
 
+async def test_what_was_read_ahead_is_read_no_second_time(scene: Scene) -> None:
+    """It counts for the look that follows, once, and only if the place is as it was then."""
+    value, newer = scene.credential(1), scene.credential(2)
+    scene.place.overwrite(value)
+    scene.lookout.read_ahead()
+    assert await scene.look() == (News.NEW_CREDENTIAL, Found(value))
+    scene.held = value
+    assert (await scene.look(), scene.reads) == ((News.NOTHING, None), 1)
+    scene.lookout.read_ahead()
+    scene.place.overwrite(newer)
+    assert (await scene.look(), scene.reads) == ((News.NEW_CREDENTIAL, Found(newer)), 3)
+
+
+async def test_whether_a_look_could_find_anything(scene: Scene) -> None:
+    """Before the first look, after a change, and while something is missing that was there."""
+    assert scene.lookout.may_have_news()
+    scene.place.overwrite(scene.credential())
+    await scene.look()
+    scene.held = scene.credential()
+    assert not scene.lookout.may_have_news()
+    scene.place.vanish()
+    assert scene.lookout.may_have_news()
+    await scene.look()
+    assert scene.lookout.may_have_news(), "only another look finds out that it is gone for good"
+
+
 async def test_a_reading_counts_only_if_the_place_stood_still(scene: Scene) -> None:
     """Changed while it is read: read again; changing for ever: unreadable, and changed at the next look too."""
     first, second = scene.credential(1), scene.credential(2)

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from daemon.keeping import settled
+from daemon.served import answered_by
 from daemon.warding import Warding, warding
 from fakes.shared_sealer import OneKeySealer
 from tokenward.core.grants import Unavailable
@@ -166,7 +167,7 @@ async def test_the_daemon_in_numbers(tmp_path: Path) -> None:
 async def test_calls_are_counted_by_their_way_and_result(tmp_path: Path) -> None:
     """What the lane answered is ``ok`` but for what it had to mark."""
     async with warding(tmp_path) as household:
-        server = RpcServer(household.ward, clock=household.clock)
+        server = RpcServer(*answered_by(household.ward), clock=household.clock)
         server._lane.answered = 10
         household.ward.broker.degraded["short"] = 3
         server.calls["token.get", "LoginRequired"] = 2

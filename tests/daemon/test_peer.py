@@ -18,6 +18,7 @@ import pytest
 from daemon.served import (
     ScriptedService,
     StillClock,
+    answered_by,
     serving,
 )
 from tokenward import errors
@@ -88,7 +89,7 @@ async def test_a_daemon_of_the_overflow_uid_does_not_start(
     bound = bind_socket(str(tmp_path / "run" / "t.sock"))
     monkeypatch.setattr(os, "geteuid", peer_module.overflow_uid)
     with pytest.raises(errors.ConfigurationFault):
-        await RpcServer(ScriptedService(), clock=StillClock()).serve([bound])
+        await RpcServer(*answered_by(ScriptedService()), clock=StillClock()).serve([bound])
     assert bound.fileno() == -1
 
 

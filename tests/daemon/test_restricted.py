@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from daemon.served import RawPeer, StillClock
+from daemon.served import RawPeer, StillClock, answered_by
 from daemon.test_peer import ASK
 from daemon.warding import Warding, warding
 from fakes.machine import FakeClock
@@ -82,7 +82,13 @@ async def restricted(
         await around.fill()
         tokens = RestrictedTokens(around.ward, profiles, around.clock)
         audit = AuditLog(directory / "audit.jsonl", around.clock)
-        server = RpcServer(around.ward, clock=StillClock(), audit=audit, restriction=Restriction(tokens, uids))
+        server = RpcServer(
+            tokens.token_nowait,
+            answered_by(around.ward)[1],
+            clock=StillClock(),
+            audit=audit,
+            restriction=Restriction(tokens, uids),
+        )
         path = directory / "second.sock"
         await around.group.start(server.serve, [bind_second_socket(str(path), mode=0o666 if uids else 0o600)])
         async with await anyio.connect_unix(path) as stream:

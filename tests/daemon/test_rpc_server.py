@@ -19,6 +19,7 @@ from daemon.served import (
     HELLO,
     ScriptedService,
     StillClock,
+    answered_by,
     serving,
     settle,
     slow,
@@ -29,6 +30,7 @@ from tokenward.daemon import listener as listener_module
 from tokenward.daemon import rpc_server as rpc_server_module
 from tokenward.daemon.event_models import Event
 from tokenward.daemon.rpc_server import RpcServer
+from tokenward.daemon.service import Service
 
 # Lines
 
@@ -146,6 +148,23 @@ async def test_a_raising_handler_ends_nothing(tmp_path: Path) -> None:
             assert (await peer.call("token.get", {"profile": "acme:broken"}))["error"]["code"] == -32603
         assert (await peer.call("token.get"))["result"]
         assert (await other.call("token.get"))["result"]
+
+
+async def test_what_cannot_be_imported_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An upgrade replaced our files under us: all calls but the lane's are told so, and tokens are served on."""
+
+    async def gone() -> Service:
+        raise ImportError(name="tokenward.daemon.ward")
+
+    async with serving(tmp_path) as served, served.peer() as peer:
+        served.server._service = gone
+        refused = await peer.call("daemon.hello")
+        assert (refused["error"]["code"], refused["id"]) == (-32603, 1)
+        assert "restart it" in refused["error"]["data"]["hint"]
+        await peer.send(b'[{"jsonrpc":"2.0","method":"daemon.hello"},1,' + HELLO.rstrip() + b"]\n")
+        assert sorted(each["error"]["code"] for each in await peer.line()) == [-32603, -32600]
+        assert (await peer.call("token.get", request_id=7))["result"]
+    assert "ImportError" in caplog.text
 
 
 async def test_a_fault_in_the_server_closes_one_connection(
@@ -293,7 +312,7 @@ async def test_the_last_events_go_out_before_the_end(tmp_path: Path) -> None:
 
 async def test_closing_a_server_that_never_served_is_harmless() -> None:
     """``aclose`` may come at any time."""
-    await RpcServer(ScriptedService(), clock=StillClock()).aclose()
+    await RpcServer(*answered_by(ScriptedService()), clock=StillClock()).aclose()
 
 
 async def test_a_cancelled_server_leaves_nothing_behind(tmp_path: Path) -> None:

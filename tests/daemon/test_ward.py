@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import collections
 import errno
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PosixPath
 from typing import Any
 
 import anyio
@@ -17,20 +21,18 @@ from pydantic import SecretStr
 from daemon.keeping import Keeping, settled, turns, until
 from daemon.on_lane import OnLane
 from daemon.refreshing import LIFE, HookedPlace, records
-from fakes.custody import OpenCustody
+from daemon.warding import household_over
 from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.grants import Condemned, Unavailable
 from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon import broker
-from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
-from tokenward.daemon.household import Household, Kept
-from tokenward.daemon.intake import Doorway
+from tokenward.daemon.household import Kept
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult, StoredCredential
-from tokenward.daemon.routing_state import STATE_NAME, RoutingState
+from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.token_models import CredentialInput, ReportParams, TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
 from tokenward.disk import family_file
@@ -45,12 +47,9 @@ from tokenward.errors import (
     RefreshFailed,
     StoreUnavailable,
 )
-from tokenward.ports import LoginServer, Place
+from tokenward.ports import Place
 from tokenward.provider_files import Provider
 from tokenward.sources.fixed import FixedCredential
-from tokenward.sources.foreign.catalogue import ForeignStores
-from tokenward.sources.foreign.places import LAYOUTS
-from tokenward.stores.age_archive import AgeArchive
 from tokenward.stores.memory import MemoryCredentialStore, MemoryPlace
 
 
@@ -63,37 +62,24 @@ class Warded(Keeping):
         self.watched: list[str] = []
         self.stopped = 0
         self.ward = Ward(
-            Household(
-                around=self.around,
-                store=self.store,
-                custody=OpenCustody(),
-                archive=AgeArchive(),
-                routing=RoutingState(self.directory / STATE_NAME),
-                hub=self.hub,
-                writing=anyio.CapacityLimiter(1),
-                keep_stored=self.stored_profile,
-                status=self._status,
-                reload=self._reload,
-                stop=self._stop,
-                watch=self.watched.append,
-                unwatch=self._unwatch,
-                login_server=self._login_server,
-                doorway=Doorway(
-                    ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, self._keep_adopted
-                ),
-                looked_at=lambda: ["the store: not found", "$KEY: not found"],
+            TokenDesk(
+                household_over(
+                    self,
+                    self.store,
+                    self.stored_profile,
+                    status=self._status,
+                    reload=self._reload,
+                    stop=self._stop,
+                    watch=self.watched.append,
+                    unwatch=self._unwatch,
+                    looked_at=lambda: ["the store: not found", "$KEY: not found"],
+                )
             )
         )
         self.lane = OnLane(self.ward)
 
     def _unwatch(self, place: str) -> None:
         self.watched[:] = [each for each in self.watched if each != place]
-
-    def _login_server(self, provider: str) -> LoginServer:
-        raise AssertionError("test_logins logs in")
-
-    def _keep_adopted(self, adoption: Adoption) -> Kept:
-        raise AssertionError("test_intake adopts")
 
     def stored_profile(self, profile: str) -> Kept:
         """A profile of our store, refreshed by us."""
@@ -747,6 +733,39 @@ async def test_a_forgotten_profile_is_deleted_and_never_served(home: Warded) -> 
         await home.ward.token(TokenParams(provider="acme"))
     await home.pass_time(2 * LIFE, keeper)
     assert home.endpoint.sent == []
+
+
+async def test_a_profile_that_nobody_asks_for_holds_only_what_it_is(home: Warded) -> None:
+    """Ten thousand of them are kept: no lock, no event, no queue, no table, no set and no task for each."""
+    kinds = (asyncio.Task, collections.deque, collections.Counter, set, PosixPath)
+    dear = {type(anyio.Lock()), type(anyio.Event()), type(anyio.CapacityLimiter(1)), *kinds}
+
+    def counted() -> collections.Counter[type]:
+        gc.collect()
+        return collections.Counter(type(each) for each in gc.get_objects() if type(each) in dear)
+
+    kept = [home.foreign(f"acme:p{number}", MemoryPlace(home.credential(number))) for number in range(53)]
+    await home.keep(*kept[:3])
+    before = counted()
+    await home.keep(*kept)
+    assert len(home.ward.keepers) == 53
+    assert {kind: number for kind, number in (counted() - before).items() if number >= 25} == {}
+
+
+async def test_a_start_reads_each_place_once(home: Warded) -> None:
+    """Many at once, in one go of a thread; and a hint without a change is worth no task."""
+    reads: collections.Counter[str] = collections.Counter()
+    places = [HookedPlace(home.credential(number)) for number in range(5)]
+    for number, place in enumerate(places):
+        place.before_read = partial(reads.update, [f"acme:p{number}"])
+        place.description = f"/there/{number}"
+    await home.keep(*(home.foreign(f"acme:p{number}", place) for number, place in enumerate(places)))
+    assert dict(reads) == {f"acme:p{number}": 1 for number in range(5)}
+    kept = home.ward._kept
+    assert [kept.may_have_news(place.description) for place in places] == [False] * 5
+    places[3].overwrite(home.credential(9))
+    assert [kept.may_have_news(place.description) for place in places] == [False, False, False, True, False]
+    assert not kept.may_have_news("/elsewhere")
 
 
 async def test_the_place_of_who_is_gone_is_watched_no_more(home: Warded) -> None:

@@ -296,7 +296,7 @@ async def test_stopping_gives_the_thread_back(tmp_path: Path, looker: Looker) ->
 def test_the_latest_announcement_comes_within_a_second() -> None:
     """Events are given out at the second look; a debounce under a step forbids a third."""
     assert DEBOUNCE_MILLISECONDS < STEP_MILLISECONDS
-    assert 2 * STEP_MILLISECONDS <= 600
+    assert 2 * STEP_MILLISECONDS <= 700
 
 
 def test_a_path_watched_no_more_is_not_announced(tmp_path: Path, looker: Looker) -> None:
@@ -305,14 +305,14 @@ def test_a_path_watched_no_more_is_not_announced(tmp_path: Path, looker: Looker)
     watcher.watch(tmp_path / "a")
     watcher.watch(tmp_path / "b")
     watcher.unwatch(tmp_path / "a")
-    watcher._announce({tmp_path / "a", tmp_path / "b"})
+    watcher._announce({str(tmp_path / "a"), str(tmp_path / "b")})
     assert looker.told == [tmp_path / "b"]
 
 
 def test_temporary_names_are_not_heard(tmp_path: Path) -> None:
     """The temporary file of an atomic write is nobody's news."""
     path = tmp_path / ".credentials.json"
-    plan = watcher_module._planned({path})
-    assert plan.hears(str(path)) == {path}
+    plan = watcher_module._planned({str(path)})
+    assert set(plan.hears(str(path))) == {str(path)}
     assert not plan.hears(f"{path}.tmp.1a2b3c4d")
-    assert plan.hears(str(tmp_path)) == {path}
+    assert set(plan.hears(str(tmp_path))) == {str(path)}

@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 
 import anyio
 
-from daemon.served import SECRET, ScriptedService, StillClock
+from daemon.served import SECRET, ScriptedService, StillClock, answered_by
 from tokenward.core import protocol
 from tokenward.daemon.connection import Connection
 from tokenward.daemon.peer import Peer
@@ -97,7 +97,7 @@ class TornPeers:
         self._loop = asyncio.new_event_loop()
         service = ScriptedService()
         service.release.set()
-        self._server = RpcServer(service, clock=StillClock())
+        self._server = RpcServer(*answered_by(service), clock=StillClock())
         self._serving: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:

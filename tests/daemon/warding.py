@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tokenward.daemon.household import STORE, Household, Kept
 from tokenward.daemon.intake import Doorway
 from tokenward.daemon.profile_models import ProfileAddParams
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
+from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.daemon.ward import Ward
 from tokenward.sources.fixed import FixedCredential
@@ -33,7 +34,7 @@ async def _unasked() -> Any:
     raise AssertionError("not asked by these tests")
 
 
-def _no_status(_: Any) -> Any:
+def _unexpected(_: Any) -> Any:
     raise AssertionError("not asked by these tests")
 
 
@@ -43,6 +44,41 @@ def written_down(source: str, kind: Kind = Kind.API_KEY, *, provider: str = "ant
     credential = Credential(kind, Secret(f"{source}-{kind.value}"))
     place = FixedCredential(credential, name=source, description=source)
     return Kept(Profile(f"{provider}:{name}", provider, source), place, None)
+
+
+def household_over(
+    keeping: Keeping, store: MemoryCredentialStore, keep_stored: Callable[[str], Kept], **members: Any
+) -> Household:
+    """What a ward needs from who composed it, of parts that a test can see into.
+
+    Args:
+        keeping: the clocks, the scheduler and the directory.
+        store: our own place.
+        keep_stored: what a profile of the store is kept as.
+        members: other members of ``Household`` than those that fail if they are asked.
+    """
+    return Household(
+        **{
+            "around": keeping.around,
+            "store": store,
+            "custody": OpenCustody(),
+            "archive": AgeArchive(),
+            "routing": RoutingState(keeping.directory / STATE_NAME),
+            "hub": keeping.hub,
+            "writing": anyio.CapacityLimiter(1),
+            "keep_stored": keep_stored,
+            "status": _unexpected,
+            "reload": _unasked,
+            "stop": lambda: None,
+            "watch": lambda _: None,
+            "unwatch": lambda _: None,
+            "login_server": _unexpected,
+            "doorway": lambda: Doorway(
+                ForeignStores(keeping.directory, {}), AdoptedFiles(keeping.directory), LAYOUTS, _unexpected
+            ),
+            **members,
+        }
+    )
 
 
 class Warding(Keeping):
@@ -64,26 +100,14 @@ class Warding(Keeping):
     def another(self) -> Ward:
         """A ward over the same places and decisions, as after a restart."""
         return Ward(
-            Household(
-                around=self.around,
-                store=self.store,
-                custody=OpenCustody(),
-                archive=AgeArchive(),
-                routing=RoutingState(self.directory / STATE_NAME),
-                hub=self.hub,
-                writing=anyio.CapacityLimiter(1),
-                keep_stored=self.of_store,
-                status=_no_status,
-                reload=_unasked,
-                stop=lambda: None,
-                watch=lambda _: None,
-                unwatch=lambda _: None,
-                login_server=_no_status,
-                doorway=Doorway(
-                    ForeignStores(self.directory, {}), AdoptedFiles(self.directory), LAYOUTS, _no_status
-                ),
-                looked_at=lambda: ["here: not found", "there: not found"],
-                store_location="/state/credentials",
+            TokenDesk(
+                household_over(
+                    self,
+                    self.store,
+                    self.of_store,
+                    looked_at=lambda: ["here: not found", "there: not found"],
+                    store_location="/state/credentials",
+                )
             )
         )
 

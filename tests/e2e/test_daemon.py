@@ -294,12 +294,13 @@ class TestSecrets:
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
     @pytest.mark.parametrize("debuggable", [False, True])
     def test_its_memory_is_closed_to_other_processes(self, own_home: Path, *, debuggable: bool) -> None:
-        """No core dump ever; a process of the same user may not look into it unless `--debuggable` says so."""
+        """No core dump ever, no file for others; the same user looks in only where `--debuggable` says so."""
         arguments = ["--debuggable"] if debuggable else []
         with DaemonProcess(own_home, arguments=arguments, wrapper=UNPRIVILEGED) as daemon:
             limits = Path(f"/proc/{daemon.pid}/limits").read_text()
             (core,) = (line.split() for line in limits.splitlines() if line.startswith("Max core file size"))
             assert core[4:6] == ["0", "0"]
+            assert "Umask:\t0077\n" in Path(f"/proc/{daemon.pid}/status").read_text()
             look = [*UNPRIVILEGED, "cat", f"/proc/{daemon.pid}/environ"]
             looked = subprocess.run(look, check=False, capture_output=True, text=True, timeout=30)
             assert (looked.returncode == 0) is debuggable, looked.stderr

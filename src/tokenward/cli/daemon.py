@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     A wrong configuration is a usage error here: the service managers must not start it again and again.
     """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # nobody else's code where tokens are
     gc.disable()  # a third of a million objects, of which none is garbage
     from tokenward.daemon.app import run_daemon
 

@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -163,6 +162,8 @@ class Catalog:
         return self.corrected.get(lower) or self.aliases.get(lower) or model
 
     def _nearest(self, model: str) -> str | None:
+        import difflib  # only a mistake needs it
+
         names = [each.id for table in self.tables for each in table.models]
         near = difflib.get_close_matches(model.lower(), [*names, *self.normalized, *self.aliases], n=1)
         return self._meant(near[0]) if near else None

@@ -24,6 +24,9 @@ _WITHOUT_END = frozenset({FailureClass.AUTH_PERMANENT, FailureClass.AUTH_POLICY}
 _COOLDOWNS = frozenset(FailureClass) - _WITHOUT_END - {FailureClass.BILLING}
 
 
+_WELL = Health()
+
+
 def to_document(health: Health) -> dict[str, Any]:
     """Write health down as JSON values; a healthy profile is an empty object."""
     document: dict[str, Any] = {}
@@ -61,7 +64,7 @@ def from_document(document: object) -> Health:
         document: JSON values, or anything else.
     """
     if not isinstance(document, Mapping):
-        return Health()
+        return _WELL
     last = document.get("last_failure")
     failure = _class(last.get("class")) if isinstance(last, Mapping) else None
     at = _moment(last.get("at")) if isinstance(last, Mapping) else None

@@ -12,6 +12,7 @@ at.
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 
 from tokenward.core.credential import Credential, Kind, Secret
@@ -61,7 +62,7 @@ def from_record(record: bytes) -> Credential:
             expires_at=_moment(members["expires_at"]),
             granted_life=members["granted_life"],
             scopes=tuple(members["scopes"]),
-            token_type=members["token_type"],
+            token_type=_one_of_many(members["token_type"]),
             login_ends_at=_moment(members["login_ends_at"]),
             subscription=members["subscription"],
             tier=members["tier"],
@@ -71,6 +72,11 @@ def from_record(record: bytes) -> Credential:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnknownRecord("not a credential's record") from None
+
+
+def _one_of_many(word: str) -> str:
+    """The same text, kept once for all the records that say it."""
+    return sys.intern(word) if type(word) is str else word
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tokenward.core import headers
 from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
@@ -18,11 +18,13 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Decision, Refusal, Serve, Wish
 from tokenward.core.subscription_tier import insufficient_access, tier_of
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.profile_models import LastFailure, ProfileResult
-from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.rpc_types import Degraded
 from tokenward.daemon.token_models import TokenResult
 from tokenward.provider_files import Provider
+
+if TYPE_CHECKING:
+    from tokenward.daemon.profile_models import LastFailure, ProfileResult
+    from tokenward.daemon.provider_models import ProviderResult
 
 ACCESS_HINT = "log in with a Pro or Max account, or use an API key: tokenward login anthropic --method api-key"
 _GAP = 0.987654321
@@ -123,6 +125,8 @@ def _encode(document: Mapping[str, object]) -> bytes:
 
 def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
     """The profile as ``status`` shows it."""
+    from tokenward.daemon.profile_models import ProfileResult  # a token needs none of them
+
     credential = keeper.credential
     left = keeper.left()
     decision = keeper.decide(Wish(min_valid=0.0, tried=True))
@@ -164,6 +168,8 @@ def _insufficient_access(credential: Credential | None, provider: Provider) -> s
 
 def provider_result(name: str, provider: Provider, *, serves: str | None) -> ProviderResult:
     """The provider as ``provider.get`` shows it."""
+    from tokenward.daemon.provider_models import ProviderResult
+
     return ProviderResult(
         provider=name,
         env_var=provider.api.env_var,
@@ -217,6 +223,8 @@ def _note(keeper: Keeper, insufficient: str | None) -> str | None:
 
 
 def _last_failure(keeper: Keeper) -> LastFailure | None:
+    from tokenward.daemon.profile_models import LastFailure  # a token needs none of them
+
     failure = keeper.attempts.failure
     if failure is None:
         return None

@@ -33,13 +33,13 @@ from tokenward.daemon.logs import format_wanted, start_logging
 from tokenward.daemon.machine import SystemClock
 from tokenward.daemon.options import Options
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.ward import Ward
 from tokenward.disk.flock import FileLock
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import AlreadyServed, TokenwardError
 
 if TYPE_CHECKING:
     from tokenward.checks import Finding
+    from tokenward.daemon.ward import Ward
 
 
 log = logging.getLogger("tokenward")
@@ -102,13 +102,15 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         await daemon.publish()
         daemon.hub.listen(daemon.notices.happened)
         daemon.notices.look()  # at what was found at the start
-        server = daemon.server = RpcServer(daemon.ward, clock=daemon.clock, audit=daemon.audit)
+        server = daemon.server = RpcServer(
+            daemon.desk.token_nowait, daemon.service, clock=daemon.clock, audit=daemon.audit
+        )
         await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
         await daemon.open_second_sockets()
         daemon.group.start_soon(_obey_signals, daemon)
-        sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.ward.keepers)} profiles", options.environ)
-        log.info("serving %s, keeping %d profiles", daemon.socket_path, len(daemon.ward.keepers))
+        sd.notify(f"READY=1\nSTATUS=keeping {len(daemon.desk.keepers)} profiles", options.environ)
+        log.info("serving %s, keeping %d profiles", daemon.socket_path, len(daemon.desk.keepers))
         daemon.group.start_soon(daemon.scheduler.run)
         daemon.group.start_soon(daemon.watcher.run)
         if daemon.sharing is not None:
@@ -120,7 +122,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.announce("stopping")
         await daemon.second_sockets.aclose()
         await server.aclose()
-        await daemon.ward.save_unsaved()
+        await daemon.desk.kept.save_unsaved()
         await daemon.tidying.write_audit(everything=True)
     log.info("stopped")
 

@@ -38,6 +38,8 @@ class Attempts:
         entropy: for jitter.
     """
 
+    __slots__ = ("_clock", "_entropy", "_retry_at", "failure")
+
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
         self._entropy = entropy

@@ -17,23 +17,24 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.daemon.broker import Choice
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.profile_models import ProfileResult
-from tokenward.daemon.rpc_types import Result
 from tokenward.daemon.standing_answer import HandedOut
-from tokenward.daemon.token_models import TokenResult
 from tokenward.ports import Clock
+
+if TYPE_CHECKING:
+    from tokenward.daemon.rpc_types import Result
 
 LARGEST_FILE_BYTES = 1024 * 1024
 """About eight thousand lines: a month of a busy user."""
 REPEATS_SECONDS = 60.0
 """How often repeats are written."""
-LARGEST_MEMORY = 4096
-"""Different (peer, profile, generation) remembered; past it everybody is seen for the first time again."""
+LARGEST_MEMORY = 16_384
+"""Different (peer, profile, generation) remembered, so that a program that goes round ten thousand profiles is not
+new at each answer; some 4 MB at most. Past it everybody is seen for the first time again."""
 FILE_NAME = "audit.jsonl"
 
 _WORTH_A_LINE = frozenset({"token.get", "profile.add", "profile.forget", "profile.refresh", "daemon.stop"})
@@ -164,6 +165,9 @@ class AuditLog:
 
 def _what(result: Result | None) -> tuple[str, str]:
     """The profile and generation that were handed out or changed; empty where there are none."""
+    from tokenward.daemon.profile_models import ProfileResult  # the lane needs neither
+    from tokenward.daemon.token_models import TokenResult
+
     match result:
         case TokenResult(profile=profile, generation=generation):
             return profile, generation

@@ -29,7 +29,7 @@ from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Sec
 from tokenward.core.health import NEVER
 from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
-from tokenward.daemon import answers, nothing_served, store_care
+from tokenward.daemon import answers, nothing_served
 from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.household import Household
 from tokenward.daemon.keeper import Keeper
@@ -172,6 +172,8 @@ class Broker:
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
+        from tokenward.daemon import store_care
+
         if params.credential is not None:
             return self._inline(params)
         asked = self._selector(params, model)

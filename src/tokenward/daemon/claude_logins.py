@@ -15,23 +15,23 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile
 from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.household import Kept
 from tokenward.daemon.providers_in_force import ProvidersInForce
-from tokenward.daemon.refresher import DelegateRefresher, Refresher
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     claude_code_registration,
 )
 from tokenward.sources.claude_code import ClaudeCodeFile
 from tokenward.sources.claude_code_command import ClaudeCodeCommand, clean_environment
-from tokenward.sources.keychain import KeychainLogin, KeychainOrFile, claude_code_item
-from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH
-from tokenward.sources.neurolink import NeuroLinkFile
+
+if TYPE_CHECKING:
+    from tokenward.daemon.refresher import Refresher
+    from tokenward.sources.keychain import KeychainLogin, KeychainOrFile
 
 CLAUDE_PROFILE = "anthropic:claude-cli"
 CLAUDE_CODE = "claude-code"
@@ -79,6 +79,8 @@ class ClaudeLogins:
                 CLAUDE_PROFILE, place, self.providers.claude_code_endpoint(), CLAUDE_CODE_PROVIDER
             )
         elif mode == "delegate" and command is not None:
+            from tokenward.daemon.refresher import DelegateRefresher  # where Claude Code is, and nowhere else
+
             environ = clean_environment(equipment.environ, said.env)
             refresher = DelegateRefresher(
                 ClaudeCodeCommand(str(Path(command).absolute()), environ=environ, processes=equipment.processes),
@@ -94,6 +96,8 @@ class ClaudeLogins:
 
     def _claude_place(self) -> ClaudeCodeFile | KeychainOrFile:
         """Where Claude Code keeps its login on this platform; a configured path means that file alone."""
+        from tokenward.sources.keychain import SECURITY, KeychainLogin, KeychainOrFile, claude_code_item  # macOS
+
         said, equipment = self.settings.sources.claude_code, self.equipment
         file = ClaudeCodeFile(
             said.path or equipment.paths.claude_credentials,
@@ -107,12 +111,15 @@ class ClaudeLogins:
             claude_code_item(equipment.environ),
             environ=clean_environment(equipment.environ),
             clock=equipment.clock,
-            security=equipment.security,
+            security=equipment.security or SECURITY,
         )
         return KeychainOrFile(self.keychain, file)
 
     def _neurolink(self) -> Kept:
         """NeuroLink's login, which was made under Claude Code's client_id and is refreshed under it."""
+        from tokenward.sources.neurolink import DEFAULT_PATH as NEUROLINK_PATH  # few people have it
+        from tokenward.sources.neurolink import NeuroLinkFile
+
         said, equipment = self.settings.sources.neurolink, self.equipment
         place = NeuroLinkFile(said.path or equipment.paths.home / NEUROLINK_PATH, clock=equipment.clock)
         place.tidy()

@@ -10,7 +10,9 @@ Rules:
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, agent_and_id
@@ -19,12 +21,9 @@ from tokenward.daemon.claude_logins import ClaudeLogins
 from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.federated import Federated
 from tokenward.daemon.gathering import Gathering, one_of_each
-from tokenward.daemon.household import STORE, Kept
-from tokenward.daemon.intake import ADOPTED
-from tokenward.daemon.outlets import outlet_of
+from tokenward.daemon.household import ADOPTED, STORE, Kept
 from tokenward.daemon.providers_in_force import ProvidersInForce
 from tokenward.daemon.publishing import Outlet
-from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.shared_place import SHARED, SharedPlace
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Place
@@ -33,7 +32,12 @@ from tokenward.provider_files import (
 )
 from tokenward.sources import environment
 from tokenward.sources.fixed import FixedCredential
-from tokenward.sources.foreign.places import Workshop, place_of
+
+if TYPE_CHECKING:
+    from tokenward.daemon.refresher import Refresher
+
+
+_MadeOf = tuple[str, str, str | None, str | None, tuple[object, ...]]
 
 
 class Composition:
@@ -50,6 +54,7 @@ class Composition:
         self.providers = ProvidersInForce(settings, equipment, metadata)
         self._claude_logins = ClaudeLogins(settings, equipment, self.providers)
         self._equipment = equipment
+        self._alike: dict[_MadeOf, _MadeOf] = {}
 
     def all_kept(self) -> list[Kept]:
         """Every profile that is to be kept."""
@@ -69,6 +74,8 @@ class Composition:
 
     def outlets(self) -> list[Outlet]:
         """Every sink of the configuration."""
+        from tokenward.daemon.outlets import outlet_of  # most publish no files
+
         equipment = self._equipment
         return [
             outlet_of(name, said, equipment.environ, equipment.record)
@@ -93,14 +100,16 @@ class Composition:
 
     def _refreshed_by_us(self, key: str, place: Place, source: str) -> Kept:
         agent, profile = agent_and_id(key)
-        name = profile.partition(":")[0]
+        name = sys.intern(profile.partition(":")[0])
         endpoint = self.providers.endpoints.get(name)
         note = self.providers.undiscovered.get(name)
         refresher = self.providers.direct_refresher(key, place, endpoint, name) if endpoint is not None else None
         if refresher is None and note is None and not self.providers.named(name).registration.refreshes:
             note = f"to have it refreshed, register its provider: [providers.{name}] in the configuration"
-        made_of = (source, name, endpoint and endpoint.url, note, self.providers.refresh_terms(name))
-        return Kept(Profile(profile, name, source, agent), place, refresher, note, made_of)
+        terms = self.providers.refresh_terms(name)
+        made_of = (source, name, endpoint.url if endpoint is not None else None, note, terms)
+        made_of = self._alike.setdefault(made_of, made_of)  # one for all profiles of a provider, however many
+        return Kept(Profile(profile, name, source, agent), place, refresher, made_of[3], made_of)
 
     def adopted(self, adoption: Adoption) -> Kept:
         """A foreign file that a person told us to keep; Claude logins are refreshed as Claude Code's own is.
@@ -108,6 +117,8 @@ class Composition:
         Raises:
             ConfigurationFault: if there is no such layout.
         """
+        from tokenward.sources.foreign.places import Workshop, place_of  # most adopt nothing
+
         equipment, name = self._equipment, adoption.profile.partition(":")[0]
         workshop = Workshop(equipment.clock, equipment.wait, equipment.entropy.fraction)
         place = place_of(adoption.layout, Path(adoption.path), adoption.entry, workshop)

@@ -17,7 +17,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,45 +29,45 @@ from tokenward.config import LoadedConfig
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
-from tokenward.daemon import exposition, sd
+from tokenward.daemon import sd
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import Composition
-from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
 from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody, needs_restart
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.household import Household, Kept
-from tokenward.daemon.intake import Doorway
+from tokenward.daemon.import_aside import import_aside
 from tokenward.daemon.machine import SystemEntropy
-from tokenward.daemon.metrics import Family, Watched, families
-from tokenward.daemon.metrics_socket import MetricsSocket
 from tokenward.daemon.notice_command import tell_person
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
-from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.publishing import Publishing
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
 from tokenward.daemon.second_sockets import SecondSockets
-from tokenward.daemon.sharing import sharing_of
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.tidying import Tidying
-from tokenward.daemon.ward import Ward
+from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.watcher import Watcher
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import ConfigurationFault
 from tokenward.http import HttpClient
 from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock, LoginServer
-from tokenward.sources.foreign.catalogue import ForeignStores
-from tokenward.sources.foreign.places import LAYOUTS
 from tokenward.stores.age_archive import AgeArchive
 
 if TYPE_CHECKING:
     from tokenward.checks import Finding
+    from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
+    from tokenward.daemon.intake import Doorway
+    from tokenward.daemon.metrics import Family
+    from tokenward.daemon.metrics_socket import MetricsSocket
+    from tokenward.daemon.profile_models import ProfileResult
+    from tokenward.daemon.sharing import Sharing
+    from tokenward.daemon.ward import Ward
 
 
 READING_THREADS = 8
@@ -111,6 +111,7 @@ class Daemon:
         self.audit.told = self.hub.history.asked
         self.second_sockets = SecondSockets(group, clock, self.audit.of_restricted)
         self._collectors: MetricsSocket | None = None
+        self._answers_collectors = False
         self._unlocking = anyio.CapacityLimiter(1)
         self._http = HttpClient(user_agent=f"tokenward/{__version__}")
         self._metadata = MetadataCache(self._http, clock)
@@ -126,31 +127,39 @@ class Daemon:
         )
         self._shares_as = loaded.settings.store
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
-        self.ward = Ward(self._household())
-        self.sharing = sharing_of(
-            self.ward,
-            rearrange=self._keep,
-            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
-        )
-        self.audit.choice = self.ward.broker.choice
+        self.desk = TokenDesk(self._household())
+        self.sharing = self._sharing()
+        self.audit.choice = self.desk.broker.choice
         self.tidying = self._tidying()
         self.publishing: Publishing | None = None
         self.notices = Notices(
-            self.ward.keepers,
-            self.ward.household.routing,
+            self.desk.keepers,
+            self.desk.household.routing,
             clock=clock,
             locked=lambda: self.custody.status().locked,
             spawn=group.start_soon,
             platform=sys.platform,
         )
-        self.ward.household.metrics = self.metrics
+        self.desk.household.metrics = self.metrics
         self.state_flush = StateFlush(
-            self.ward.household.routing,
+            self.desk.household.routing,
             clock=clock,
             alarm=self.scheduler,
             spawn=group.start_soon,
-            writing=self.ward.household.writing,
+            writing=self.desk.household.writing,
         )
+
+    @cached_property
+    def ward(self) -> Ward:
+        """Whoever answers what the desk does not; see ``token_desk`` for why it is imported so late."""
+        from tokenward.daemon.ward import Ward
+
+        return Ward(self.desk)
+
+    async def service(self) -> Ward:
+        """The ward, for a call that comes over a socket: whoever is served meanwhile does not wait for it."""
+        await import_aside("tokenward.daemon.ward")
+        return self.ward
 
     def _tidying(self) -> Tidying:
         return Tidying(
@@ -158,8 +167,8 @@ class Daemon:
             self.audit,
             clock=self.clock,
             spawn=self.group.start_soon,
-            writing=self.ward.household.writing,
-            generation_at=self.ward.generation_at,
+            writing=self.desk.household.writing,
+            generation_at=self.desk.kept.generation_at,
         )
 
     def _household(self) -> Household:
@@ -192,12 +201,27 @@ class Daemon:
             unwatch=self._unwatch,
             login_server=self._login_server,
             examine=self._examine,
-            doorway=Doorway(
-                ForeignStores(self.options.paths.home, self.options.environ),
-                self._equipment.adopted,
-                LAYOUTS,
-                lambda adoption: self._composition.adopted(adoption),  # noqa: PLW0108 - a reload replaces it
-            ),
+            doorway=self._doorway,
+        )
+
+    def _doorway(self) -> Doorway:
+        # Here and below: what a daemon that is asked for tokens alone never needs.
+        from tokenward.daemon.intake import Doorway
+        from tokenward.sources.foreign.catalogue import ForeignStores
+        from tokenward.sources.foreign.places import LAYOUTS
+
+        stores = ForeignStores(self.options.paths.home, self.options.environ)
+        return Doorway(stores, self._equipment.adopted, LAYOUTS, lambda each: self._composition.adopted(each))  # noqa: PLW0108 - a reload replaces it
+
+    def _sharing(self) -> Sharing | None:
+        if self._equipment.shared is None:
+            return None
+        from tokenward.daemon.sharing import sharing_of
+
+        return sharing_of(
+            self.desk,
+            rearrange=self._keep,
+            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
         )
 
     def _examine(
@@ -226,7 +250,7 @@ class Daemon:
         return complete
 
     async def _keep(self) -> None:
-        household = self.ward.household
+        household = self.desk.household
         household.default_provider = self._loaded.settings.default.provider
         household.providers = self._composition.providers.all
         household.resolution = Resolution(self._loaded.settings.default.resolution)
@@ -237,16 +261,16 @@ class Daemon:
         said = self._loaded.settings.events
         self.notices.on_event = said.on_event
         self.notices.run = partial(tell_person, said=said, environ=self.options.environ)
-        await self.ward.keep(self._composition.all_kept())
+        await self.desk.keep(self._composition.all_kept())
         if self.publishing is not None:
             await self.publishing.have(self._composition.outlets())
 
     async def publish(self) -> None:
         """Publish files from now on; only who goes on to keep them valid does."""
-        household = self.ward.household
+        household = self.desk.household
         self.publishing = Publishing(
             household.around,
-            self.ward.keepers,
+            self.desk.keepers,
             base_url=lambda keeper: self._composition.providers.unusual_base_url(keeper.profile),
             run_command=run_change_command,
             remove_leftovers=self._equipment.record.remove_leftovers,
@@ -255,7 +279,7 @@ class Daemon:
         on_event = self.publishing.on_event
         self.hub.listen(lambda event, _trouble: on_event(event))
         await self.publishing.have(self._composition.outlets())
-        for keeper in self.ward.keepers.values():
+        for keeper in self.desk.keepers.values():
             keeper.on_alarm()  # its margin may be another now
 
     async def discover(self) -> None:
@@ -273,10 +297,12 @@ class Daemon:
             return await self._reload()
 
     async def _reload(self) -> ReloadResult:
+        from tokenward.daemon.daemon_models import ReloadResult
+
         try:
             loaded = self.options.load()
-            if self._collectors is not None:
-                await self._collectors.serve(loaded.settings.metrics.socket)
+            if self._answers_collectors:
+                await self._serve_collectors(loaded.settings.metrics.socket)
         except ConfigurationFault as fault:
             self._config_error = fault.cause
             log.warning("%s; the settings in force stay", fault.cause)
@@ -285,35 +311,36 @@ class Daemon:
         warn_of(loaded)
         self._composition = Composition(loaded.settings, self._equipment, self._metadata)
         self.custody.wanted = loaded.settings.store.key
-        self.ward.household.around.timing = _timing(loaded)
+        self.desk.household.around.timing = _timing(loaded)
         await self.open_second_sockets()
         if not await self.fill():
             self.group.start_soon(self.discover)
-        await self.ward.look_everywhere()
+        await self.desk.kept.look_everywhere()
         self.hub.announce("reloaded")
         return ReloadResult(reloaded=True, error=self._config_error)
 
     async def open_second_sockets(self) -> None:
         """Serve the restricted sockets of the configuration in force, and no other."""
-        await self.second_sockets.serve(self.ward, self._loaded.settings.sockets)
+        await self.second_sockets.serve(self.service, self._loaded.settings.sockets)
 
     # What wakes it
 
     def _watch(self, place: str) -> None:
         if place.startswith(os.sep):
-            self.watcher.watch(Path(place))
+            self.watcher.watch(place)
 
     def _unwatch(self, place: str) -> None:
         if place.startswith(os.sep):
-            self.watcher.unwatch(Path(place))
+            self.watcher.unwatch(place)
 
     def _path_changed(self, path: Path) -> None:
-        self.group.start_soon(self.ward.place_changed, str(path))
+        if self.desk.kept.may_have_news(str(path)):
+            self.group.start_soon(self.desk.kept.place_changed, str(path))
 
     def _clock_stepped(self, seconds: float) -> None:
         self.hub.announce("clock_stepped", detail=f"{seconds:+.0f} s")
         self.state_flush.on_alarm()
-        self.group.start_soon(self.ward.look_everywhere)
+        self.group.start_soon(self.desk.kept.look_everywhere)
 
     def _progress(self) -> None:
         sd.notify("WATCHDOG=1", self.options.environ)
@@ -323,16 +350,18 @@ class Daemon:
             self.group.start_soon(self._unlock)
         if self.second_sockets.are_missing:
             self.group.start_soon(self.open_second_sockets)
-        if self.ward.is_overdue:
-            self.group.start_soon(self.ward.keep_overdue)
+        if self.desk.kept.is_overdue:
+            self.group.start_soon(self.desk.kept.keep_overdue)
 
     async def _unlock(self) -> None:
         """Ask again for a key that is locked away; a dialog may hold the thread, and nobody waits for it."""
         if await anyio.to_thread.run_sync(self.custody.unlock, limiter=self._unlocking, abandon_on_cancel=True):
             log.info("the store's key is unlocked")
-            await self.ward.look_everywhere()
+            await self.desk.kept.look_everywhere()
 
     def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
+        from tokenward.daemon.daemon_models import DaemonStatusResult
+
         key = self.custody.status()
         return DaemonStatusResult(
             version=__version__,
@@ -355,8 +384,10 @@ class Daemon:
 
     def metrics(self) -> list[Family]:
         """What can be counted and measured now."""
+        from tokenward.daemon.metrics import Watched, families
+
         watched = Watched(
-            self.ward.keepers, self.ward.broker, self.hub, self.notices, self.server, self._equipment.shared
+            self.desk.keepers, self.desk.broker, self.hub, self.notices, self.server, self._equipment.shared
         )
         return families(watched, self.ward.status())
 
@@ -366,8 +397,17 @@ class Daemon:
         Raises:
             ConfigurationFault: if it cannot be done.
         """
-        self._collectors = MetricsSocket(self.group, lambda accept: exposition.page(self.metrics(), accept))
-        await self._collectors.serve(self._loaded.settings.metrics.socket)
+        self._answers_collectors = True
+        await self._serve_collectors(self._loaded.settings.metrics.socket)
+
+    async def _serve_collectors(self, place: Path | None) -> None:
+        if self._collectors is None and place is not None:
+            from tokenward.daemon import exposition
+            from tokenward.daemon.metrics_socket import MetricsSocket
+
+            self._collectors = MetricsSocket(self.group, lambda accept: exposition.page(self.metrics(), accept))
+        if self._collectors is not None:
+            await self._collectors.serve(place)
 
     async def aclose(self) -> None:
         """Write what may still be lost, and let go of subscribers; flights have ended before."""

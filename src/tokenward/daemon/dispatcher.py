@@ -122,6 +122,7 @@ class Dispatcher:
     Args:
         methods: the methods there are, by name.
         audit: told of every call that was carried out; None to tell nobody.
+        calls: where calls are counted that were carried out, by method and result; None = in a table of its own.
         unlisted: makes the error for a call of any other method.
     """
 
@@ -129,14 +130,14 @@ class Dispatcher:
         self,
         methods: Mapping[str, Method],
         audit: Audit | None,
+        calls: Counter[tuple[str, str]] | None = None,
         *,
         unlisted: Callable[[], errors.TokenwardError] = no_such_method,
     ) -> None:
         self._methods = methods
         self._unlisted = unlisted
         self._audit = audit
-        self.calls: Counter[tuple[str, str]] = Counter()
-        """How many calls were carried out, by method and result."""
+        self.calls: Counter[tuple[str, str]] = Counter() if calls is None else calls
         self._pjrpc: AsyncDispatcher[Call] = AsyncDispatcher(
             json_loader=_load,
             json_dumper=partial(json.dumps, separators=(",", ":")),

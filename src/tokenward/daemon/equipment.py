@@ -16,16 +16,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
 from tokenward import __version__
 from tokenward.daemon.adopted import AdoptedFiles
-from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.machine import SystemProcesses
 from tokenward.daemon.options import Options
-from tokenward.daemon.refresher import flight_limiter
 from tokenward.daemon.shared_records import SharedRecords
 from tokenward.disk import family_file
 from tokenward.disk.holder_name import holder_name
@@ -36,7 +35,6 @@ from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.claude_code_command import clean_environment
-from tokenward.sources.keychain import SECURITY
 from tokenward.store_settings import StoreSettings
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
@@ -44,6 +42,9 @@ from tokenward.stores.key_ring import AesGcmSealer, open_key_file
 from tokenward.stores.keyring_key import KeyringKeyPlace
 from tokenward.stores.passphrase import PassphraseSource
 from tokenward.stores.systemd_key import SystemdKeyPlace
+
+if TYPE_CHECKING:
+    from tokenward.daemon.endpoint_gate import EndpointGate
 
 RECORDS_NAME = "credentials"
 """The directory of our own records, in the state directory."""
@@ -57,6 +58,9 @@ ASKPASS_NEEDS = (
     "GNUPGHOME",
 )
 """Variables without which a program can neither ask a person nor open a password store."""
+
+FLIGHT_THREADS = 32
+"""Worker threads for flights: more than fit through the gates of a few endpoints."""
 
 log = logging.getLogger("tokenward")
 
@@ -79,7 +83,7 @@ class Equipment:
         record: which files we published.
         shared: what is shared with other hosts; None = nothing is.
         platform: ``sys.platform``, by which Claude Code chooses where its login lies.
-        security: the program that reads the Keychain of macOS.
+        security: the program that reads the Keychain of macOS; None = where macOS has it.
     """
 
     paths: Paths
@@ -97,10 +101,12 @@ class Equipment:
     gates: dict[str, EndpointGate] = field(default_factory=dict)
     wait: Callable[[float], None] = time.sleep
     platform: str = sys.platform
-    security: str = SECURITY
+    security: str | None = None
 
     def gate(self, url: str) -> EndpointGate:
         """The one gate before a token endpoint."""
+        from tokenward.daemon.endpoint_gate import EndpointGate  # who refreshes nothing needs none
+
         return self.gates.setdefault(url, EndpointGate(self.clock, self.entropy))
 
 
@@ -224,3 +230,8 @@ def equip(
         record=PublicationRecord(state / PUBLISHED_NAME),
         shared=shared_records(options, custody, said, clock=clock, entropy=entropy),
     )
+
+
+def flight_limiter() -> CapacityLimiter:
+    """The worker threads of flights, apart from anyio's default ones."""
+    return CapacityLimiter(FLIGHT_THREADS)

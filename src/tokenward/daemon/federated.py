@@ -10,23 +10,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, Secret
-from tokenward.core.federation import Federation
 from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.household import Kept
-from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher
 from tokenward.daemon.providers_in_force import ProvidersInForce
-from tokenward.oauth.client_key import client_key_of
-from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
-from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import IdentitySource
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
     federation_for,
 )
 from tokenward.sources.claude_code_command import clean_environment
+
+if TYPE_CHECKING:
+    from tokenward.core.federation import Federation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,10 @@ class Federated:
         return found
 
     def _minted(self, name: str, federation: Federation) -> Kept:
+        from tokenward.daemon.minting import FEDERATION, MintedPlace, MintRefresher  # few configurations have one
+        from tokenward.oauth.client_key import client_key_of
+        from tokenward.oauth.token_endpoint import HttpTokenEndpoint
+
         equipment, registration = self.equipment, self.providers.named(name).registration
         profile = Profile(f"{name}:federated", name, FEDERATION)
         identity = self._identity(federation)
@@ -85,6 +88,8 @@ class Federated:
         return Kept(profile, place, refresher, None, made_of)
 
     def _identity(self, federation: Federation) -> IdentitySource:
+        from tokenward.oauth.federation import GivenIdentity, IdentityCommand, IdentityFile
+
         if federation.identity_command:
             environ = clean_environment(self.equipment.environ, federation.env)
             return IdentityCommand(

@@ -12,10 +12,11 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from logging import getLogger
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -33,6 +34,9 @@ from tokenward.disk.family_file import FamilyFile, end_unfinished, left_unfinish
 
 if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
+
+NO_OUTCOMES: Mapping[Event, int] = MappingProxyType({})
+"""Of whoever never flew: none of ten thousand has a table of its own."""
 
 log = getLogger(__name__)
 
@@ -208,7 +212,7 @@ class Flights:
             self._land_failure(Cause.NO_LONGER_LIFE, "the refresh did not lengthen life", None, Event.FUTILE)
             return
         keeper.attempts.succeeded()
-        keeper.outcomes[event] += 1
+        keeper.outcomes = {**keeper.outcomes, event: keeper.outcomes.get(event, 0) + 1}
         keeper.apply(event)
 
     def _lengthens_life(self, credential: Credential) -> bool:
@@ -229,7 +233,7 @@ class Flights:
         keeper = self._keeper
         closed = keeper.refresher.closed_for() if keeper.refresher is not None else 0.0
         keeper.attempts.failed(cause, reason, retry_after=retry_after, closed_for=closed)
-        keeper.outcomes[event] += 1
+        keeper.outcomes = {**keeper.outcomes, event: keeper.outcomes.get(event, 0) + 1}
         keeper.apply(event)
 
 

@@ -20,16 +20,16 @@ from tokenward.core.credential import Profile
 from tokenward.core.redact import printable
 from tokenward.core.written_token import Written
 from tokenward.daemon.household import Kept
-from tokenward.daemon.refresher import Refresher
-from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import Place
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, goes_to_gateway, provider_named
-from tokenward.source_settings import CommandSettings
-from tokenward.sources import anthropic_profile, command, dotenv, environment
+from tokenward.sources import anthropic_profile, dotenv, environment
 from tokenward.sources.claude_code_command import clean_environment
 
 if TYPE_CHECKING:
     from tokenward.daemon.equipment import Equipment
+    from tokenward.daemon.refresher import Refresher
+    from tokenward.oauth.token_endpoint import HttpTokenEndpoint
+    from tokenward.source_settings import CommandSettings
 
 CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.anthropic-profile]'
 
@@ -73,6 +73,8 @@ class Gathering:
         )
 
     def _command(self, name: str, said: CommandSettings) -> Kept:
+        from tokenward.sources import command
+
         profile = said.profile or f"{self.settings.default.provider}:{name}"
         provider = profile.partition(":")[0]
         run = command.Command(
@@ -103,6 +105,8 @@ class Gathering:
         return kept
 
     def _anthropic_profile(self, directory: Path, name: str, *, direct: bool) -> Kept:
+        from tokenward.oauth.token_endpoint import HttpTokenEndpoint
+
         config = anthropic_profile.config_of(directory, name)
         place = anthropic_profile.AnthropicProfileFile(directory, name, clock=self.equipment.clock)
         place.tidy()

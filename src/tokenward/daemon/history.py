@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.daemon.history_models import MOST_AT_ONCE, HistoryResult, MomentResult
 from tokenward.ports import Clock
 
 if TYPE_CHECKING:
     from tokenward.daemon.audit import Seen
     from tokenward.daemon.event_models import Event
+    from tokenward.daemon.history_models import HistoryResult, MomentResult
     from tokenward.daemon.token_models import ReportResult
 
 LARGEST_RING = 2000
@@ -116,6 +116,8 @@ class History:
             before_ms: only what began at it or earlier, in Unix milliseconds; None = until now.
             profiles: only theirs and the daemon's; None = everybody's.
         """
+        from tokenward.daemon.history_models import MOST_AT_ONCE, HistoryResult  # only who looks back needs them
+
         begin = to_unix_milliseconds(self._clock.wall()) - KEPT_MS
         earliest = begin if at_ms is None else max(at_ms, begin)
         found = [
@@ -132,6 +134,8 @@ class History:
 
 
 def _shown(moment: _Moment) -> MomentResult:
+    from tokenward.daemon.history_models import MomentResult  # only who looks back needs them
+
     return MomentResult.model_validate(
         {
             "type": moment.type,

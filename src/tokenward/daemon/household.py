@@ -17,23 +17,25 @@ from anyio import CapacityLimiter
 from tokenward.core.credential import Profile
 from tokenward.core.ladders import DEFAULT_PRESET, PRESETS, Ladders
 from tokenward.core.selection import Resolution
-from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
 from tokenward.daemon.event_hub import EventHub
-from tokenward.daemon.intake import Doorway
-from tokenward.daemon.profile_models import ProfileResult
-from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.routing_state import RoutingState
-from tokenward.daemon.shared_records import SharedRecords
-from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.ports import Archive, CredentialStore, Custody, LoginServer, Place
 from tokenward.provider_files import Provider, provider_named
 
 if TYPE_CHECKING:
+    from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
+    from tokenward.daemon.intake import Doorway
     from tokenward.daemon.metrics import Family
+    from tokenward.daemon.profile_models import ProfileResult
+    from tokenward.daemon.refresher import Refresher
+    from tokenward.daemon.shared_records import SharedRecords
+    from tokenward.daemon.sink_models import SinkResult
 
 STORE = "store"
 """The source's name of what we own."""
+ADOPTED = "adopted"
+"""The source's name of a foreign file that a person told us to keep."""
 
 
 class FindingLike(Protocol):
@@ -105,7 +107,7 @@ class Household:
         stop: ends the daemon.
         watch: asks for changes of a path to be noticed.
         unwatch: says that changes of a path concern nobody any more.
-        doorway: where credentials of other programs come from.
+        doorway: says where credentials of other programs come from.
         default_provider: served if a call names none.
         providers: the providers of the configuration in force.
         looked_at: the places looked at for credentials, for the error that says there are none.
@@ -136,7 +138,7 @@ class Household:
     watch: Callable[[str], None]
     unwatch: Callable[[str], None]
     login_server: Callable[[str], LoginServer]
-    doorway: Doorway
+    doorway: Callable[[], Doorway]
     default_provider: str = "anthropic"
     providers: Mapping[str, Provider] = field(default_factory=dict)
     looked_at: Callable[[], Sequence[str]] = tuple

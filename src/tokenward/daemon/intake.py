@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tokenward.daemon.household import Kept
     from tokenward.daemon.ward import Ward
 
-ADOPTED = "adopted"
-"""The source's name of what others own and a person told us to keep in place."""
 LONGEST_NAME = 128
 """Characters shown of what another program calls a credential."""
 

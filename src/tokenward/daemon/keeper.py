@@ -14,9 +14,9 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
@@ -30,14 +30,16 @@ from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, S
 from tokenward.daemon import refusals
 from tokenward.daemon.announcements import APPEARED, Heard, announce, unheard
 from tokenward.daemon.attempts import Attempts
-from tokenward.daemon.flights import Flights, end_all
+from tokenward.daemon.flights import NO_OUTCOMES, Flights, end_all
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.prepared import Prepared
-from tokenward.daemon.refresher import Refresher
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.timetable import Timetable
 from tokenward.errors import TokenwardError
 from tokenward.ports import Place, RenewingPlace
+
+if TYPE_CHECKING:
+    from tokenward.daemon.refresher import Refresher
 
 
 class Keeper:
@@ -51,6 +53,12 @@ class Keeper:
         note: one line that a person should know of this profile, if any.
     """
 
+    __slots__ = (
+        "_around", "_distrusted", "_published", "_seen_life", "attempts", "changed", "flights", "held",
+        "last_refresh", "lookout", "note", "outcomes", "phase", "place", "prepared", "profile", "refresher",
+        "refused_generation", "resting", "timetable", "watched_for",
+    )  # fmt: skip
+
     def __init__(
         self,
         profile: Profile,
@@ -62,6 +70,8 @@ class Keeper:
     ) -> None:
         self.profile = profile
         self.place = place
+        self.watched_for = place.description
+        """Where changes are noticed; what the place calls itself may become another name."""
         self.refresher = refresher
         self.note = note
         self.phase = Phase.EMPTY
@@ -71,7 +81,7 @@ class Keeper:
         self.lookout = Lookout(place, around.clock, around.reading)
         self.attempts = Attempts(around.clock, around.entropy)
         self.last_refresh: datetime | None = None
-        self.outcomes: Counter[Event] = Counter()
+        self.outcomes = NO_OUTCOMES
         """How flights ended, and how often."""
         self._around = around
         self.changed: Heard = unheard

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from anyio import Lock, to_thread
+from anyio.lowlevel import checkpoint
 
 from tokenward.core.credential import Kind
 from tokenward.core.serving import Resting
@@ -22,6 +23,10 @@ from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.resting import let_rest
+
+READ_TOGETHER = 256
+"""Places that one thread reads in one go where many come at once: a start with ten thousand is in no hurry to
+serve the first, and a thread for each would cost more than the reading."""
 
 
 class Keepers:
@@ -36,8 +41,7 @@ class Keepers:
         self.by_key: dict[str, Keeper] = {}
         self.line = LineUp(household, self.by_key)
         self._made_of: dict[str, tuple[object, ...]] = {}
-        self._live_at: dict[str, set[str]] = {}  # by place, the keys of those who live there
-        self._watched_for: dict[str, str] = {}  # by key, the place that is watched
+        self._live_at: dict[str, tuple[str, ...]] = {}  # by place, the keys of those who live there
         self._overdue: dict[str, Kept | None] = {}
         """What shall take the place of keepers that cannot be let go yet, by key; None = nothing."""
         self._arranging = Lock()
@@ -94,16 +98,29 @@ class Keepers:
             Those that were engaged.
         """
         engaged = []
-        for name, kept in changes:
-            if not await self.dismiss(name):
-                self._overdue[name] = kept
-                continue
-            if kept is not None:
-                engaged.append(await self.engage(kept))
+        for start in range(0, len(changes), READ_TOGETHER):
+            next_ones = []
+            for name, kept in changes[start : start + READ_TOGETHER]:
+                if not await self.dismiss(name):
+                    self._overdue[name] = kept
+                elif kept is not None:
+                    next_ones.append(kept)
+            engaged += await self._engage(next_ones)
         return engaged
 
     async def engage(self, kept: Kept) -> Keeper:
         """Keep one that is not kept yet; it takes up its work with ``begin``."""
+        return (await self._engage([kept]))[0]
+
+    async def _engage(self, some: Sequence[Kept]) -> list[Keeper]:
+        engaged = [self._seat(kept) for kept in some]
+        if engaged:
+            await to_thread.run_sync(_read_ahead, engaged, limiter=self._household.around.reading)
+        for keeper in engaged:
+            await keeper.reconcile()
+        return engaged
+
+    def _seat(self, kept: Kept) -> Keeper:
         keeper = Keeper(kept.profile, kept.place, kept.refresher, self._household.around, note=kept.note)
         if kept.profile.key in self._household.routing.disabled:
             keeper.rest(Resting.DISABLED)
@@ -111,19 +128,17 @@ class Keepers:
         keeper.changed = self.line.keeper_changed
         self.line.take(keeper)
         self._made_of[kept.profile.key] = kept.made_of
-        self._live_at.setdefault(kept.place.description, set()).add(kept.profile.key)
-        self._watched_for[kept.profile.key] = kept.place.description
-        self._household.watch(kept.place.description)
-        await keeper.reconcile()
+        self._live_at[keeper.watched_for] = (*self._live_at.get(keeper.watched_for, ()), kept.profile.key)
+        self._household.watch(keeper.watched_for)
         return keeper
 
     async def begin(self, engaged: Sequence[Keeper]) -> None:
         """Find out who rests, now that these are kept too, and let the others take up what was left to them."""
         self.let_rest()
-        for keeper in engaged:
-            if keeper.resting is None and await to_thread.run_sync(
-                keeper.flights.predecessor_left_work, limiter=self._household.writing
-            ):
+        awake = [keeper for keeper in engaged if keeper.resting is None]
+        if awake:
+            left = await to_thread.run_sync(_with_work_left, awake, limiter=self._household.writing)
+            for keeper in left:
                 keeper.resume()
 
     async def dismiss(self, key: str) -> bool:
@@ -141,16 +156,16 @@ class Keepers:
 
     def let_go(self, keeper: Keeper) -> None:
         """Keep one no longer, from this moment; others may live at its place still."""
-        key = keeper.profile.key
+        key, place = keeper.profile.key, keeper.watched_for
         keeper.dismiss()
         self.by_key.pop(key, None)
         self.line.drop(key)
         self._overdue.pop(key, None)
-        if (place := self._watched_for.pop(key, None)) is not None:
-            self._live_at[place].discard(key)
-            if not self._live_at[place]:
-                del self._live_at[place]
-                self._household.unwatch(place)
+        others = tuple(other for other in self._live_at.pop(place, ()) if other != key)
+        if others:
+            self._live_at[place] = others
+        else:
+            self._household.unwatch(place)
 
     def generation_at(self, profile: str, place: str) -> str | None:
         """The generation that a profile holds, if it lives at this place; see ``clear_left_marks``."""
@@ -168,25 +183,41 @@ class Keepers:
         let_rest(self.by_key, self._household.routing.disabled, self._household.resolution)
         self._household.profiles_changed()
 
+    def may_have_news(self, path: str) -> bool:
+        """Whether ``place_changed`` would find anything: one stat for each who lives there."""
+        return any(keeper.lookout.may_have_news() for keeper in self._those_at(path))
+
     async def place_changed(self, path: str) -> None:
         """The watcher's hint: look at whoever lives there."""
         kind_changed = False
-        for key in tuple(self._live_at.get(path, ())):
-            keeper = self.by_key.get(key)
-            if keeper is not None and keeper.place.description == path:
-                before = _kind_of(keeper)
-                await keeper.reconcile()
-                kind_changed = kind_changed or _kind_of(keeper) is not before
+        for keeper in self._those_at(path):
+            before = _kind_of(keeper)
+            await keeper.reconcile()
+            kind_changed = kind_changed or _kind_of(keeper) is not before
         if kind_changed:  # else nobody else rests than before; each beat announces every path
             self.let_rest()
+
+    def _those_at(self, path: str) -> list[Keeper]:
+        lived = map(self.by_key.get, self._live_at.get(path, ()))
+        return [keeper for keeper in lived if keeper is not None and keeper.place.description == path]
 
     async def look_everywhere(self) -> None:
         """The beat, or a clock that stepped: look at every place and every due time anew."""
         self.line.now()
         for keeper in list(self.by_key.values()):
+            await checkpoint()  # callers are served meanwhile, however many there are
             await keeper.reconcile()
             keeper.on_alarm()
         self.let_rest()
+
+
+def _read_ahead(keepers: Sequence[Keeper]) -> None:
+    for keeper in keepers:
+        keeper.lookout.read_ahead()
+
+
+def _with_work_left(keepers: Sequence[Keeper]) -> list[Keeper]:
+    return [keeper for keeper in keepers if keeper.flights.predecessor_left_work()]
 
 
 def _kind_of(keeper: Keeper) -> Kind | None:

@@ -17,15 +17,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from tokenward.core import protocol
 from tokenward.daemon import fault, message
-from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
 from tokenward.daemon.token_models import TokenParams
+
+if TYPE_CHECKING:
+    from tokenward.daemon.methods.method import Audit
 
 MAX_SHAPES = 256
 """Different requests remembered: a user has tens of consumers, each with one or two."""

@@ -10,11 +10,11 @@ Rules:
 - A generation that this daemon saw replaced is never news again, unless it comes in place of another account's:
   a person swapped the logins, and swapped them back.
 - A reading that met our own transaction at work is forgotten: what it saw may not be durable yet (design I2).
+- There is one for each of ten thousand profiles, and most never change: what only a change needs is made then.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable
 from datetime import datetime
 
@@ -40,14 +40,30 @@ class Lookout:
         limiter: the worker threads that read places.
     """
 
+    __slots__ = (
+        "_ahead",
+        "_clock",
+        "_limiter",
+        "_lock",
+        "_looked",
+        "_place",
+        "_replaced",
+        "_signature",
+        "absent_since",
+        "is_logged_out",
+        "is_vacant",
+        "trouble",
+    )
+
     def __init__(self, place: Place, clock: Clock, limiter: CapacityLimiter) -> None:
         self._place = place
         self._clock = clock
         self._limiter = limiter
-        self._lock = anyio.Lock()
+        self._lock: anyio.Lock | None = None  # while somebody looks
         self._signature: Hashable | None = None
         self._looked = False
-        self._replaced: deque[str] = deque(maxlen=REMEMBERED_GENERATIONS)
+        self._ahead: tuple[Hashable | None, Reading] | None = None
+        self._replaced: tuple[str, ...] = ()
         self.trouble: str | None = None
         self.absent_since: datetime | None = None
         self.is_vacant = False
@@ -59,9 +75,13 @@ class Lookout:
         """One stat: whether the place may hold something that we have not seen."""
         return not self._looked or self._place.signature() != self._signature
 
+    def may_have_news(self) -> bool:
+        """One stat: whether a look could find anything, or must find out that what was there is gone for good."""
+        return self.absent_since is not None or self.changed()
+
     def replaced(self, generation: str) -> None:
         """Note that a value is over: it is never news again."""
-        self._replaced.append(generation)
+        self._replaced = (*self._replaced, generation)[-REMEMBERED_GENERATIONS:]
 
     def look_again(self) -> None:
         """Take the place for changed: something was seen there while it could not be acted upon."""
@@ -69,8 +89,7 @@ class Lookout:
 
     def reinstate(self, generation: str) -> None:
         """A person brought this value back, or set it aside and may do so: forget that it was replaced."""
-        while generation in self._replaced:
-            self._replaced.remove(generation)
+        self._replaced = tuple(known for known in self._replaced if known != generation)
 
     def is_over(self, credential: Credential, held: Credential | None) -> bool:
         """Whether this value is known to have been replaced, and does not come in place of another account's."""
@@ -85,16 +104,30 @@ class Lookout:
             held: the value that we hold, asked for when the reading is done.
             at_work: whether a transaction of our own is writing there.
         """
-        async with self._lock:
-            if at_work() or (not self.changed() and self.absent_since is None):
-                return News.NOTHING, None
-            reading = await self._read()
-            if at_work():
-                self._looked = False
-                return News.NOTHING, None
+        lock = self._lock = self._lock or anyio.Lock(fast_acquire=True)
+        try:
+            async with lock:
+                if at_work() or not self.may_have_news():
+                    return News.NOTHING, None
+                reading = await self._read()
+                if at_work():
+                    self._looked = False
+                    return News.NOTHING, None
+        finally:
+            if not lock.locked():  # else it was handed to the next who waits
+                self._lock = None
         return self._judge(reading, held()), reading
 
+    def read_ahead(self) -> None:
+        """Read the place for the look that follows, which then needs no thread of its own; blocks on the disk."""
+        signature = self._place.signature()
+        self._ahead = signature, self._place.read()
+
     async def _read(self) -> Reading:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and self._place.signature() == ahead[0]:
+            self._signature, self._looked = ahead[0], True
+            return ahead[1]
         for _ in range(READINGS):
             signature = self._place.signature()
             reading = await to_thread.run_sync(self._place.read, limiter=self._limiter)

@@ -83,6 +83,13 @@ def internal_error(request_id: str | int | None = None) -> bytes:
     return error_object(protocol.INTERNAL_ERROR, "internal error", INTERNAL_ERROR_DATA, request_id)
 
 
+NOT_LOADED_DATA: dict[str, Any] = {
+    "type": "InternalError",
+    "class": errors.CONFIGURATION,
+    "hint": "restart it: tokenward was probably upgraded or removed while it ran",
+}
+
+
 def is_id(value: Any) -> bool:
     """Whether a value may be an id: a string or an integer (design section 6); a boolean is neither."""
     return type(value) is str or type(value) is int
@@ -136,6 +143,18 @@ def join(responses: tuple[bytes, ...], *, is_batch: bool) -> bytes | None:
     if not responses:
         return None  # JSON-RPC 2.0 section 6: nothing, not even an empty array
     return b"[" + b",".join(responses) + b"]" if is_batch else responses[0]
+
+
+def not_loaded(work: Work) -> bytes | None:
+    """The answer to what only code answers that could not be imported, without the newline."""
+    cause = "this daemon cannot load what answers this"
+    requests = [load(text) for text in work.requests]
+    refused = tuple(
+        error_object(protocol.INTERNAL_ERROR, cause, NOT_LOADED_DATA, request["id"])
+        for request in requests
+        if "id" in request
+    )
+    return join((*work.refusals, *refused), is_batch=work.is_batch)
 
 
 def read_line(line: bytes) -> Work:

@@ -243,7 +243,7 @@ def _of_flights(keepers: Mapping[str, Keeper], profiles: Iterable[ProfileResult]
         "tokenward_refreshes",
         "Refreshes and attempts to save, by how they ended; see docs/lifecycle.md.",
         [
-            ({**_labels(profile), "outcome": outcome.value}, float(keeper.outcomes[outcome]))
+            ({**_labels(profile), "outcome": outcome.value}, float(keeper.outcomes.get(outcome, 0)))
             for profile in profiles
             if (keeper := keepers[profile_key(profile.profile, profile.agent)]).refresher is not None
             for outcome in OUTCOMES

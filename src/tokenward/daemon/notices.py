@@ -14,7 +14,6 @@ Rules:
 
 from __future__ import annotations
 
-import html
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -189,6 +188,8 @@ def argv_for(on_event: Sequence[str], matter: Matter, *, platform: str) -> list[
         matter: what is told.
         platform: ``sys.platform``.
     """
+    import html  # only a notice needs it
+
     if list(on_event) != [NOTIFY]:
         return list(on_event)
     body = "\n".join(filter(None, (matter.detail, matter.hint)))

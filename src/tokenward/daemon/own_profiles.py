@@ -16,8 +16,7 @@ from anyio import to_thread
 
 from tokenward.core.credential import Credential, profile_key
 from tokenward.daemon import given_credential, shared_acts
-from tokenward.daemon.household import STORE, Household
-from tokenward.daemon.intake import ADOPTED
+from tokenward.daemon.household import ADOPTED, STORE, Household
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.keepers import Keepers
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileResult

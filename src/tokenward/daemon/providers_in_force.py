@@ -13,16 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from logging import getLogger
+from typing import TYPE_CHECKING
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, Secret
-from tokenward.core.grants import RefreshOutcome
 from tokenward.core.subscription_tier import TIERS, tier_named
 from tokenward.daemon.default_model import default_models
 from tokenward.daemon.equipment import Equipment
-from tokenward.daemon.refresher import DirectRefresher, Refresher
-from tokenward.daemon.transaction import Transaction
-from tokenward.oauth.authorization_server import HttpAuthorizationServer
 from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import LoginServer, Place
@@ -33,6 +30,10 @@ from tokenward.provider_files import (
     is_built_in,
     provider_named,
 )
+
+if TYPE_CHECKING:
+    from tokenward.core.grants import RefreshOutcome
+    from tokenward.daemon.refresher import Refresher
 
 SUBSCRIPTION_TIER = "ANTHROPIC_SUBSCRIPTION_TIER"
 
@@ -123,6 +124,9 @@ class ProvidersInForce:
             endpoint: where it is refreshed.
             provider: whose rules hold for a token that may be spent.
         """
+        from tokenward.daemon.refresher import DirectRefresher
+        from tokenward.daemon.transaction import Transaction  # not every login is refreshed by us
+
         equipment = self._equipment
         transaction = Transaction(
             profile=profile,
@@ -139,6 +143,8 @@ class ProvidersInForce:
 
     def login_server(self, name: str) -> LoginServer:
         """Where a person logs in, under the client_id of the configuration."""
+        from tokenward.oauth.authorization_server import HttpAuthorizationServer  # people log in once
+
         provider, equipment = self.named(name), self._equipment
         return HttpAuthorizationServer(
             registration=provider.registration,

@@ -23,7 +23,7 @@ from datetime import datetime
 from functools import partial
 from logging import getLogger
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 from anyio import to_thread
@@ -34,10 +34,12 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Serve, Wish
 from tokenward.daemon.event_models import Event
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.sink_models import SinkResult
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.errors import ConfigurationFault
 from tokenward.ports import Published, Sink
+
+if TYPE_CHECKING:
+    from tokenward.daemon.sink_models import SinkResult
 
 WRITING_THREADS = 4
 """Writes under way at once: one file system that hangs holds no other sink up."""
@@ -319,6 +321,8 @@ class Publishing:
         return [self._shown(standing) for _, standing in sorted(self._standings.items())]
 
     def _shown(self, standing: _Standing) -> SinkResult:
+        from tokenward.daemon.sink_models import SinkResult  # only who asks needs it
+
         outlet, held = standing.outlet, standing.held
         return SinkResult(
             sink=outlet.name,

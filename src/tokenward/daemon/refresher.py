@@ -14,25 +14,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import anyio
 from anyio import CancelScope, CapacityLimiter, from_thread, to_thread
 
 from tokenward.core.credential import Credential, Secret, family_of
-from tokenward.core.grants import RefreshOutcome
 from tokenward.core.reading import Found
 from tokenward.daemon import left_answers
-from tokenward.daemon.endpoint_gate import EndpointGate
 from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
-from tokenward.daemon.transaction import Transaction
 from tokenward.disk.family_file import FamilyFile
 from tokenward.ports import Clock, Delegate, LockedPlace, Place, TokenEndpoint
 
+if TYPE_CHECKING:
+    from tokenward.core.grants import RefreshOutcome
+    from tokenward.daemon.endpoint_gate import EndpointGate
+    from tokenward.daemon.transaction import Transaction
+
 DELEGATE_BELOW_SECONDS = 300.0
 """Claude Code refreshes when at most this is left, and not before (measured)."""
-FLIGHT_THREADS = 32
-"""Worker threads for flights: more than fit through the gates of a few endpoints."""
 
 _ENDPOINT_TROUBLE = frozenset({Cause.NOT_SENT, Cause.AMBIGUOUS, Cause.UNAVAILABLE, Cause.RATE_LIMITED})
 
@@ -243,8 +242,3 @@ class DelegateRefresher:
     async def save(self, pending: SaveFailed) -> FlightResult:
         """Never needed: the owner writes."""
         raise AssertionError(f"a delegated refresh leaves nothing unsaved ({pending.reason})")
-
-
-def flight_limiter() -> CapacityLimiter:
-    """The worker threads of flights, apart from anyio's default ones."""
-    return anyio.CapacityLimiter(FLIGHT_THREADS)

@@ -8,6 +8,7 @@ Rules:
 - What is ready is served at once from the event loop's callback; a task exists only for what must wait.
 - One timer for all deadlines, armed only while there is one; an idle daemon is never woken.
 - Nothing a peer does ends ``serve``; only ``aclose`` or a cancellation does.
+- The dispatcher, and the service behind it, are made for the first call that the lane does not answer.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -29,15 +31,19 @@ from tokenward import errors
 from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.connection import Connection
-from tokenward.daemon.dispatcher import Dispatcher
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.import_aside import import_aside
 from tokenward.daemon.lane import Lane
-from tokenward.daemon.methods.method import Audit, Call
-from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.peer import Peer, admitted_uids, peer_of
-from tokenward.daemon.restricted import MOST_CONNECTIONS, Restriction, refused
-from tokenward.daemon.service import Service
 from tokenward.ports import Clock
+
+if TYPE_CHECKING:
+    from tokenward.daemon.dispatcher import Dispatcher
+    from tokenward.daemon.event_models import Event
+    from tokenward.daemon.methods.method import Audit, Subscribe
+    from tokenward.daemon.restricted import Restriction
+    from tokenward.daemon.service import Service
+    from tokenward.daemon.standing_answer import HandedOut
+    from tokenward.daemon.token_models import TokenParams
 
 ACCEPTS_AT_ONCE = 32
 """Connections accepted before those already open get their turn again."""
@@ -59,7 +65,8 @@ class RpcServer:
     """Serves one service on listening sockets.
 
     Args:
-        service: the daemon.
+        token_nowait: what the lane asks; see ``Service.token_nowait``.
+        service: whom everything else is asked; called for each call, so that it can be made for the first.
         clock: gives the time deadlines are measured on.
         allow_root: whether root may call too.
         audit: told of every call that was carried out; None to tell nobody.
@@ -68,7 +75,8 @@ class RpcServer:
 
     def __init__(
         self,
-        service: Service,
+        token_nowait: Callable[[TokenParams], HandedOut | None],
+        service: Callable[[], Awaitable[Service]],
         *,
         clock: Clock,
         allow_root: bool = False,
@@ -78,15 +86,19 @@ class RpcServer:
         self._service = service
         self._monotonic = clock.monotonic
         self._most = protocol.MAX_CONNECTIONS
+        self._audit = audit
+        self._restriction = restriction
+        self._lane = Lane(token_nowait, audit)
+        self._dispatcher: Dispatcher | None = None
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """How many calls the dispatcher has answered, by method and result."""
         if restriction is None:
             self._admitted = admitted_uids(allow_root=allow_root)
-            self._lane = Lane(service.token_nowait, audit)
-            self._dispatcher = Dispatcher(METHODS, audit)
         else:
+            from tokenward.daemon.restricted import MOST_CONNECTIONS  # most daemons have no restricted socket
+
             self._most = min(self._most, MOST_CONNECTIONS)
             self._admitted = admitted_uids(allow_root=allow_root, others=restriction.uids)
-            self._lane = Lane(restriction.tokens.token_nowait, audit)
-            self._dispatcher = Dispatcher(restriction.tokens.methods(), audit, unlisted=refused)
         self._connections: set[Connection] = set()
         self._strangers: set[int] = set()
         self._listeners: list[socket.socket] = []
@@ -115,11 +127,6 @@ class RpcServer:
     def lane_answers(self) -> int:
         """How many calls the lane has answered."""
         return self._lane.answered
-
-    @property
-    def calls(self) -> Counter[tuple[str, str]]:
-        """How many calls the dispatcher has answered, by method and result."""
-        return self._dispatcher.calls
 
     async def serve(
         self, listeners: Sequence[socket.socket], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -277,13 +284,36 @@ class RpcServer:
 
     async def _answer(self, connection: Connection, work: message.Work) -> None:
         answered = anyio.Event()
-        call = Call(self._service, connection.peer, partial(self._subscribe, connection, answered))
         answer = None
         try:
-            answer = await self._dispatcher.answer(work, call)
+            answer = await self._carry_out(work, connection.peer, partial(self._subscribe, connection, answered))
         finally:
             connection.end(len(work.requests), None if answer is None else answer + b"\n")
             answered.set()
+
+    async def _carry_out(self, work: message.Work, peer: Peer, subscribe: Subscribe) -> bytes | None:
+        """What only the dispatcher answers; it is imported for the first such call, as the service is."""
+        try:
+            await import_aside("tokenward.daemon.methods.registry", "tokenward.daemon.dispatcher")
+            from tokenward.daemon.methods.method import Call
+
+            service = await self._service()
+            dispatcher = self._dispatcher = self._dispatcher or self._new_dispatcher()
+        except Exception as error:  # noqa: BLE001 - the files were replaced under us, or are gone; tokens are served on
+            logger.error("what answers other calls than token.get cannot be loaded: %s", fault.describe(error))  # noqa: TRY400 - no traceback
+            return message.not_loaded(work)
+        return await dispatcher.answer(work, Call(service, peer, subscribe))
+
+    def _new_dispatcher(self) -> Dispatcher:
+        from tokenward.daemon.dispatcher import Dispatcher  # here and below: see _carry_out
+
+        if self._restriction is not None:
+            from tokenward.daemon.restricted import refused
+
+            return Dispatcher(self._restriction.tokens.methods(), self._audit, self.calls, unlisted=refused)
+        from tokenward.daemon.methods.registry import METHODS
+
+        return Dispatcher(METHODS, self._audit, self.calls)
 
     async def _subscribe(
         self, connection: Connection, answered: anyio.Event, profiles: frozenset[str] | None
@@ -311,7 +341,7 @@ class RpcServer:
         is_started = False
         try:
             with scope:
-                async with self._service.subscribe(profiles) as feed:
+                async with (await self._service()).subscribe(profiles) as feed:
                     is_started = True
                     task_status.started()
                     await answered.wait()

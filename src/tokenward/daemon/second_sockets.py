@@ -12,22 +12,24 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from tokenward.daemon.daemon_models import SocketResult
 from tokenward.daemon.listener import ANYBODY, OWNER_ONLY, bind_second_socket
-from tokenward.daemon.methods.method import Audit
-from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
-from tokenward.daemon.service import Service
 from tokenward.errors import TokenwardError
 from tokenward.ports import Clock
 from tokenward.settings import SocketSettings
+
+if TYPE_CHECKING:
+    from tokenward.daemon.daemon_models import SocketResult
+    from tokenward.daemon.methods.method import Audit
+    from tokenward.daemon.service import Service
 
 log = logging.getLogger("tokenward")
 
@@ -65,6 +67,8 @@ class SecondSockets:
 
     def shown(self) -> list[SocketResult]:
         """How each of them stands."""
+        from tokenward.daemon.daemon_models import SocketResult  # only asked by who shows it
+
         return [
             SocketResult(
                 path=str(each.said.path), profiles=each.said.profiles, uids=each.said.uids, trouble=each.trouble
@@ -72,11 +76,11 @@ class SecondSockets:
             for each in self._opened
         ]
 
-    async def serve(self, service: Service, wanted: Sequence[SocketSettings]) -> None:
+    async def serve(self, service: Callable[[], Awaitable[Service]], wanted: Sequence[SocketSettings]) -> None:
         """Serve exactly these; one that is open already goes on undisturbed.
 
         Args:
-            service: the daemon.
+            service: whom they ask, made when there is a first socket.
             wanted: the entries of the configuration in force.
         """
         async with self._changing:
@@ -90,7 +94,9 @@ class SecondSockets:
                 if each.server is None:
                     await self._open(each, service)
 
-    async def _open(self, entry: _Opened, service: Service) -> None:
+    async def _open(self, entry: _Opened, service: Callable[[], Awaitable[Service]]) -> None:
+        from tokenward.daemon.restricted import RestrictedTokens, Restriction  # most daemons have no such socket
+
         said = entry.said
         mode = ANYBODY if said.uids else OWNER_ONLY
         try:
@@ -101,9 +107,11 @@ class SecondSockets:
                 log.warning("nobody is served on %s: %s", said.path, reason)
             entry.trouble = reason
             return
-        tokens = RestrictedTokens(service, said.profiles, self._clock)
+        tokens = RestrictedTokens(await service(), said.profiles, self._clock)
         restriction = Restriction(tokens, frozenset(said.uids))
-        server = RpcServer(service, clock=self._clock, audit=self._audit, restriction=restriction)
+        server = RpcServer(
+            tokens.token_nowait, service, clock=self._clock, audit=self._audit, restriction=restriction
+        )
         await self._group.start(server.serve, [listener])
         entry.server, entry.trouble = server, None
         log.info("serving %s, restricted to %s", said.path, ", ".join(said.profiles))

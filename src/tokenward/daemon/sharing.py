@@ -37,7 +37,7 @@ from tokenward.daemon.refresher import DirectRefresher
 from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.shared_records import SharedNews, SharedRecords
 from tokenward.daemon.surroundings import Surroundings
-from tokenward.daemon.ward import Ward
+from tokenward.daemon.token_desk import TokenDesk
 from tokenward.ports import SharedStoreAway
 
 RETURN_SPREAD_SECONDS = 5.0
@@ -232,14 +232,14 @@ class Sharing:
 
 
 def sharing_of(
-    ward: Ward, *, rearrange: Callable[[], Awaitable[None]], request_seconds: Callable[[], float]
+    desk: TokenDesk, *, rearrange: Callable[[], Awaitable[None]], request_seconds: Callable[[], float]
 ) -> Sharing | None:
-    """What a ward shares, if it shares anything; see ``Sharing``."""
-    if ward.household.shared is None:
+    """What a daemon shares, if it shares anything; see ``Sharing``."""
+    if desk.household.shared is None:
         return None
-    around = ward.household.around
+    around = desk.household.around
     return Sharing(
-        ward.household.shared, ward.keepers, around, rearrange=rearrange, request_seconds=request_seconds
+        desk.household.shared, desk.keepers, around, rearrange=rearrange, request_seconds=request_seconds
     )
 
 

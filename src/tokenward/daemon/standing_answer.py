@@ -109,17 +109,16 @@ class StandingAnswer:
                 return None
         first = self._first
         key = first if isinstance(first, str) else first.first(now)
-        serving = self._keepers.get(key) if key is not None else None
-        if serving is None:
+        if key is None or (serving := self._keepers.get(key)) is None:
             return None
         left = serving.prepared.left(self._min_valid, self._in_force, now)
         if left is None:
             return None
         encoded = self._encoded(serving)
         if now >= self._noted_until or key != self._noted_key or line.latest_use != self._noted:
-            self._note_use(serving.profile.key, now)
-        profile, generation = serving.profile, encoded.credential.generation
-        return HandedOut(encoded.with_life(left), profile.id, generation, profile.key, self._why)
+            self._note_use(key, now)
+        generation = encoded.credential.generation
+        return HandedOut(encoded.with_life(left), serving.profile.id, generation, key, self._why)
 
     def _note_use(self, key: str, now: datetime) -> None:
         self._line.served(key)

@@ -30,16 +30,14 @@ from tokenward.daemon import (
     twins,
     usage_reports,
 )
-from tokenward.daemon.broker import Broker
 from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams, MetricsResult, ReloadResult
 from tokenward.daemon.decisions import Decisions
 from tokenward.daemon.doctor import Doctor
 from tokenward.daemon.health_shown import with_health
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
-from tokenward.daemon.household import Household, Kept
+from tokenward.daemon.household import Kept
 from tokenward.daemon.intake import Intake
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.keepers import Keepers
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.models import Models
 from tokenward.daemon.own_profiles import OwnProfiles
@@ -47,7 +45,6 @@ from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams,
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.reports import Reports
 from tokenward.daemon.service import EventFeed
-from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.sink_models import SinkListResult
 from tokenward.daemon.source_models import (
     SourceAdoptParams,
@@ -64,6 +61,7 @@ from tokenward.daemon.store_models import (
     RestoreResult,
     StoreStatusResult,
 )
+from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
 from tokenward.daemon.usage_models import UsageListResult, UsageParams, UsageReportParams, UsageResult
 from tokenward.provider_files import Provider, choose
@@ -73,17 +71,18 @@ class Ward:
     """All keepers, and the one interface to them.
 
     Args:
-        household: what it needs from its composer.
+        desk: who is kept, and whose token goes out.
     """
 
-    def __init__(self, household: Household) -> None:
-        self.household = household
-        self._kept = Keepers(household)
-        self.keepers = self._kept.by_key
-        self.line = self._kept.line
-        self.sessions = SessionPins(household)
-        self.broker = Broker(household, self.keepers, self.line, self.sessions)
-        self._intake = Intake(self, household.doorway)
+    def __init__(self, desk: TokenDesk) -> None:
+        household = self.household = desk.household
+        self._desk = desk
+        self._kept = desk.kept
+        self.keepers = desk.keepers
+        self.line = desk.line
+        self.sessions = desk.sessions
+        self.broker = desk.broker
+        self._intake = Intake(self, household.doorway())
         self._own = OwnProfiles(household, self._kept, shown=self._shown, release=self._intake.release)
         self.logins = Logins(
             Needs(
@@ -109,8 +108,7 @@ class Ward:
         Args:
             wanted: every profile of the configuration, the store and the sources.
         """
-        await self._kept.keep(wanted)
-        self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
+        await self._desk.keep(wanted)
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
@@ -145,11 +143,7 @@ class Ward:
 
     def token_nowait(self, params: TokenParams) -> HandedOut | None:
         """The lane's answer; see ``Service``."""
-        if params.model is not None or params.betas:
-            return None
-        if params.session is not None and self.sessions.is_chosen(params.session):
-            return None
-        return self.broker.token_nowait(params)
+        return self._desk.token_nowait(params)
 
     async def token(self, params: TokenParams) -> TokenResult:
         """A token that is valid now, for the model that was asked for; see ``Service``.

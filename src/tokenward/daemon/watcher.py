@@ -18,7 +18,9 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import itertools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
@@ -29,9 +31,10 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
-STEP_MILLISECONDS = 300
-"""watchfiles looks for events once a step, and gives them out at the second look: 0.3 to 0.6 s after a rename
-(measured: 40 renames, median 0.46, worst 0.59). At 500 the worst was 0.995 s, too near to the second promised."""
+STEP_MILLISECONDS = 350
+"""watchfiles looks for events once a step, and gives them out at the second look: 0.35 to 0.7 s after a rename
+(measured on a busy machine: 40 renames, median 0.55, worst 0.70). At 500 the worst was 0.995 s, too near to the
+second promised; at 300 the thread woke more than 200 times a minute for it."""
 DEBOUNCE_MILLISECONDS = 100
 """Less than a step: a directory where something happens all the time must not put the second look off."""
 BEAT_SECONDS = 60.0
@@ -47,22 +50,27 @@ class _Plan:
 
     Args:
         directories: each directory once, by device and inode, under one of its names.
-        names: the names in them that matter, and to which watched paths.
+        names: the names in them that matter, and to which watched paths; mostly one each, and of ten thousand a
+            tuple costs a quarter of what a set does.
     """
 
     directories: dict[tuple[int, int], str] = field(default_factory=dict)
-    names: dict[str, frozenset[Path]] = field(default_factory=dict)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def is_directory(self, changed: str) -> bool:
         """Whether a changed path is a watched directory itself: made anew, it would be another one."""
         return changed in self.directories.values()
 
-    def hears(self, changed: str) -> frozenset[Path]:
+    def hears(self, changed: str) -> Iterable[str]:
         """The watched paths that a changed path may concern."""
         if self.is_directory(changed):
-            return frozenset().union(*self.names.values())
+            return self.watched()
         # By name alone: two directories can be one, and the kernel reports under either of its names.
-        return self.names.get(Path(changed).name, frozenset())
+        return self.names.get(os.path.split(changed)[1], ())
+
+    def watched(self) -> set[str]:
+        """Every path that it was made for."""
+        return set(itertools.chain.from_iterable(self.names.values()))
 
 
 class Watcher:
@@ -78,18 +86,19 @@ class Watcher:
     ) -> None:
         self._on_change = on_change
         self._sleep = sleep
-        self._paths: set[Path] = set()
+        self._paths: set[str] = set()
         self._again: anyio.Event | None = None
 
-    def watch(self, path: Path) -> None:
+    def watch(self, path: Path | str) -> None:
         """Begin to watch an absolute path; it is announced as soon as the watch stands."""
-        if path not in self._paths:
-            self._paths.add(path)
+        place = os.fspath(path)  # text is kept as it is: a caller with ten thousand has it already
+        if place not in self._paths:
+            self._paths.add(place)
             self.beat()
 
-    def unwatch(self, path: Path) -> None:
+    def unwatch(self, path: Path | str) -> None:
         """Stop watching a path; it is announced no more."""
-        self._paths.discard(path)
+        self._paths.discard(os.fspath(path))
         self.beat()
 
     def beat(self) -> None:
@@ -134,15 +143,15 @@ class Watcher:
         self._announce(self._paths)
         ready.set()
 
-    def _announce(self, paths: Iterable[Path]) -> None:
+    def _announce(self, paths: Iterable[str]) -> None:
         for path in sorted(self._paths.intersection(paths)):
             try:
-                self._on_change(path)
+                self._on_change(Path(path))
             except Exception as error:  # noqa: BLE001 - one path's fault must not make the others unheard
                 _log.error("a change could not be taken note of: %s", type(error).__name__)
 
 
-async def _listen(plan: _Plan, again: anyio.Event, announce: Callable[[Iterable[Path]], None]) -> None:
+async def _listen(plan: _Plan, again: anyio.Event, announce: Callable[[Iterable[str]], None]) -> None:
     """Announce what changes, until ``again`` is set: from outside, or because the plan no longer fits."""
     from watchfiles import awatch
 
@@ -160,26 +169,45 @@ async def _listen(plan: _Plan, again: anyio.Event, announce: Callable[[Iterable[
     async with contextlib.aclosing(events):
         async for changes in events:
             changed = [path for _, path in changes]
-            heard = frozenset[Path]().union(*map(plan.hears, changed))
-            announce(heard)
-            watched = frozenset[Path]().union(*plan.names.values())
-            if any(map(plan.is_directory, changed)) or _planned(watched) != plan:
+            announce(set(itertools.chain.from_iterable(map(plan.hears, changed))))
+            if any(map(plan.is_directory, changed)) or _planned(plan.watched()) != plan:
                 again.set()
                 return
 
 
-def _planned(paths: Iterable[Path]) -> _Plan:
+def _planned(paths: Iterable[str]) -> _Plan:
     """Where to watch for each path: in its directory, in its target's, or where the first of them would appear."""
+    names: dict[str, tuple[str, ...]] = {}
+    nearest, resolved = functools.cache(_nearest), functools.cache(os.path.realpath)
+    needed: dict[str, None] = {}
+    for path in sorted(paths):  # so that a plan made again of the same paths is equal to the first
+        for place in {path, _target(path, resolved)}:
+            parent, name = os.path.split(place)
+            directory, missing = nearest(parent)
+            needed[directory] = None
+            known = names.get(missing or name, ())
+            if path not in known:
+                names[missing or name] = (*known, path)
     directories: dict[tuple[int, int], str] = {}
-    names: dict[str, frozenset[Path]] = {}
-    for path in paths:
-        for place in {path, Path(os.path.realpath(path))}:
-            directory, name = place.parent, place.name
-            while not directory.is_dir() and directory != directory.parent:
-                directory, name = directory.parent, directory.name
-            names[name] = names.get(name, frozenset()) | {path}
-            with contextlib.suppress(OSError):
-                status = directory.stat()
-                if os.access(directory, os.R_OK):  # else the kernel would refuse the whole set
-                    directories.setdefault((status.st_dev, status.st_ino), str(directory))
+    for directory in needed:
+        with contextlib.suppress(OSError):
+            status = Path(directory).stat()
+            if os.access(directory, os.R_OK):  # else the kernel would refuse the whole set
+                directories.setdefault((status.st_dev, status.st_ino), directory)
     return _Plan(directories, names)
+
+
+def _target(path: str, resolved: Callable[[str], str]) -> str:
+    """What a path leads to. Most are no links and lie in few directories: those are resolved once for all."""
+    if os.path.islink(path):  # noqa: PTH114 - a Path for each of ten thousand takes longer than the question
+        return os.path.realpath(path)
+    parent, name = os.path.split(path)
+    return os.path.join(resolved(parent), name)  # noqa: PTH118 - as above
+
+
+def _nearest(directory: str) -> tuple[str, str | None]:
+    """A directory that is there: this one, or else the first above it and the name to look out for in it."""
+    place, missing = Path(directory), None
+    while not place.is_dir() and place != place.parent:
+        place, missing = place.parent, place.name
+    return str(place), missing

@@ -20,6 +20,7 @@ import errno
 import hashlib
 import os
 import re
+import struct
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ from tokenward.disk.atomic_file import PreparedWrite, prepare_write, read_regula
 from tokenward.disk.flock import FileLock
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.ports import HeldLocks, LocksBusy, NoLocks, Place, PlaceWriter, Sealer, Stored, Superseded
-from tokenward.stores.record import BadRecord, decode, encode, open_envelope
+from tokenward.stores.record import BadRecord, Envelope, decode, encode, open_envelope
 
 LARGEST_RECORD_BYTES = 256 * 1024
 """Two tokens of the largest size accepted (64 KiB), sealed and encoded, fit with room; also what is reserved."""
@@ -39,6 +40,8 @@ LOCK_PATIENCE_SECONDS = 5.0
 """A holder writes one small file; longer than this is a stuck disk."""
 
 _RECORD_NAME = re.compile(r"[0-9a-f]{64}\.json")
+_packed = struct.Struct("=QQQqqI").pack
+"""A signature in few bytes: one is remembered for each of ten thousand records."""
 _SALVAGED_PROFILE = re.compile(rb'"profile": ?"([^"\\]{1,256})"')
 
 
@@ -80,9 +83,9 @@ class EncryptedCredentialStore:
         """The records that another key sealed, and that key's id; with any, the daemon must not start."""
         ours = {sealer.key_id for sealer in self._sealers()}
         return {
-            profile: key
-            for profile in self.profiles()
-            if (key := self._key_of(self.path(profile))) is not None and key not in ours
+            envelope.profile: envelope.key
+            for path in sorted(_record_files(self._directory))
+            if (envelope := _envelope(path)) is not None and envelope.key not in ours
         }
 
     def use(self, sealer: Sealer, *, former: Sealer | None = None) -> None:
@@ -138,7 +141,7 @@ class EncryptedCredentialStore:
             seen = signature_of(record)
         except OSError as error:
             return error.errno  # something is there, and as long as it cannot be looked at it has not changed
-        return None if seen is None else (seen, self._uses)
+        return None if seen is None else _packed(*seen, self._uses)
 
     def place(self, profile: str) -> Place:
         """The place of one record, present or not."""
@@ -239,12 +242,6 @@ class EncryptedCredentialStore:
     def _sealers(self) -> tuple[Sealer, ...]:
         return (self._sealer,) if self._former is None else (self._sealer, self._former)
 
-    def _key_of(self, path: Path) -> str | None:
-        try:
-            return open_envelope(read_regular(path, limit=LARGEST_RECORD_BYTES).data).key
-        except (BadRecord, OSError):
-            return None
-
     @contextmanager
     def _locked(self, path: Path) -> Iterator[FileLock]:
         ensure_private_dir(self._directory)
@@ -258,8 +255,10 @@ class EncryptedCredentialStore:
 
 
 class _RecordPlace:
+    __slots__ = ("_profile", "_store", "description")
+    name = "store"
+
     def __init__(self, store: EncryptedCredentialStore, profile: str) -> None:
-        self.name = "store"
         self.description = str(store.path(profile))
         self._store = store
         self._profile = profile
@@ -312,6 +311,15 @@ def _owner(path: Path) -> str | None:
         salvaged = _SALVAGED_PROFILE.search(data)
         claimed = salvaged[1].decode("utf-8", "replace") if salvaged else ""
     return claimed if _digest(claimed) == path.stem else None
+
+
+def _envelope(path: Path) -> Envelope | None:
+    """The outer record of whom its name says it is, or None."""
+    try:
+        envelope = open_envelope(read_regular(path, limit=LARGEST_RECORD_BYTES).data)
+    except (BadRecord, OSError):
+        return None
+    return envelope if _digest(envelope.profile) == path.stem else None
 
 
 def _moved_aside(path: Path) -> list[Path]:

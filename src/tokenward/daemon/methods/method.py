@@ -19,6 +19,8 @@ from tokenward.daemon.service import Service
 from tokenward.daemon.standing_answer import HandedOut
 from tokenward.errors import TokenwardError
 
+Subscribe = Callable[[frozenset[str] | None], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -33,7 +35,7 @@ class Call:
 
     service: Service
     peer: Peer
-    subscribe: Callable[[frozenset[str] | None], Awaitable[None]]
+    subscribe: Subscribe
 
 
 @dataclass(frozen=True, slots=True)
