@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from postgres_server import PostgresServer, programs_or_skip
 
 FORGOTTEN = ("ANTHROPIC_", "CLAUDE_", "PG", "TOKENWARD_", "XDG_")
 KEPT = frozenset({"TOKENWARD_TEST_CLAUDE", "TOKENWARD_TEST_OIDC_PROVIDER"})
+
+
+def pytest_configure() -> None:
+    """What tests start can be interrupted, though they run in a shell's background, where SIGINT is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

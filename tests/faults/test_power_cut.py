@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -65,9 +66,12 @@ def after_a_cut(directory: Path, work: Callable[[Path], Done]) -> Iterator[Done]
     Yields:
         What the work returned, with what the cut left mounted where the disk was.
     """
-    disk, image, left = directory / "disk", directory / "image", directory / "left"
+    disk = directory / "disk"
     disk.mkdir(exist_ok=True)
-    image.unlink(missing_ok=True)
+    files = Path(
+        tempfile.mkdtemp(dir=directory)
+    )  # who made a mount namespace meanwhile has the last ones mounted still
+    image, left = files / "image", files / "left"
     with image.open("wb") as file:
         file.truncate(IMAGE_BYTES)
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
@@ -76,6 +80,7 @@ def after_a_cut(directory: Path, work: Callable[[Path], Done]) -> Iterator[Done]
         shutil.copyfile(image, left)
     with mounted(left, disk):
         yield result
+    shutil.rmtree(files)
 
 
 def settled(disk: Path) -> None:
