@@ -77,7 +77,7 @@ class RetryLater(TokenwardError):
 
 
 class RefreshFailed(RetryLater):
-    """The token endpoint could not be used, and no valid token is left; or too many forced refreshes."""
+    """The token endpoint could not be used, and no valid token is left; or too many forced refreshes or calls."""
 
     code = -32004
     default_class = NETWORK

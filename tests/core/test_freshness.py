@@ -1,6 +1,7 @@
 """How long a token is good and when it is due, whatever the clocks do."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,9 +15,9 @@ from tokenward.core.freshness import (
     LONGEST_RETRY_AFTER_SECONDS,
     LONGEST_RETRY_SECONDS,
     SHORTEST_RETRY_SECONDS,
-    ForcedRefreshes,
     Held,
     RefreshTiming,
+    forced_refreshes,
     hold,
     is_due,
     later,
@@ -269,7 +270,7 @@ def test_a_caller_can_want_at_most_half_a_life(min_valid: float, granted: float 
 
 def test_three_forced_refreshes_come_at_once_and_then_one_a_minute() -> None:
     """The bucket of design I11; who is refused is told when to come again."""
-    bucket, waits = ForcedRefreshes(), []
+    bucket, waits = forced_refreshes(at=0.0), []
     for at in (0.0, 0.0, 0.0, 0.0, 30.0, 60.0, 60.0, 1e6, 1e6, 1e6, 1e6):
         bucket, wait = bucket.draw(at)
         waits.append(wait)
@@ -280,7 +281,7 @@ def test_three_forced_refreshes_come_at_once_and_then_one_a_minute() -> None:
 @given(st.lists(st.floats(min_value=0, max_value=300), max_size=40))
 def test_no_pattern_of_calls_gets_more_than_the_bucket_gives(pauses: list[float]) -> None:
     """In any time there are at most three and one for each minute of it; and waiting as told is enough."""
-    bucket, now, drawn = ForcedRefreshes(at=100.0), 100.0, 0
+    bucket, now, drawn = forced_refreshes(at=100.0), 100.0, 0
     for pause in pauses:
         now += pause
         bucket, wait = bucket.draw(now)
@@ -292,7 +293,7 @@ def test_no_pattern_of_calls_gets_more_than_the_bucket_gives(pauses: list[float]
 
 def test_a_boot_clock_that_goes_back_gives_no_refresh_away() -> None:
     """It never does; if it did, the bucket would only stay as it is."""
-    empty = ForcedRefreshes(0.0, at=1000.0)
+    empty = replace(forced_refreshes(at=1000.0), holds=0.0)
     assert empty.draw(10.0)[1] == FORCED_REFILL_SECONDS
 
 

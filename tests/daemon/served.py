@@ -31,6 +31,7 @@ from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.routing_models import (
@@ -588,7 +589,7 @@ async def serving(
     """A server on a socket of its own, closed at the end."""
     service = service or ScriptedService()
     clock = StillClock()
-    server = RpcServer(*answered_by(service), clock=clock, audit=audit)
+    server = RpcServer(*answered_by(service), clock=clock, pace=Pace(clock), audit=audit)
     path = directory / "run" / "t.sock"
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [bind_socket(str(path))])

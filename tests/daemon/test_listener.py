@@ -24,6 +24,7 @@ from daemon.served import (
 from tokenward import errors
 from tokenward.daemon import listener as listener_module
 from tokenward.daemon.listener import bind_second_socket, bind_socket, raise_nofile_limit
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.rpc_server import RpcServer
 
 
@@ -128,7 +129,7 @@ async def test_an_inherited_socket_is_served_and_left(tmp_path: Path) -> None:
     theirs = socket.socket(socket.AF_UNIX)
     theirs.bind(str(path))
     theirs.listen()
-    server = RpcServer(*answered_by(ScriptedService()), clock=StillClock())
+    server = RpcServer(*answered_by(ScriptedService()), clock=StillClock(), pace=Pace(StillClock()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [theirs])
         assert not theirs.getblocking()

@@ -20,6 +20,7 @@ from tokenward.daemon import exposition
 from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams
 from tokenward.daemon.metrics import Family, Watched, families
 from tokenward.daemon.notices import Notices
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.profile_models import ProfileListParams
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.shared_records import SharedRecords
@@ -167,11 +168,13 @@ async def test_the_daemon_in_numbers(tmp_path: Path) -> None:
 async def test_calls_are_counted_by_their_way_and_result(tmp_path: Path) -> None:
     """What the lane answered is ``ok`` but for what it had to mark."""
     async with warding(tmp_path) as household:
-        server = RpcServer(*answered_by(household.ward), clock=household.clock)
+        server = RpcServer(*answered_by(household.ward), clock=household.clock, pace=Pace(household.clock))
         server._lane.answered = 10
         household.ward.broker.degraded["short"] = 3
         server.calls["token.get", "LoginRequired"] = 2
+        server.pace.refused = 5
         found = looked_at(household, server=server)
+    assert value(found, "tokenward_calls_refused") == 5
     [family] = [each for each in found if each.name == "tokenward_calls"]
     assert {tuple(labels.values()): number for labels, number in family.samples} == {
         ("token.get", "lane", "ok"): 7,

@@ -25,6 +25,7 @@ from tokenward import errors
 from tokenward.daemon import peer as peer_module
 from tokenward.daemon import rpc_server as rpc_server_module
 from tokenward.daemon.listener import bind_socket
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.peer import Peer, parse_ucred, parse_xucred
 from tokenward.daemon.rpc_server import RpcServer
 
@@ -89,7 +90,9 @@ async def test_a_daemon_of_the_overflow_uid_does_not_start(
     bound = bind_socket(str(tmp_path / "run" / "t.sock"))
     monkeypatch.setattr(os, "geteuid", peer_module.overflow_uid)
     with pytest.raises(errors.ConfigurationFault):
-        await RpcServer(*answered_by(ScriptedService()), clock=StillClock()).serve([bound])
+        await RpcServer(*answered_by(ScriptedService()), clock=StillClock(), pace=Pace(StillClock())).serve(
+            [bound]
+        )
     assert bound.fileno() == -1
 
 

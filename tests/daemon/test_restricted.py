@@ -24,6 +24,7 @@ from tokenward.daemon import peer as peer_module
 from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.listener import bind_second_socket
 from tokenward.daemon.methods.registry import METHODS
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.standing_answer import HandedOut
@@ -86,6 +87,7 @@ async def restricted(
             tokens.token_nowait,
             answered_by(around.ward)[1],
             clock=StillClock(),
+            pace=Pace(StillClock()),
             audit=audit,
             restriction=Restriction(tokens, uids),
         )

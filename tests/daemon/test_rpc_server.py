@@ -29,6 +29,7 @@ from tokenward.core import protocol
 from tokenward.daemon import listener as listener_module
 from tokenward.daemon import rpc_server as rpc_server_module
 from tokenward.daemon.event_models import Event
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.service import Service
 
@@ -312,7 +313,7 @@ async def test_the_last_events_go_out_before_the_end(tmp_path: Path) -> None:
 
 async def test_closing_a_server_that_never_served_is_harmless() -> None:
     """``aclose`` may come at any time."""
-    await RpcServer(*answered_by(ScriptedService()), clock=StillClock()).aclose()
+    await RpcServer(*answered_by(ScriptedService()), clock=StillClock(), pace=Pace(StillClock())).aclose()
 
 
 async def test_a_cancelled_server_leaves_nothing_behind(tmp_path: Path) -> None:

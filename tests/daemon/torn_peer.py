@@ -17,6 +17,7 @@ import anyio
 from daemon.served import SECRET, ScriptedService, StillClock, answered_by
 from tokenward.core import protocol
 from tokenward.daemon.connection import Connection
+from tokenward.daemon.pace import BURST, CALLS_PER_SECOND, Pace
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.rpc_server import RpcServer
 
@@ -97,7 +98,8 @@ class TornPeers:
         self._loop = asyncio.new_event_loop()
         service = ScriptedService()
         service.release.set()
-        self._server = RpcServer(*answered_by(service), clock=StillClock())
+        self._clock = StillClock()
+        self._server = RpcServer(*answered_by(service), clock=self._clock, pace=Pace(self._clock))
         self._serving: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
@@ -120,6 +122,7 @@ class TornPeers:
             data: what the peer sends.
             piece: how many bytes arrive at once.
         """
+        self._clock.now += BURST / CALLS_PER_SECOND  # what the peer before asked for is forgiven
         torn = TornSocket(data, piece)
         self._loop.run_until_complete(self._spoken(torn))
         said = bytes(torn.received)
@@ -138,7 +141,7 @@ class TornPeers:
     async def _spoken(self, torn: TornSocket) -> None:
         turns = TurnByTurn()
         connection = Faultless(
-            cast("Any", torn), PEER, owner=self._server, readiness=turns, monotonic=StillClock().monotonic
+            cast("Any", torn), PEER, owner=self._server, readiness=turns, monotonic=self._clock.monotonic
         )
         self._server._connections.add(connection)
         connection.start()

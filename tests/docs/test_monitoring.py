@@ -21,7 +21,7 @@ ALERTS = MONITORING / "alerts.yml"
 DASHBOARD = MONITORING / "grafana.json"
 PROMTOOL = which("promtool")
 _METRIC = re.compile(r"\btokenward_[a-z_]+")
-OF_CALLS = {"tokenward_calls_total"}
+OF_CALLS = {"tokenward_calls_total", "tokenward_calls_refused_total"}
 """There once a server answers, which these tests have none of; the end to end test has."""
 
 

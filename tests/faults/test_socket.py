@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ from daemon.torn_peer import TornPeers
 from e2e.daemon_process import Connection, DaemonProcess
 from tokenward.core import protocol
 from tokenward.daemon.methods.registry import METHODS
+from tokenward.daemon.pace import BURST
 from tokenward.sandbox import HOLD_BEFORE, Sandbox
 
 CROWD = 10_000
@@ -204,6 +207,61 @@ def test_peers_that_vanish_leave_nothing(own_home: Path) -> None:
         for peer in half_open:
             peer.close()
         assert "failed" not in daemon.log
+
+
+FLOOD = textwrap.dedent(
+    """
+    import collections, json, socket, sys
+    peers = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+    for peer in peers:
+        peer.connect(sys.argv[1])
+    answers = [peer.makefile("rb") for peer in peers]
+    def asked(peer, method, times):
+        line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode() + b"\\n"
+        peers[peer].sendall(line * times)
+        return [json.loads(answers[peer].readline()) for _ in range(times)]
+    told = collections.Counter()
+    for turn in range(int(sys.argv[2]) // 20):
+        for answer in asked(turn % 2, "daemon.hello", 20):
+            told[json.dumps(answer.get("error"), sort_keys=True)] += 1
+    tokens = sum("result" in answer for answer in asked(0, "token.get", 100))
+    print(json.dumps({"told": told, "tokens": tokens}))
+    """
+)
+
+
+@pytest.mark.fault(
+    "socket-flood",
+    f"a process that calls {BURST + 1000:,} times in one breath, over two connections",
+    f"{BURST:,} calls are carried out, the others refused with -32004 and `retry_after`; it still gets "
+    "tokens, and another process is served all the while",
+)
+async def test_a_flood_is_cut_off_and_wets_nobody_else(tmp_path: Path) -> None:
+    """The clock stands still, so that what is let through does not depend on the machine."""
+    async with serving(tmp_path) as served, served.peer() as other:
+        ended = anyio.Event()
+        served_meanwhile = 0
+
+        async def live() -> None:
+            nonlocal served_meanwhile
+            while not ended.is_set() and served_meanwhile < BURST // 2:
+                assert (await other.call("daemon.hello"))["result"]
+                served_meanwhile += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(live)
+            command = [sys.executable, "-c", FLOOD, str(served.path), str(BURST + 1000)]
+            flooded = json.loads((await anyio.run_process(command)).stdout)
+            ended.set()
+        assert (await other.call("daemon.hello"))["result"]
+    carried_out, (error, refused) = flooded["told"].pop("null"), flooded["told"].popitem()
+    assert (carried_out, refused, flooded["told"]) == (BURST, 1000, {})
+    assert json.loads(error)["code"] == -32004
+    assert json.loads(error)["data"]["retry_after"] == 1
+    assert json.loads(error)["data"]["class"] == "RateLimitError"
+    assert flooded["tokens"] == 100
+    assert served_meanwhile > 0
+    assert served.server.pace.refused == 1000
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

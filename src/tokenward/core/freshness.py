@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tokenward.core.bucket import Bucket, full_bucket
 from tokenward.core.credential import Credential
 
 MARGIN_SHARE = 0.2
@@ -124,38 +125,14 @@ def wanted_life(min_valid: float, granted_life: float | None) -> float:
     return min_valid if granted_life is None else min(min_valid, MIN_VALID_SHARE * granted_life)
 
 
-@dataclass(frozen=True, slots=True)
-class ForcedRefreshes:
-    """The bucket that forced refreshes draw from (design I11).
+def forced_refreshes(*, at: float, most: float = FORCED_BURST) -> Bucket:
+    """The full bucket that forced refreshes draw from (design I11).
 
     Args:
-        tokens: how many may still come, at ``at``.
-        at: the boot clock, in seconds, at which that was true.
+        at: the boot clock, in seconds.
         most: how many it holds.
     """
-
-    tokens: float = FORCED_BURST
-    at: float = 0.0
-    most: float = FORCED_BURST
-
-    def _at(self, boot_now: float) -> float:
-        gained = max(0.0, boot_now - self.at) / FORCED_REFILL_SECONDS
-        return min(self.most, self.tokens + gained)
-
-    def is_full(self, boot_now: float) -> bool:
-        """Whether it is as if nobody had ever drawn."""
-        return self._at(boot_now) >= self.most
-
-    def draw(self, boot_now: float) -> tuple[ForcedRefreshes, float]:
-        """Take one.
-
-        Returns:
-            The bucket after it, and 0.0; or the bucket unchanged and the seconds until one is there.
-        """
-        available = self._at(boot_now)
-        if available >= 1:
-            return replace(self, tokens=available - 1, at=boot_now), 0.0
-        return replace(self, tokens=available, at=boot_now), (1 - available) * FORCED_REFILL_SECONDS
+    return full_bucket(most, FORCED_REFILL_SECONDS, at=at)
 
 
 FIRST_RETRY_SECONDS = 5.0

@@ -103,7 +103,11 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         daemon.hub.listen(daemon.notices.happened)
         daemon.notices.look()  # at what was found at the start
         server = daemon.server = RpcServer(
-            daemon.desk.token_nowait, daemon.service, clock=daemon.clock, audit=daemon.audit
+            daemon.desk.token_nowait,
+            daemon.service,
+            clock=daemon.clock,
+            pace=daemon.pace,
+            audit=daemon.audit,
         )
         await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)

@@ -42,6 +42,7 @@ from tokenward.daemon.machine import SystemEntropy
 from tokenward.daemon.notice_command import tell_person
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.publishing import Publishing
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
@@ -109,7 +110,8 @@ class Daemon:
         entropy, state = SystemEntropy(), ensure_private_dir(options.paths.state)
         self.audit = AuditLog(state / AUDIT_FILE, clock)
         self.audit.told = self.hub.history.asked
-        self.second_sockets = SecondSockets(group, clock, self.audit.of_restricted)
+        self.pace = Pace(clock)
+        self.second_sockets = SecondSockets(group, clock, self.audit.of_restricted, self.pace)
         self._collectors: MetricsSocket | None = None
         self._answers_collectors = False
         self._unlocking = anyio.CapacityLimiter(1)

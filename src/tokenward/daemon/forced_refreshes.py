@@ -13,20 +13,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tokenward.core.freshness import ForcedRefreshes
+from tokenward.core.bucket import Bucket
+from tokenward.core.freshness import forced_refreshes
 from tokenward.errors import RefreshFailed
 from tokenward.ports import Clock
 
 
 @dataclass(slots=True)
-class _Bucket:
+class _Shared:
     """What several families' names may stand for.
 
     Args:
         holds: how much is in it.
     """
 
-    holds: ForcedRefreshes
+    holds: Bucket
 
 
 class ForcedRefreshBuckets:
@@ -38,7 +39,7 @@ class ForcedRefreshBuckets:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, _Shared] = {}
 
     def draw(self, family: str, profile: str) -> None:
         """Take one forced refresh.
@@ -52,7 +53,7 @@ class ForcedRefreshBuckets:
         """
         now = self._clock.boottime()
         self._buckets = {name: bucket for name, bucket in self._buckets.items() if not bucket.holds.is_full(now)}
-        bucket = self._buckets.setdefault(family, _Bucket(ForcedRefreshes(at=now)))
+        bucket = self._buckets.setdefault(family, _Shared(forced_refreshes(at=now)))
         bucket.holds, seconds = bucket.holds.draw(now)
         if seconds > 0:
             raise RefreshFailed(

@@ -134,8 +134,24 @@ class Work:
     is_batch: bool = False
 
     def settled(self) -> bytes | None:
-        """The whole answer, without the newline, if nothing has to be called for it."""
-        return None if self.requests else join(self.refusals, is_batch=self.is_batch)
+        """The whole answer, newline included, if nothing has to be called for it and there is something to say."""
+        answer = None if self.requests else join(self.refusals, is_batch=self.is_batch)
+        return None if answer is None else answer + b"\n"
+
+    def refused(self, code: int, cause: str, data: dict[str, Any]) -> Work:
+        """What is left if none of the requests is carried out: each that wants an answer gets this error.
+
+        Args:
+            code: as in ``error_object``.
+            cause: likewise.
+            data: likewise.
+        """
+        try:
+            asked = [load(text) for text in self.requests]
+        except Unreadable:
+            return Work((), (parse_error(),))  # read once already, with a little more room on the stack
+        errors_said = tuple(error_object(code, cause, data, each["id"]) for each in asked if "id" in each)
+        return Work((), (*self.refusals, *errors_said), is_batch=self.is_batch)
 
 
 def join(responses: tuple[bytes, ...], *, is_batch: bool) -> bytes | None:
@@ -148,13 +164,8 @@ def join(responses: tuple[bytes, ...], *, is_batch: bool) -> bytes | None:
 def not_loaded(work: Work) -> bytes | None:
     """The answer to what only code answers that could not be imported, without the newline."""
     cause = "this daemon cannot load what answers this"
-    requests = [load(text) for text in work.requests]
-    refused = tuple(
-        error_object(protocol.INTERNAL_ERROR, cause, NOT_LOADED_DATA, request["id"])
-        for request in requests
-        if "id" in request
-    )
-    return join((*work.refusals, *refused), is_batch=work.is_batch)
+    refused = work.refused(protocol.INTERNAL_ERROR, cause, NOT_LOADED_DATA)
+    return join(refused.refusals, is_batch=refused.is_batch)
 
 
 def read_line(line: bytes) -> Work:

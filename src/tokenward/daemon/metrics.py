@@ -185,6 +185,11 @@ def _of_calls(watched: Watched) -> Iterator[Family]:
             for (method, path, result), times in sorted(counted.items())
         ],
     )
+    yield _counter(
+        "tokenward_calls_refused",
+        "Calls that were not carried out because their process calls too often.",
+        [({}, float(server.pace.refused))],
+    )
 
 
 def _of_profiles(profiles: Iterable[ProfileResult]) -> Iterator[Family]:

@@ -30,6 +30,7 @@ _ALWAYS: tuple[type[TokenwardError], ...] = (
     errors.MethodNotFound,
     errors.InvalidParams,
     errors.PermissionDenied,
+    errors.RefreshFailed,  # too many calls of one process
 )
 """What every call can meet."""
 _DESCRIPTION = (
@@ -85,7 +86,10 @@ def _method(method: Method, schemas: dict[str, Any]) -> dict[str, Any]:
             for name, schema in model.get("properties", {}).items()
         ],
         "result": {"name": method.result.__name__, "schema": {"$ref": f"{_SCHEMAS}{method.result.__name__}"}},
-        "errors": [{"$ref": f"#/components/errors/{error.__name__}"} for error in (*method.errors, *_ALWAYS)],
+        "errors": [
+            {"$ref": f"#/components/errors/{error.__name__}"}
+            for error in dict.fromkeys((*method.errors, *_ALWAYS))
+        ],
     }
 
 

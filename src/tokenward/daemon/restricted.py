@@ -27,7 +27,7 @@ import anyio
 from tokenward import errors
 from tokenward.core import protocol
 from tokenward.core.credential import agent_and_id, profile_key
-from tokenward.core.freshness import ForcedRefreshes
+from tokenward.core.freshness import forced_refreshes
 from tokenward.daemon import nothing_served
 from tokenward.daemon.methods import daemon as daemon_methods
 from tokenward.daemon.methods import token as token_methods
@@ -83,7 +83,7 @@ class RestrictedTokens:
         self._profiles = tuple(dict.fromkeys(_canonical(key) for key in profiles))
         self._clock = clock
         self._cool_until: dict[str, float] = {}
-        self._forced = {key: ForcedRefreshes(tokens=1, most=1) for key in self._profiles}
+        self._forced = {key: forced_refreshes(at=clock.boottime(), most=1) for key in self._profiles}
         self._rejecting = {key: anyio.Lock() for key in self._profiles}
 
     def methods(self) -> Mapping[str, Method]:

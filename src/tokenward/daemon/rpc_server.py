@@ -33,6 +33,7 @@ from tokenward.daemon import fault, message
 from tokenward.daemon.connection import Connection
 from tokenward.daemon.import_aside import import_aside
 from tokenward.daemon.lane import Lane
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.peer import Peer, admitted_uids, peer_of
 from tokenward.ports import Clock
 
@@ -68,6 +69,7 @@ class RpcServer:
         token_nowait: what the lane asks; see ``Service.token_nowait``.
         service: whom everything else is asked; called for each call, so that it can be made for the first.
         clock: gives the time deadlines are measured on.
+        pace: how often one process may call, over the sockets of all servers.
         allow_root: whether root may call too.
         audit: told of every call that was carried out; None to tell nobody.
         restriction: what the sockets are narrowed to; None = they offer everything to our own user.
@@ -79,11 +81,13 @@ class RpcServer:
         service: Callable[[], Awaitable[Service]],
         *,
         clock: Clock,
+        pace: Pace,
         allow_root: bool = False,
         audit: Audit | None = None,
         restriction: Restriction | None = None,
     ) -> None:
         self._service = service
+        self.pace = pace
         self._monotonic = clock.monotonic
         self._most = protocol.MAX_CONNECTIONS
         self._audit = audit
@@ -274,10 +278,9 @@ class RpcServer:
         answer = self._lane.answer(line, connection.peer)
         if answer is not None:
             return answer
-        work = message.read_line(line)
-        settled = work.settled()
-        if settled is not None:
-            return settled + b"\n"
+        work = self.pace.admit(connection.peer, message.read_line(line))
+        if not work.requests:
+            return work.settled()
         connection.begin(len(work.requests))
         self._tasks.start_soon(self._answer, connection, work)
         return None

@@ -21,6 +21,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from tokenward.daemon.listener import ANYBODY, OWNER_ONLY, bind_second_socket
+from tokenward.daemon.pace import Pace
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.errors import TokenwardError
 from tokenward.ports import Clock
@@ -50,12 +51,14 @@ class SecondSockets:
         group: where their servers run.
         clock: the machine's clocks.
         audit: told of every call.
+        pace: how often one process may call, over all sockets.
     """
 
-    def __init__(self, group: TaskGroup, clock: Clock, audit: Audit) -> None:
+    def __init__(self, group: TaskGroup, clock: Clock, audit: Audit, pace: Pace) -> None:
         self._group = group
         self._clock = clock
         self._audit = audit
+        self._pace = pace
         self._opened: list[_Opened] = []
         self._changing = anyio.Lock()
         self._is_ended = False
@@ -110,7 +113,12 @@ class SecondSockets:
         tokens = RestrictedTokens(await service(), said.profiles, self._clock)
         restriction = Restriction(tokens, frozenset(said.uids))
         server = RpcServer(
-            tokens.token_nowait, service, clock=self._clock, audit=self._audit, restriction=restriction
+            tokens.token_nowait,
+            service,
+            clock=self._clock,
+            pace=self._pace,
+            audit=self._audit,
+            restriction=restriction,
         )
         await self._group.start(server.serve, [listener])
         entry.server, entry.trouble = server, None
