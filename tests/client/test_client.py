@@ -1,11 +1,13 @@
 """The client as a program sees it: calls, errors, and what a lost connection costs."""
 
 import doctest
+import gc
 import os
 import socket
 import subprocess
 import sys
 import threading
+import warnings
 from dataclasses import fields
 from pathlib import Path
 
@@ -357,3 +359,18 @@ def test_a_crowded_listener_is_waited_for(tmp_path: Path) -> None:
 
 def _environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(tokenward.client.__file__).parents[2])}
+
+
+def test_a_client_that_is_dropped_closes_its_connection_without_a_warning(daemon: FakeDaemon) -> None:
+    """Though it hangs in a cycle whose members the collector may end in any order, the socket first."""
+    dropped: list[object] = []
+    client = Client()
+    client.token()
+    connection = client._connection
+    assert connection is not None
+    dropped += [connection._socket, client, dropped]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del client, connection, dropped
+        gc.collect()
+    assert [each for each in warned if each.category is ResourceWarning] == []

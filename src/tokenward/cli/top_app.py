@@ -121,6 +121,8 @@ class Top(App[None]):
         self._draw()
 
     def _draw(self) -> None:
+        if not self.query(DataTable):
+            return  # the screen is on its way out, and what was told before arrives
         status = self._picture.status
         if self._picture.gone is not None:
             head = f"{self._picture.gone}; waiting for it, and what is below is old"
@@ -197,7 +199,8 @@ class Top(App[None]):
 
     def on_data_table_row_highlighted(self) -> None:
         """Show the profile that the cursor is on."""
-        self._draw_detail()
+        if self.query(DataTable):  # as above
+            self._draw_detail()
 
     # Acting
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+import weakref
 
 from tokenward.core import protocol
 from tokenward.errors import DaemonUnreachable
@@ -51,6 +52,9 @@ class Connection:
             self._socket.close()
             reason = getattr(error, "strerror", None) or str(error)
             raise DaemonUnreachable(f"no daemon answers on {path} ({reason})", hint=START_HINT) from None
+        # Programs hand an authentication to their HTTP client and have nobody who would close it. This is not
+        # __del__, because in a cycle the socket's own may come first, and warn of a socket that was not closed.
+        weakref.finalize(self, self._socket.close).atexit = False
 
     def close(self) -> None:
         """Close it; may be called more than once."""

@@ -18,7 +18,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,11 +91,6 @@ class HeldToken:
         self._doubted: str | None = None
         self._turn = threading.Lock()
         self._owner = os.getpid()
-
-    def __del__(self) -> None:
-        # Programs hand an authentication to their HTTP client and have nobody who would close it.
-        with suppress(AttributeError):
-            self._client.close()
 
     @property
     def socket_path(self) -> str:

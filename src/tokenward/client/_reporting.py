@@ -76,9 +76,6 @@ class Reporter:
         self._turn = threading.Lock()
         self._owner = os.getpid()
 
-    def __del__(self) -> None:
-        self._disconnect()
-
     def wants_body(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether the body of an answer says something worth telling, and is short enough to be read for it."""
         length = headers.get("content-length", "")
