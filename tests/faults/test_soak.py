@@ -28,11 +28,11 @@ LIFE = 2
 """Seconds."""
 PROFILES = (40, 200)
 """What a small machine carries with ease, and more than it carries: there tokens come late, and are waited for."""
-WARM_LIVES = 1
-"""Values seen of every login after which memory is looked at for the first time: by then most paths were taken."""
-LATE_LIVES = 2
+WARM_LIVES = 2
+"""Values seen of every login after which memory is looked at for the first time: what a refresh needs is loaded."""
+LATE_LIVES = 3
 """Those after which descriptors are looked at again; before it and after it the load is the same."""
-ENOUGH_LIVES = 3
+ENOUGH_LIVES = 4
 PATIENCE_SECONDS = 600.0
 """Beyond the time asked for: a login that has not lived often enough by then was forgotten."""
 MOST_GROWTH_KIB = 12 * 1024
