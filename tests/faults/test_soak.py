@@ -29,7 +29,7 @@ LIFE = 2
 PROFILES = (40, 200)
 """What a small machine carries with ease, and more than it carries: there tokens come late, and are waited for."""
 WARM_LIVES = 2
-"""Values seen of every login after which memory is looked at for the first time: what a refresh needs is loaded."""
+"""Values seen of every login after which memory is looked at first: what a refresh needs is loaded by then."""
 LATE_LIVES = 3
 """Those after which descriptors are looked at again; before it and after it the load is the same."""
 ENOUGH_LIVES = 4
