@@ -1,7 +1,8 @@
 """PostgreSQL keeps every promise of the port: with a real server, as a role with the least rights."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -85,24 +86,40 @@ class _Rig:
         self._server.drop(self.database)
 
 
-class TestPostgresSharedStore(SharedStoreContract):
-    @pytest.fixture
-    def rig(self, postgres_server: PostgresServer) -> Iterator[_Rig]:
-        """A database of the test's own on the server of the session."""
-        rig = _Rig(postgres_server)
-        yield rig
-        rig.close()
-
-
-@pytest.mark.anyio
-async def test_what_a_notification_is_about_needs_no_new_connection(postgres_server: PostgresServer) -> None:
-    """A thousand hosts that are told of one commit must not connect a thousand times: it came with the telling."""
+@pytest.fixture
+def rig(postgres_server: PostgresServer) -> Iterator[_Rig]:
+    """A database of the test's own on the server of the session."""
     rig = _Rig(postgres_server)
+    yield rig
+    rig.close()
+
+
+@asynccontextmanager
+async def subscribed(rig: _Rig) -> AsyncIterator[asyncio.Queue[str | None]]:
+    """What the rig's store tells of, after the first word: that anything may have changed."""
     told: asyncio.Queue[str | None] = asyncio.Queue()
     async with anyio.create_task_group() as group:
         group.start_soon(rig.store.subscribe, told.put_nowait)
         with anyio.fail_after(GENEROUS_SECONDS):
             assert await told.get() is None
+        yield told
+        group.cancel_scope.cancel()
+
+
+class TestPostgresSharedStore(SharedStoreContract):
+    @pytest.fixture
+    def rig(self, rig: _Rig) -> _Rig:
+        """The contract's rig is that of this module."""
+        return rig
+
+
+@pytest.mark.anyio
+async def test_what_a_notification_is_about_needs_no_new_connection(
+    rig: _Rig, postgres_server: PostgresServer
+) -> None:
+    """A thousand hosts that are told of one commit must not connect a thousand times: it came with the telling."""
+    async with subscribed(rig) as told:
+        with anyio.fail_after(GENEROUS_SECONDS):
             record = await run_sync(stored, rig.another())
             assert await told.get() == ME
         assert await run_sync(rig.store.read, ME) == [record]
@@ -116,37 +133,24 @@ async def test_what_a_notification_is_about_needs_no_new_connection(postgres_ser
         assert found.revision > held.revision
         with pytest.raises(SharedStoreAway):
             await run_sync(rig.store.read, ME)
-        group.cancel_scope.cancel()
-    rig.close()
 
 
 @pytest.mark.anyio
-async def test_who_comes_back_has_read_everything_already(postgres_server: PostgresServer) -> None:
+async def test_who_comes_back_has_read_everything_already(rig: _Rig, postgres_server: PostgresServer) -> None:
     """The records come on the connection that listens: to come back is one connection, and not two."""
-    rig = _Rig(postgres_server)
     record = stored(rig.another())
-    told: asyncio.Queue[str | None] = asyncio.Queue()
-    async with anyio.create_task_group() as group:
-        group.start_soon(rig.store.subscribe, told.put_nowait)
-        with anyio.fail_after(GENEROUS_SECONDS):
-            assert await told.get() is None
+    async with subscribed(rig):
         postgres_server.run(f'ALTER DATABASE "{rig.database}" ALLOW_CONNECTIONS false')
         assert await run_sync(rig.store.read) == [record]
         with pytest.raises(SharedStoreAway):
             await run_sync(rig.store.read)
-        group.cancel_scope.cancel()
-    rig.close()
 
 
 @pytest.mark.anyio
-async def test_an_idle_host_learns_that_nobody_answers(postgres_server: PostgresServer) -> None:
+async def test_an_idle_host_learns_that_nobody_answers(rig: _Rig) -> None:
     """It is told to look when no new connection can be had, and once; its status would say nothing else."""
-    rig = _Rig(postgres_server)
-    told: asyncio.Queue[str | None] = asyncio.Queue()
-    async with anyio.create_task_group() as group:
-        group.start_soon(rig.store.subscribe, told.put_nowait)
+    async with subscribed(rig) as told:
         with anyio.fail_after(GENEROUS_SECONDS):
-            assert await told.get() is None
             await run_sync(rig.go_away)
             assert await told.get() is None
             with pytest.raises(SharedStoreAway):
@@ -154,29 +158,20 @@ async def test_an_idle_host_learns_that_nobody_answers(postgres_server: Postgres
             await run_sync(rig.come_back)
             assert await told.get() is None
         assert await run_sync(rig.store.read) == []
-        group.cancel_scope.cancel()
-    rig.close()
 
 
 @pytest.mark.anyio
-async def test_a_host_is_seen_while_it_subscribes(postgres_server: PostgresServer) -> None:
+async def test_a_host_is_seen_while_it_subscribes(rig: _Rig) -> None:
     """With its name, its version and the keys that it holds."""
-    rig = _Rig(postgres_server)
-    told: asyncio.Queue[str | None] = asyncio.Queue()
-    async with anyio.create_task_group() as group:
-        group.start_soon(rig.store.subscribe, told.put_nowait)
-        with anyio.fail_after(GENEROUS_SECONDS):
-            assert await told.get() is None
-        group.cancel_scope.cancel()
+    async with subscribed(rig):
+        pass
     (seen,) = Administration(rig.wire()).hosts()
     assert (seen.holder, seen.host, seen.version, seen.key_ids) == ("holder-1", "test", "0", ("key-1",))
     assert seen.age >= 0
-    rig.close()
 
 
-def test_a_role_may_do_what_daemons_do_and_nothing_else(postgres_server: PostgresServer) -> None:
+def test_a_role_may_do_what_daemons_do_and_nothing_else(rig: _Rig) -> None:
     """No table is changed by it, and no orphan and no name of a key deleted."""
-    rig = _Rig(postgres_server)
     stored(rig.store)
     wire = rig.wire()
     for forbidden in (
@@ -193,17 +188,14 @@ def test_a_role_may_do_what_daemons_do_and_nothing_else(postgres_server: Postgre
         assert "permission denied" in caught.value.cause or "must be owner" in caught.value.cause
         assert caught.value.hint.endswith(f"tokenward fleet init --role {ROLE}")
     assert len(rig.store.read()) == 1
-    rig.close()
 
 
-def test_a_key_that_the_fleet_was_not_told_of_seals_nothing(postgres_server: PostgresServer) -> None:
+def test_a_key_that_the_fleet_was_not_told_of_seals_nothing(rig: _Rig) -> None:
     """Others could not know it: the engine itself refuses the record, and nothing is there."""
-    rig = _Rig(postgres_server)
     with pytest.raises(SharedStoreAway) as caught:
         rig.store.commit(ME, None, SealedValue("g", "unknown", b"sealed"), holder="a")
     assert caught.value.hint == "the fleet does not know the key: tokenward fleet status"
     assert list(rig.store.read()) == []
-    rig.close()
 
 
 class TestSchema:
