@@ -223,6 +223,8 @@ class Transaction:
     def _spend(self, family: FamilyFile, held: Credential, locks: HeldLocks) -> FlightResult:
         """Prove that the answer can be kept, then send; ``held`` is known to be what the place holds."""
         assert held.refresh is not None  # noqa: S101 - ``refresh`` has checked it
+        with suppress(Exception):  # loads what sealing needs before there is anything to lose
+            self.sealer.seal(b"", family.name.encode())
         try:
             writer = self.place.prepare_write()
         except OSError as error:
