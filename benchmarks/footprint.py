@@ -1,4 +1,7 @@
-"""What a daemon costs that nobody asks: memory, wake-ups, and the time until it serves."""
+"""What a daemon costs that nobody asks: memory, wake-ups, and the time until it serves.
+
+Processor time is the scheduler's count, in nanoseconds over all threads (``Daemon.cpu_seconds``).
+"""
 
 from __future__ import annotations
 
@@ -61,10 +64,11 @@ def _memory_and_wake_ups(stage: Stage) -> list[Figure]:
             answer_to(connection, token_get())
         settle(stage)
         resident = daemon.resident()
-        switches, processor, began = daemon.voluntary_switches(), daemon.cpu_seconds(), time.monotonic()
+        before, processor, began = daemon.voluntary_switches(), daemon.cpu_seconds(), time.monotonic()
         time.sleep(stage.effort.idle_seconds)
         minutes = (time.monotonic() - began) / 60
-        switches = daemon.voluntary_switches() - switches
+        after = daemon.voluntary_switches()
+        switches = sum(count - before.get(thread, 0) for thread, count in after.items())
         processor = daemon.cpu_seconds() - processor
     return [
         Figure("memory, idle, Claude's file and the environment, no refresh yet", resident, 42, unit=MEGABYTES),
