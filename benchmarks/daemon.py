@@ -104,8 +104,8 @@ class Daemon:
     def voluntary_switches(self) -> dict[int, int]:
         """How often each of its threads has gone to sleep, by the thread's number.
 
-        The kernel drops a thread's count with the thread, so what one did that has ended is missing. An idle daemon
-        ends one a minute, watchfiles' reader of events, which has slept once or twice.
+        The kernel drops a thread's count with the thread, so what one did that has ended is missing. An idle
+        daemon ends one a minute, watchfiles' reader of events, which has slept once or twice.
         """
         threads = (int(thread.name) for thread in Path(f"/proc/{self.pid}/task").iterdir())
         return {thread: _status(thread, "voluntary_ctxt_switches:") for thread in threads}

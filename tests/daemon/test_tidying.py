@@ -82,6 +82,24 @@ async def test_each_beat_writes_what_the_audit_noted(upkeep: Upkeep) -> None:
     assert len(upkeep.file.read_text().splitlines()) == 2
 
 
+async def test_a_beat_without_a_call_wakes_no_thread(upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that nobody asks is left asleep."""
+    woken: list[object] = []
+    real = anyio.to_thread.run_sync
+
+    async def noted(*arguments: Any, **options: Any) -> Any:
+        woken.append(arguments)
+        return await real(*arguments, **options)
+
+    await upkeep.beat()  # which prunes as well
+    monkeypatch.setattr(anyio.to_thread, "run_sync", noted)
+    await upkeep.beat(3)
+    assert woken == []
+    upkeep.called()
+    await upkeep.beat()
+    assert len(woken) == 1
+
+
 async def test_a_disk_that_refuses_the_audit_costs_a_line(
     upkeep: Upkeep, caplog: pytest.LogCaptureFixture
 ) -> None:

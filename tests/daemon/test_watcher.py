@@ -296,7 +296,35 @@ async def test_stopping_gives_the_thread_back(tmp_path: Path, looker: Looker) ->
 def test_the_latest_announcement_comes_within_a_second() -> None:
     """Events are given out at the second look; a debounce under a step forbids a third."""
     assert DEBOUNCE_MILLISECONDS < STEP_MILLISECONDS
-    assert 2 * STEP_MILLISECONDS <= 700
+    assert 2 * STEP_MILLISECONDS <= 800, "no time is left to look at the file and to tell whoever listens"
+
+
+async def test_one_thread_watches_all_places_and_wakes_once_a_step(
+    tmp_path: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waking is what an idle daemon costs: so seldom as the promise allows, and once for however many places."""
+    asked: list[tuple[tuple[str, ...], dict[str, Any]]] = []
+    real = watchfiles.awatch
+
+    def noted(*directories: str, **options: Any) -> Any:
+        asked.append((directories, options))
+        return real(*directories, **options)
+
+    monkeypatch.setattr(watchfiles, "awatch", noted)
+    monkeypatch.setattr(watcher_module, "STEP_MILLISECONDS", STEP_MILLISECONDS)
+    places = [tmp_path / name / "c.json" for name in ("a", "b", "c")]
+    for place in places:
+        place.parent.mkdir()
+    async with watching(looker, *places):
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        with anyio.fail_after(PATIENCE):
+            while not asked:
+                await anyio.lowlevel.checkpoint()
+        assert limiter.borrowed_tokens <= 1
+    [(directories, options)] = asked
+    assert set(directories) == {str(place.parent) for place in places}
+    assert options["step"] == STEP_MILLISECONDS >= 400
+    assert options["rust_timeout"] == 0, "it would wake for that as well"
 
 
 def test_a_path_watched_no_more_is_not_announced(tmp_path: Path, looker: Looker) -> None:

@@ -71,6 +71,8 @@ class Tidying:
             everything: as in ``AuditLog.take``.
         """
         taken = self._audit.take(everything=everything)
+        if not taken:  # a daemon that nobody asks wakes no thread for it
+            return
 
         def write() -> None:
             try:

@@ -31,10 +31,10 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
-STEP_MILLISECONDS = 350
-"""watchfiles looks for events once a step, and gives them out at the second look: 0.35 to 0.7 s after a rename
-(measured on a busy machine: 40 renames, median 0.55, worst 0.70). At 500 the worst was 0.995 s, too near to the
-second promised; at 300 the thread woke more than 200 times a minute for it."""
+STEP_MILLISECONDS = 400
+"""watchfiles looks for events once a step, and gives them out at the second look: 0.4 to 0.8 s after a rename. At
+500 the worst was 0.995 s, too near to the second promised. To wake is nearly all that an idle daemon does, and it
+costs the same whatever the thread then looks at."""
 DEBOUNCE_MILLISECONDS = 100
 """Less than a step: a directory where something happens all the time must not put the second look off."""
 BEAT_SECONDS = 60.0
