@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
-from benchmarks import peers
-from benchmarks.daemon import Daemon, environment, token_get
+from benchmarks import peers, recipes
+from benchmarks.daemon import PATIENCE, Daemon, environment
 from benchmarks.figures import Figure, milliseconds
 from benchmarks.sampling import Series, in_turns
 from benchmarks.stage import Stage, pinned
@@ -18,29 +20,29 @@ OIDC = "oidc-token"
 GPG, GIT, SSH = "gpg-connect-agent getinfo", "git credential-cache get", "ssh-add -l"
 PEERS = (OIDC, GPG, GIT, SSH)
 HELPER_FILE = "helper.py"
+FILE, FUNCTION = "sh reads a published file", "sh + nc -U"
+NO_QUESTION = "sh + nc -h, which asks nobody"
+"""What the function cannot be faster than: it starts a shell, and takes what a netcat says."""
+KEY = "sk-ant-api03-" + "x" * 95
+PUBLISHED = '[sinks.job]\nformat = "env"\nprofile = "anthropic:env"\npath = "~/job.env"\n'
 
 
 def measure(stage: Stage) -> list[Figure]:
     """Everything that is run once, in turns."""
     home = stage.home("hook")
     with ExitStack() as open_now:
-        daemon = open_now.enter_context(
-            Daemon(stage, home, environ={"ANTHROPIC_API_KEY": "sk-ant-api03-" + "x" * 95})
-        )
-        (home / "token").write_text("sk-ant-api03-" + "x" * 95 + "\n")
+        open_now.enter_context(Daemon(stage, home, config=PUBLISHED, environ={"ANTHROPIC_API_KEY": KEY}))
         ours = environment(home)
         commands = {ANCHOR: once([stage.interpreter, "-I", "-S", "-c", "pass"], ours)}
         helper = [stage.python, "-IS", str(stage.package / HELPER_FILE)]
         commands["claude-code's helper"] = once(helper, ours)
         commands["tokenward-helper"] = once([str(stage.prefix / "bin" / "tokenward-helper")], ours)
         commands["tokenward token"] = once([str(stage.prefix / "bin" / "tokenward"), "token"], ours)
-        commands["sh reads a published file"] = once(
-            ["/bin/sh", "-c", f'read -r token < {home / "token"}; printf "%s\\n" "$token"'], ours
-        )
+        _wait_until_there(home / "job.env")
+        commands[FILE] = _typed(recipes.published_file(), ours)
         if peers.are_there("nc"):
-            question = token_get().decode().strip()
-            asking = f"exec nc -N -U {daemon.socket} <<END\n{question}\nEND\n"
-            commands["sh + nc -U"] = once(["/bin/sh", "-c", asking], ours)
+            commands[FUNCTION] = _typed(recipes.function(), ours)
+            commands[NO_QUESTION] = once(["/bin/sh", "-c", "said=$(nc -h 2>&1)"], ours)
         _add_peers(stage, commands, open_now)
         for command in commands.values():
             command()
@@ -61,6 +63,23 @@ def _add_peers(stage: Stage, commands: dict[str, Callable[[], list[float]]], ope
     if peers.are_there("ssh-agent", "ssh-add"):
         path = open_now.enter_context(peers.ssh_agent(stage))
         commands[SSH] = once(["ssh-add", "-l"], environment(stage.directory) | {"SSH_AUTH_SOCK": path})
+
+
+def _wait_until_there(file: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not file.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody publishes {file}")
+        time.sleep(0.01)
+
+
+def _typed(script: str, environ: dict[str, str]) -> Callable[[], list[float]]:
+    """What a page tells a shell to type, which is seen to print the key before it is measured."""
+    argv = ["/bin/sh", "-c", script]
+    said = subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    if KEY not in said.stdout:
+        raise RuntimeError(f"it prints no token: {script}")
+    return once(argv, environ)
 
 
 def once(argv: list[str], environ: Mapping[str, str], *, stdin: str = os.devnull) -> Callable[[], list[float]]:
@@ -100,9 +119,9 @@ def _figures(series: dict[str, Series]) -> list[Figure]:
         to("tokenward token", ANCHOR, 1.6),
     ]
     if OIDC in series:
-        figures.append(to("sh reads a published file", OIDC, 0.7))
-        if "sh + nc -U" in series:
-            figures.append(to("sh + nc -U", OIDC, 1.4))
+        figures.append(to(FILE, OIDC, 0.7))
+        if FUNCTION in series:
+            figures += [to(FUNCTION, OIDC, 1.4), to(NO_QUESTION, OIDC, None)]
         figures.append(to("claude-code's helper", OIDC, None))
     figures += [
         Figure(f"{name}, to `{ANCHOR}`", series[name].median / anchor, detail=milliseconds(series[name].median))

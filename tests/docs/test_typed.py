@@ -115,8 +115,8 @@ def missing(line: str) -> list[str]:
     lacks = [name for name in needed if shutil.which(name) is None]
     if "nc" in needed and not lacks:
         told = subprocess.run(["nc", "-h"], capture_output=True, text=True, check=False)
-        if not re.search(r"-\w*U", told.stdout + told.stderr):
-            lacks.append("an nc that knows -U")
+        if not all(re.search(rf"-\w*{flag}", told.stdout + told.stderr) for flag in "NU"):
+            lacks.append("an nc that knows -N and -U")
     return lacks
 
 

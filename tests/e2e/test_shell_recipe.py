@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import recipes
 from client.fake_daemon import TOKEN, FakeDaemon, Refusal
 from e2e.daemon_process import PATIENCE, DaemonProcess
 
@@ -124,6 +125,59 @@ def test_what_is_no_token_is_a_reason(fake: FakeDaemon, netcat: str, answer: Any
     assert said in ran.stderr
     assert "\x1b" not in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "".join(map(chr, range(0x20, 0x7F))).replace('"', "").replace("\\", ""),
+        "*",
+        "%s$HOME`id`$(id)",
+        "-n",
+        "a  b ",
+        "a" * 100_000,
+    ],
+    ids=["every character", "a pattern", "what a shell would expand", "an option", "spaces", "long"],
+)
+def test_a_token_comes_out_whole(fake: FakeDaemon, shell: str, netcat: str, token: str) -> None:
+    """All that RFC 6749 allows but what JSON escapes, and more than a pipe or one read of netcat takes."""
+    fake.raw_answer = _answer(token)
+    ran = called(shell, {"PATH": os.environ["PATH"], "TOKENWARD_SOCKET": str(fake.path)})
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{token}\n", "")
+
+
+def test_half_an_answer_is_no_token(fake: FakeDaemon, shell: str, netcat: str) -> None:
+    """A daemon that is killed while it answers must not leave a token that is cut off."""
+    fake.raw_answer = _answer(KEY).partition(b"kk")[0]
+    ran = called(shell, {"PATH": os.environ["PATH"], "TOKENWARD_SOCKET": str(fake.path)})
+    assert (ran.returncode, ran.stdout) == (4, "")
+
+
+def _answer(token: str) -> bytes:
+    """As the real daemon writes it."""
+    reply = {"jsonrpc": "2.0", "id": 1, "result": {**TOKEN, "token": token}}
+    return json.dumps(reply, separators=(",", ":")).encode() + b"\n"
+
+
+def test_netcat_alone_is_started_where_the_environment_says_all(own_home: Path, shell: str) -> None:
+    """A program costs as much as the shell, so the usual way starts no other; nothing else is on PATH here."""
+    programs = own_home / "programs"
+    programs.mkdir()
+    (programs / "nc").write_text(f"#!{shell}\nread -r asked\nprintf '%s' '{_answer(KEY).decode()}'\n")
+    (programs / "nc").chmod(0o700)
+    ran = called(shell, {"PATH": str(programs), "XDG_RUNTIME_DIR": str(own_home)})
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{KEY}\n", "")
+
+
+def test_what_is_measured_is_what_the_pages_say(own_home: Path, shell: str) -> None:
+    """The benchmark runs this very function, and the line of docs/sinks.md, which fails without the file."""
+    assert recipes.function() == f"{RECIPE}tokenward_token\n"
+    argv, environ = [shell, "-c", recipes.published_file()], {"HOME": str(own_home)}
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False, env=environ)
+    assert (ran.returncode != 0, ran.stdout) == (True, "")
+    (own_home / "job.env").write_text(f"ANTHROPIC_API_KEY='{KEY}'\n", encoding="utf-8")
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True, env=environ)
+    assert ran.stdout == f"{KEY}\n"
 
 
 @pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in VECTORS])
