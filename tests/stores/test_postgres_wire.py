@@ -155,6 +155,7 @@ def test_what_is_no_url_of_postgresql_is_refused_and_not_quoted(url: str) -> Non
         ("postgresql://me@db.acme.dev/fleet", False),
         ("postgresql://me@db.acme.dev/fleet?sslmode=require", False),
         ("postgresql://me@db.acme.dev/fleet?sslmode=verify-full", True),
+        ("postgresql://me@db.acme.dev/fleet?sslrootcert=system", True),
         ("postgresql://me@127.0.0.1:5433/fleet", True),
         ("postgresql://me@127.0.0.1,db.acme.dev/fleet", False),
         ("postgresql://me@/fleet?host=/run/postgresql", True),
