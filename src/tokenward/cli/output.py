@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -49,6 +48,8 @@ def as_seen(text: str) -> str:
     line = clean(text)
     if not home.startswith("/") or not on_terminal():
         return line
+    import re
+
     return re.sub(rf"(?<![^\s(]){re.escape(home.rstrip('/'))}(?=/)", "~", line)
 
 

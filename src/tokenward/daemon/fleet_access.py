@@ -21,7 +21,7 @@ from tokenward.daemon.options import Options
 from tokenward.disk.holder_name import holder_name
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import ConfigurationFault, StoreUnavailable
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.sources.claude_code_command import clean_environment
 from tokenward.store_settings import StoreSettings
 from tokenward.stores.fleet_place import FleetPlace

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import Entropy, SharedSealer, SharedStore
+from tokenward.ports import Entropy
+from tokenward.ports.sharing import SharedSealer, SharedStore
 from tokenward.stores.fleet_place import FleetPlace
 from tokenward.stores.shared_keys import SharedKeys
 

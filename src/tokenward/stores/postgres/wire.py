@@ -34,7 +34,7 @@ from psycopg.abc import PQGen
 from tokenward.core.credential import Secret
 from tokenward.core.redact import printable
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.postgres.authorities import system_authorities
 
 Row: TypeAlias = tuple[Any, ...]
