@@ -34,6 +34,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from fakes.authority import Issued
+
 PATIENCE = 60.0  # seconds for a start or an end on a machine that is busy with other things
 SUPERUSER = "postgres"
 PROGRAMS = ("initdb", "postgres")
@@ -84,6 +86,7 @@ class PostgresServer:
         is_synced: whether it syncs what it writes, as a real one does.
         settings: further lines of its configuration, by name.
         addresses: what it listens on besides its Unix socket.
+        proof: its certificate and key: it speaks TLS with whoever wants to, by TCP; None = with nobody.
     """
 
     def __init__(
@@ -94,11 +97,13 @@ class PostgresServer:
         is_synced: bool = False,
         settings: Mapping[str, str] | None = None,
         addresses: Sequence[str] = ("127.0.0.1",),
+        proof: Issued | None = None,
     ) -> None:
         self._binaries = binaries
         self._password = password
         self._settings = {**_USUAL, **({} if is_synced else _THRIFT), **(settings or {})}
         self._addresses = addresses
+        self._proof = proof
         self._guard: subprocess.Popen[bytes] | None = None
         self._pid = -1
         self._templates: set[str] = set()
@@ -217,10 +222,21 @@ class PostgresServer:
             "unix_socket_directories": str(self.folder),
             **self._settings,
         }
+        if self._proof is not None:
+            lines |= {"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key"}
+            self._prove(self._proof, identity)
         with (self.folder / "data" / "postgresql.conf").open("a") as configuration:
             configuration.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
         with (self.folder / "data" / "pg_hba.conf").open("a") as access:
             access.write(f"host all all samenet {method}\n")
+
+    def _prove(self, proof: Issued, identity: Mapping[str, Any]) -> None:
+        for name, content in (("server.crt", proof.certificate), ("server.key", proof.key)):
+            written = self.folder / "data" / name
+            written.touch(mode=0o600)
+            written.write_bytes(content)
+            if "user" in identity:
+                os.chown(written, identity["user"], identity["group"])
 
     def start(self) -> None:
         """Start it, and wait until it answers.

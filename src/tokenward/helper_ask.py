@@ -215,7 +215,7 @@ def _connected(deadline: float, *, spawns: bool) -> "_socket.socket":
         raise Failure(
             4,
             f"no tokenward daemon answers on {path.decode('utf-8', 'replace')}",
-            "start one: tokenward daemon, or for good: tokenward service install",
+            "start one: tokenward daemon, or for good: tokenward service install --now",
         ) from None
 
 

@@ -472,6 +472,7 @@ def test_all_together_write_nothing_and_show_no_secret(patient: Patient, listeni
     assert {finding.check for finding in findings} == {
         "config",
         "symlinks",
+        "disks",
         "socket",
         "file modes",
         "clocks",

@@ -22,6 +22,7 @@ from tokenward.checks import (
     SharedLook,
     anthropic_profiles,
     config,
+    disks,
     git,
     probe,
     service,
@@ -50,6 +51,44 @@ def levels(findings: list[Finding]) -> list[str]:
 def mend(finding: Finding) -> None:
     """Copy the command into a shell."""
     subprocess.run(["/bin/sh", "-c", finding.hint.removeprefix("run: ")], check=True, capture_output=True)
+
+
+class TestDisks:
+    @pytest.fixture
+    def table(self, patient: Patient, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The patient's home is on another machine, but for one directory."""
+        path = tmp_path_factory.mktemp("kernel") / "mountinfo"
+        home = os.path.realpath(patient.home)
+        path.write_text(
+            f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:4 / {home} rw - nfs4 files:/home rw\n"
+            f"3 2 8:2 / {home}/local rw - xfs /dev/sdb1 rw\n"
+        )
+        return path
+
+    def test_what_lies_on_another_machine_is_said(self, patient: Patient, table: Path) -> None:
+        """Each by its path, with the setting that moves it and what comes of it."""
+        login = patient.write(patient.claude / ".credentials.json")
+        found = disks.check(patient.context(secret_files=[patient.home / ".env"]), table)
+        assert levels(found) == ["warn"] * 3
+        assert [each.cause.partition(" is on ")[0] for each in found] == [
+            str(patient.context().state),
+            str(login),
+            str(patient.home / ".env"),
+        ]
+        assert found[0].cause.endswith("is on nfs4 (files:/home)")
+        assert "TOKENWARD_STATE_DIR" in found[0].hint
+        assert "CLAUDE_CONFIG_DIR" in found[1].hint
+        assert "no program gets any token" in found[0].consequence
+
+    def test_a_link_to_a_local_disk_is_local(self, patient: Patient, table: Path) -> None:
+        """And a login that is not there is nowhere."""
+        state = patient.directory(patient.home / "local" / "state")
+        (patient.home / "state").symlink_to(state)
+        assert levels(disks.check(patient.context(), table)) == ["ok"]
+
+    def test_without_a_table_nothing_is_wrong(self, patient: Patient) -> None:
+        """As on macOS."""
+        assert levels(disks.check(patient.context(), patient.home / "none")) == ["ok"]
 
 
 class TestService:

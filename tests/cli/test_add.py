@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import pty
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,28 +73,74 @@ def test_an_oauth_login_as_json(
     assert said.err == "tokenward: expiresAt was read as seconds\n"
 
 
+WITH_AND_WITHOUT_A_DASH = [
+    ["add", "acme:me", "--api-key"],
+    ["add", "acme:me", "--api-key", "-"],
+    ["add", "--api-key", "-", "acme:me"],
+    ["add", "-", "acme:me", "--json", "--api-key"],
+]
+
+
+@pytest.mark.parametrize("words", WITH_AND_WITHOUT_A_DASH)
+def test_a_dash_is_standard_input_in_a_real_pipe(daemon: FakeDaemon, words: list[str]) -> None:
+    """What is piped into the process arrives, with the dash anywhere on the line and without it."""
+    daemon.answers["profile.add"] = lambda _: profile("acme:me")
+    done = subprocess.run(
+        [sys.executable, "-m", "tokenward", *words],
+        input="sk-piped\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert daemon.params("profile.add")["credential"] == {"access_token": "sk-piped"}
+    if "--json" in words:
+        assert json.loads(done.stdout) == profile("acme:me")
+    else:
+        assert done.stdout == "acme:me: kept\n"
+
+
+@pytest.mark.parametrize("words", WITH_AND_WITHOUT_A_DASH)
 def test_a_person_is_asked_without_an_echo(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """On a terminal the prompt is the hidden one, with a dash too, and shows nothing that is typed."""
+    daemon.answers["profile.add"] = lambda _: profile("acme:me")
+    ours, theirs = pty.openpty()
+    try:
+        typing = threading.Thread(target=_answer, args=(ours, b"API key (not shown): ", b"sk-typed\n"))
+        with open(theirs, closefd=False) as terminal:
+            monkeypatch.setattr(sys, "stdin", terminal)
+            typing.start()
+            assert main(words) == 0
+        typing.join()
+        os.write(theirs, b"the end")
+        assert b"sk-typed" not in os.read(ours, 4096)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert daemon.params("profile.add")["credential"] == {"access_token": "sk-typed"}
+
+
+def _answer(person: int, question: bytes, answer: bytes) -> None:
+    """Read until the question, at a person's end of a terminal, and type the answer."""
+    seen = b""
+    while question not in seen:
+        seen += os.read(person, 4096)
+    os.write(person, answer)
+
+
+def test_a_closed_standard_input_is_said(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a terminal the prompt is the hidden one, which shows nothing that is typed."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    asked: list[str] = []
-
-    def answer(prompt: str) -> str:
-        asked.append(prompt)
-        return "sk-typed"
-
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr("tokenward.cli.add.read_hidden", answer)
-    daemon.answers["profile.add"] = lambda _: profile("acme:me")
-    assert main(["add", "acme:me", "--api-key", "--json"]) == 0
-    assert daemon.params("profile.add")["credential"] == {"access_token": "sk-typed"}
-    assert json.loads(capsys.readouterr().out) == profile("acme:me")
-    assert asked == ["API key (not shown): "]
+    """Under a supervisor there may be none at all: two lines, and nothing is asked of the daemon."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["add", "acme:me", "--api-key", "-"]) == 1
+    assert capsys.readouterr().err == (
+        "tokenward: standard input is closed, and no secret was given\n  hint: pipe it in\n"
+    )
+    assert daemon.requests == []
 
 
 def test_too_much_is_refused(

@@ -81,6 +81,18 @@ def test_the_status_of_one_provider(daemon: FakeDaemon, capsys: pytest.CaptureFi
     assert "acme" not in "".join(lines)
 
 
+def test_the_status_on_a_narrow_terminal(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line is broken by the terminal: each profile on a line, and below it how it stands."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["auth", "status", "anthropic"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[1:3] == ["*  anthropic:me", "   oauth, valid for 8h, from store, next"]
+
+
 @pytest.mark.covers("N29", "E31")
 def test_the_status_of_all_as_json(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     """Every provider with the profile that serves, and its profiles with why each cannot."""

@@ -64,6 +64,7 @@ WANTED = [
     ("daemon|--config|lo", {"login.json"}, {"--config"}),
     ("daemon|--config|x.toml|--log-level|d", {"debug"}, {"info"}),
     ("token|--min-valid|", set(), {"--format", "token"}),
+    ("add|acme:me|--api-key|-", {"-", "--json"}, {"--format"}),
 ]
 
 
@@ -121,5 +122,6 @@ def test_every_command_and_flag_is_in_the_script(shell: str, capsys: pytest.Capt
         assert " ".join(command.words) in text
         for argument in command.arguments:
             for flag in argument.flags:
-                assert (flag if shell != "fish" else f" -l {flag.removeprefix('--')}") in text
+                in_fish = " -a -" if flag == "-" else f" -l {flag.removeprefix('--')}"
+                assert (in_fish if shell == "fish" else flag) in text
     assert sys.prefix not in text

@@ -125,6 +125,25 @@ class TestDoctor:
         assert all(len(line) <= 80 for line in lines if line != copied)
         assert len(lines) > 5
 
+    def test_a_narrow_terminal_has_the_sentences_below_the_check(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A column of thirty characters is no place for a path; a command behind words stays in one piece."""
+        hint = "set command to the absolute path of claude, then run: tokenward doctor --probe"
+        odd = FakeFinding("claude code", "warn", f"there is a login in {os.environ['HOME']}/.claude/x", hint, "so")
+        put_in_place(monkeypatch, run_checks=lambda **_: [odd])
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "50")
+        assert main(["doctor"]) == 0
+        assert capsys.readouterr().out == (
+            "warn  claude code\n"
+            "      there is a login in ~/.claude/x\n"
+            "      so: so\n"
+            "      set command to the absolute path of claude,\n"
+            "      then run: tokenward doctor --probe\n"
+            "0 fine, 1 to watch, 0 wrong\n"
+        )
+
     def test_a_probe_is_made_where_it_is_wished(self, monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon) -> None:
         """The daemon makes it, with the profile that was named, and the checks hear of it."""
         shown = {"profile": "acme:me", "provider": "acme", "verdict": "taken"}

@@ -221,6 +221,23 @@ def test_a_mistaken_secret_is_asked_for_again(home: Path) -> None:
     assert profiles(home) == {"anthropic:manual": "setup_token"}
 
 
+def test_a_dash_on_a_terminal_asks_without_an_echo(home: Path) -> None:
+    """Standard input is the terminal there, and what is typed on it is not shown; one question, and no other."""
+    with terminal(home, ["--non-interactive", "--anthropic-api-key", "-"]) as person:
+        person.answer(r"API key \(not shown\): ", KEY)
+        assert person.ended() == 0
+    assert KEY not in person.seen
+    assert profiles(home) == {"anthropic:default": "api_key"}
+
+
+def test_where_nothing_may_be_asked_a_terminal_is_not_read(home: Path) -> None:
+    """A key that no flag gave is missed at once, not waited for."""
+    with terminal(home, ["--non-interactive", "--auth-choice", "api-key"]) as person:
+        person.wait_for("no secret was given, and nothing is to be asked")
+        assert person.ended() == 1
+    assert profiles(home) == {}
+
+
 def test_three_mistaken_keys_are_enough(home: Path) -> None:
     """Nobody seems to have one; nothing is kept."""
     with terminal(home, ["--auth-choice", "api-key", "--store-key", "file"]) as person:

@@ -75,6 +75,42 @@ def test_a_table_that_does_not_fit_is_said_in_words(
     ]
 
 
+def test_rows_without_headings_are_said_in_words_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below the mark and the name, which stay on a line; what is unknown is left out."""
+    rows = [("*", "acme:me", "oauth", "7h", "next"), ("x", "acme:work", "-", "-", "disabled")]
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    for width, lines in (
+        (80, output.columns(rows)),
+        (26, ["*  acme:me", "   oauth, valid for 7h,", "   next", "x  acme:work", "   disabled"]),
+    ):
+        monkeypatch.setenv("COLUMNS", str(width))
+        output.marked_rows(rows, ("", "valid for ", ""))
+        assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("/home/me/x", "~/x"),
+        ("look (/home/me/x)", "look (~/x)"),
+        ("/home/meadow", "/home/meadow"),
+        ("/mnt/home/me/x", "/mnt/home/me/x"),
+        ("/home/me", "/home/me"),
+    ],
+)
+def test_a_person_sees_the_home_directory_by_its_short_name(
+    monkeypatch: pytest.MonkeyPatch, text: str, seen: str
+) -> None:
+    """Where a shell would take it for the same; a pipe gets the path."""
+    monkeypatch.setenv("HOME", "/home/me/")
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    assert output.as_seen(text) == seen
+    monkeypatch.setattr(output, "on_terminal", lambda: False)
+    assert output.as_seen(text) == text
+
+
 EXPECTED = {
     "NoCredentials": 3,
     "LoginRequired": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,21 @@ from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.reading import Found
 from tokenward.daemon.machine import SystemClock
 from tokenward.stores.credential_store import EncryptedCredentialStore
+
+FIRST_REFRESH_OF_A_PROCESS = """
+import sys
+from pathlib import Path
+from daemon.refreshing import RotatingServer, transaction
+from fakes.machine import FakeClock
+from tokenward.sources.claude_code import ClaudeCodeFile
+
+home, clock, server, known = Path(sys.argv[1]), FakeClock(), RotatingServer(), set()
+server.during = lambda: known.update(sys.modules)
+place = ClaudeCodeFile(home / ".claude" / ".credentials.json", clock=clock, wait=clock.advance, entropy=float)
+result = transaction(home, place, clock, server.post).refresh(place.read().credential)
+print(type(result).__name__, *sorted(set(sys.modules) - known))
+"""
+"""A login whose place is not sealed, so that nothing but the transaction itself has loaded the cipher before."""
 
 
 @pytest.fixture
@@ -95,3 +111,25 @@ def test_a_process_killed_in_its_request_leaves_a_mark_and_a_free_lock(tmp_path:
         assert next_word(second) == "Failed"
     assert posts(tmp_path) == 1
     assert records(tmp_path, held) == ["mark"]
+
+
+def test_nothing_is_loaded_between_the_answer_and_the_disk(tmp_path: Path) -> None:
+    """In the first refresh of a process: each module that keeping the answer needs is there before the request.
+
+    Loading the cipher takes tens of milliseconds, in which a death would lose the only copy of the new login.
+    """
+    login = tmp_path / ".claude" / ".credentials.json"
+    login.parent.mkdir(mode=0o700)
+    login.touch(mode=0o600)
+    tokens = {"accessToken": "access-0", "refreshToken": "refresh-0", "expiresAt": 1}
+    login.write_text(json.dumps({"claudeAiOauth": tokens}))
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REFRESH_OF_A_PROCESS, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["Refreshed"], "")
+    assert "granted-access-1" in login.read_text()

@@ -69,7 +69,7 @@ def test_ten_things_that_are_wrong(own_home: Path) -> None:
     assert status == 1
     wrong = {each["check"]: each for each in findings if each["level"] != "ok"}
     service = {"service"} if sys.platform.startswith("linux") else set()
-    assert set(wrong) == service | {
+    assert set(wrong) - {"disks"} == service | {  # what the machine's own disk is, is not this test's
         "socket",
         "file modes",
         "symlinks",

@@ -1,4 +1,4 @@
-"""One refresh of Claude Code's login in a process of its own, to be killed at any line by `test_refresh_crash`.
+"""One refresh in a process of its own, of Claude Code's login or of ours, to be killed at any line by its test.
 
 Run by path with `-I -S`: it starts in a fraction of what the daemon takes, and makes the same calls to the disk,
 for it is the daemon's own transaction on the daemon's own place. What it does not have is a network: the server
@@ -21,7 +21,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.insert(0, sys.argv[1])
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
 
 from tokenward.core.credential import Secret
 from tokenward.core.grants import Condemned, Granted, RefreshOutcome
@@ -29,7 +30,9 @@ from tokenward.core.reading import Found
 from tokenward.daemon.flight_results import Failed, FlightResult, Rejected, SaveFailed
 from tokenward.daemon.transaction import Transaction
 from tokenward.errors import StoreUnavailable
+from tokenward.ports import Place
 from tokenward.sources.claude_code import ClaudeCodeFile
+from tokenward.stores.credential_store import EncryptedCredentialStore
 
 LIFE = 3600.0
 TRIES = 30
@@ -99,7 +102,12 @@ class FileServer:
         return Granted(Secret(f"access-{number + 1}"), Secret(f"refresh-{number + 1}"), LIFE, None, "Bearer")
 
 
-def refresh_as_a_daemon_does(transaction: Transaction, place: ClaudeCodeFile, clock: SettableClock) -> object:
+def store_in(home: Path) -> EncryptedCredentialStore:
+    """Our own store in a home."""
+    return EncryptedCredentialStore(home / "credentials", TransparentSealer())
+
+
+def refresh_as_a_daemon_does(transaction: Transaction, place: Place, clock: SettableClock) -> object:
     """Refresh what is due, and say what came of it."""
     reading = place.read()
     if not isinstance(reading, Found):
@@ -121,13 +129,20 @@ def refresh_as_a_daemon_does(transaction: Transaction, place: ClaudeCodeFile, cl
     return {"result": type(result).__name__, **shown}
 
 
-def main(home: Path, server: Path) -> None:
+def place_in(home: Path, kind: str, clock: SettableClock) -> Place:
+    """Where the login of a home is: in our store, or in Claude Code's file."""
+    if kind == "store":
+        return store_in(home).place("acme:me")
+    path = home / ".claude" / ".credentials.json"
+    return ClaudeCodeFile(path, clock=clock, wait=clock.wait, entropy=lambda: 0.0)
+
+
+def main(home: Path, server: Path, kind: str) -> None:
     """Refresh the login of one home at one server."""
     clock = SettableClock()
-    path = home / ".claude" / ".credentials.json"
-    place = ClaudeCodeFile(path, clock=clock, wait=clock.wait, entropy=lambda: 0.0)
+    place = place_in(home, kind, clock)
     transaction = Transaction(
-        profile="anthropic:claude-cli",
+        profile="acme:me",
         place=place,
         token_endpoint="https://auth.invalid/token",
         reuse_grace=0.0,
@@ -141,6 +156,6 @@ def main(home: Path, server: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[4:] == ["predictable"]:
+    if sys.argv[5:] == ["predictable"]:
         os.urandom = bytes  # the names of temporary files are watched, so they have to be known
-    main(Path(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 import pytest
 
+from faults.refresh_homes import ClaudeCodeHome
 from faults.test_atomic_file_crash import NEW, OLD, replace_and_die
-from faults.test_refresh_crash import Home
 
 CALLS = ("fsync", "/^rename")
 """Between two of these nothing becomes durable."""
@@ -138,7 +138,7 @@ def test_a_power_cut_leaves_what_was_promised(
     """The image of the moment is mounted, and the next process goes on from there."""
     cuts: dict[str, int] = {}
     lost: list[str] = []
-    home = Home(tmp_path / "disk" / "home", tmp_path / "server")
+    home = ClaudeCodeHome(tmp_path / "disk" / "home", tmp_path / "server")
     for call in CALLS:
         for occurrence in points(call):
             where = f"{call} {occurrence}"

@@ -12,6 +12,7 @@ from tokenward.core.credential import Secret
 from tokenward.core.sharing import Claimed, Committed, Outdated, SealedValue
 from tokenward.errors import ConfigurationFault, StoreUnavailable
 from tokenward.stores.fleet import FleetCare
+from tokenward.stores.fleet_place import FleetPlace
 from tokenward.stores.key_ring import key_id_of
 from tokenward.stores.postgres.administration import Administration
 from tokenward.stores.postgres.follower import Follower
@@ -46,9 +47,8 @@ class Machine:
     def care(self, document: KeyDocument | None = None) -> FleetCare:
         """What a person uses, as a new process has it."""
         name = self.file.path.parent.name
-        return FleetCare(
-            self.url, document or self.file, _ENTROPY, holder=name, host=name, version="0", wait=self._wait
-        )
+        place = FleetPlace(self.url, document or self.file, name, name, "0")
+        return FleetCare(place, _ENTROPY, wait=self._wait)
 
     def keys(self) -> SharedKeys:
         """What its daemon seals with, as a new process has it."""

@@ -19,6 +19,7 @@ from tokenward.stores.postgres.administration import Administration
 from tokenward.stores.postgres.follower import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
+    LOOK_SECONDS,
     RETURNS_PER_SECOND,
     Follower,
     wait_before,
@@ -26,7 +27,7 @@ from tokenward.stores.postgres.follower import (
 from tokenward.stores.postgres.hosts import Host
 from tokenward.stores.postgres.schema import migrate, migrations, role_sql, schema_sql
 from tokenward.stores.postgres.shared_store import PostgresSharedStore
-from tokenward.stores.postgres.wire import Wire
+from tokenward.stores.postgres.wire import PATIENCE_SECONDS, Wire
 
 ROLE = "fleet_member"
 TEMPLATE = "fleet"
@@ -48,26 +49,44 @@ def prepare(server: PostgresServer) -> str:
     return name
 
 
-class _Rig:
-    def __init__(self, server: PostgresServer) -> None:
+class Rig:
+    """A database of a test's own, and its members.
+
+    Args:
+        server: where it is.
+        port: at which members find it; None = the server's own.
+        look_seconds: how often they look where they are not told.
+    """
+
+    def __init__(
+        self, server: PostgresServer, *, port: int | None = None, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._server = server
+        self._port = port or server.port
+        self._look_seconds = look_seconds
         self.database = prepare(server)
         self._members = 0
         self.store = self.another()
 
-    def wire(self) -> Wire:
-        return Wire(Secret(self._server.url(self.database, user=ROLE)))
+    def wire(self, patience: float = PATIENCE_SECONDS) -> Wire:
+        """As a member, on the way that members take."""
+        url = self._server.url(self.database, user=ROLE)
+        return Wire(Secret(url.replace(f":{self._server.port}/", f":{self._port}/")), patience=patience)
 
-    def another(self) -> PostgresSharedStore:
+    def another(self, patience: float = PATIENCE_SECONDS) -> PostgresSharedStore:
+        """A further member, who waits for so many seconds for one act."""
         self._members += 1
         host = Host(f"holder-{self._members}", "test", "0", lambda: ("key-1",))
-        wire = self.wire()
-        return PostgresSharedStore(wire, Follower(wire, host, CountingEntropy()))
+        wire = self.wire(patience)
+        follower = Follower(wire, host, CountingEntropy(), look_seconds=self._look_seconds)
+        return PostgresSharedStore(wire, follower)
 
     def orphans(self) -> Sequence[Orphan]:
+        """What came too late."""
         return Administration(self.wire()).orphans()
 
     def pass_time(self, seconds: float) -> None:
+        """Let leases grow old."""
         self._server.run(
             "UPDATE tokenward.records SET lease_taken = lease_taken - make_interval(secs => %s),"
             " lease_until = lease_until - make_interval(secs => %s)",
@@ -76,26 +95,29 @@ class _Rig:
         )
 
     def go_away(self) -> None:
+        """Refuse and cut everybody."""
         self._server.run(f'ALTER DATABASE "{self.database}" ALLOW_CONNECTIONS false')
         self._server.cut(self.database)
 
     def come_back(self) -> None:
+        """Take everybody again."""
         self._server.run(f'ALTER DATABASE "{self.database}" ALLOW_CONNECTIONS true')
 
     def close(self) -> None:
+        """Leave nothing of it."""
         self._server.drop(self.database)
 
 
 @pytest.fixture
-def rig(postgres_server: PostgresServer) -> Iterator[_Rig]:
+def rig(postgres_server: PostgresServer) -> Iterator[Rig]:
     """A database of the test's own on the server of the session."""
-    rig = _Rig(postgres_server)
+    rig = Rig(postgres_server)
     yield rig
     rig.close()
 
 
 @asynccontextmanager
-async def subscribed(rig: _Rig) -> AsyncIterator[asyncio.Queue[str | None]]:
+async def subscribed(rig: Rig) -> AsyncIterator[asyncio.Queue[str | None]]:
     """What the rig's store tells of, after the first word: that anything may have changed."""
     told: asyncio.Queue[str | None] = asyncio.Queue()
     async with anyio.create_task_group() as group:
@@ -108,14 +130,14 @@ async def subscribed(rig: _Rig) -> AsyncIterator[asyncio.Queue[str | None]]:
 
 class TestPostgresSharedStore(SharedStoreContract):
     @pytest.fixture
-    def rig(self, rig: _Rig) -> _Rig:
+    def rig(self, rig: Rig) -> Rig:
         """The contract's rig is that of this module."""
         return rig
 
 
 @pytest.mark.anyio
 async def test_what_a_notification_is_about_needs_no_new_connection(
-    rig: _Rig, postgres_server: PostgresServer
+    rig: Rig, postgres_server: PostgresServer
 ) -> None:
     """A thousand hosts that are told of one commit must not connect a thousand times: it came with the telling."""
     async with subscribed(rig) as told:
@@ -136,7 +158,7 @@ async def test_what_a_notification_is_about_needs_no_new_connection(
 
 
 @pytest.mark.anyio
-async def test_who_comes_back_has_read_everything_already(rig: _Rig, postgres_server: PostgresServer) -> None:
+async def test_who_comes_back_has_read_everything_already(rig: Rig, postgres_server: PostgresServer) -> None:
     """The records come on the connection that listens: to come back is one connection, and not two."""
     record = stored(rig.another())
     async with subscribed(rig):
@@ -147,7 +169,7 @@ async def test_who_comes_back_has_read_everything_already(rig: _Rig, postgres_se
 
 
 @pytest.mark.anyio
-async def test_an_idle_host_learns_that_nobody_answers(rig: _Rig) -> None:
+async def test_an_idle_host_learns_that_nobody_answers(rig: Rig) -> None:
     """It is told to look when no new connection can be had, and once; its status would say nothing else."""
     async with subscribed(rig) as told:
         with anyio.fail_after(GENEROUS_SECONDS):
@@ -161,7 +183,7 @@ async def test_an_idle_host_learns_that_nobody_answers(rig: _Rig) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_host_is_seen_while_it_subscribes(rig: _Rig) -> None:
+async def test_a_host_is_seen_while_it_subscribes(rig: Rig) -> None:
     """With its name, its version and the keys that it holds."""
     async with subscribed(rig):
         pass
@@ -170,7 +192,7 @@ async def test_a_host_is_seen_while_it_subscribes(rig: _Rig) -> None:
     assert seen.age >= 0
 
 
-def test_a_role_may_do_what_daemons_do_and_nothing_else(rig: _Rig) -> None:
+def test_a_role_may_do_what_daemons_do_and_nothing_else(rig: Rig) -> None:
     """No table is changed by it, and no orphan and no name of a key deleted."""
     stored(rig.store)
     wire = rig.wire()
@@ -190,7 +212,7 @@ def test_a_role_may_do_what_daemons_do_and_nothing_else(rig: _Rig) -> None:
     assert len(rig.store.read()) == 1
 
 
-def test_a_key_that_the_fleet_was_not_told_of_seals_nothing(rig: _Rig) -> None:
+def test_a_key_that_the_fleet_was_not_told_of_seals_nothing(rig: Rig) -> None:
     """Others could not know it: the engine itself refuses the record, and nothing is there."""
     with pytest.raises(SharedStoreAway) as caught:
         rig.store.commit(ME, None, SealedValue("g", "unknown", b"sealed"), holder="a")

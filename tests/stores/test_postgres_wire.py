@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import anyio
 import pytest
@@ -10,6 +12,7 @@ from anyio.to_thread import run_sync
 
 from contracts.shared_store import GENEROUS_SECONDS, ME, stored
 from fakes.machine import CountingEntropy
+from fakes.pgbouncer import pgbouncer
 from fakes.pooler import Pooler
 from postgres_server import PostgresServer, programs_or_skip
 from tokenward.core.credential import Secret
@@ -24,6 +27,13 @@ from tokenward.stores.postgres.wire import Session, Wire
 
 PASSWORD = "canary/p@ss:word%"
 QUOTED = "canary%2Fp%40ss%3Aword%25"
+
+
+class PoolerBetween(Protocol):
+    """Puts a pooler before the server at a port."""
+
+    def __call__(self, port: int, *, passes: bool) -> AbstractContextManager[int]:
+        """The pooler's port, while the context lasts."""
 
 
 def fault_of(url: str, script: str = "SELECT 1", patience: float = 8.0) -> SharedStoreAway:
@@ -155,6 +165,7 @@ def test_what_is_no_url_of_postgresql_is_refused_and_not_quoted(url: str) -> Non
         ("postgresql://me@db.acme.dev/fleet", False),
         ("postgresql://me@db.acme.dev/fleet?sslmode=require", False),
         ("postgresql://me@db.acme.dev/fleet?sslmode=verify-full", True),
+        ("postgresql://me@db.acme.dev/fleet?sslrootcert=system", True),
         ("postgresql://me@127.0.0.1:5433/fleet", True),
         ("postgresql://me@127.0.0.1,db.acme.dev/fleet", False),
         ("postgresql://me@/fleet?host=/run/postgresql", True),
@@ -166,10 +177,25 @@ def test_a_server_that_need_not_prove_who_it_is_is_known_as_such(url: str, *, ve
     assert Wire(Secret(url)).is_verified is verified
 
 
+@contextmanager
+def real(port: int, *, passes: bool) -> Iterator[int]:
+    """PgBouncer itself, before the server at a port; its own port."""
+    with pgbouncer(port, "session" if passes else "transaction") as at:
+        yield at
+
+
+@contextmanager
+def played(port: int, *, passes: bool) -> Iterator[int]:
+    """What we take a pooler to do, where no real one is installed."""
+    with Pooler(port, passes=passes).running() as pooler:
+        yield pooler.port
+
+
 @pytest.mark.anyio
+@pytest.mark.parametrize("between", [real, played])
 @pytest.mark.parametrize("passes", [True, False], ids=["session mode", "transaction mode"])
 async def test_behind_a_pooler_changes_are_seen(
-    postgres_server: PostgresServer, postgres_database: str, *, passes: bool
+    postgres_server: PostgresServer, postgres_database: str, between: PoolerBetween, *, passes: bool
 ) -> None:
     """By notifications where they pass; where they do not, that is found out, and it is looked at now and then."""
     direct = Wire(Secret(postgres_database))
@@ -177,8 +203,8 @@ async def test_behind_a_pooler_changes_are_seen(
     await run_sync(Administration(direct).introduce, "key-1")
     told: asyncio.Queue[str | None] = asyncio.Queue()
     host = Host("h", "h", "0", tuple)
-    with Pooler(postgres_server.port, passes=passes).running() as pooler:
-        wire = Wire(Secret(postgres_database.replace(f":{postgres_server.port}/", f":{pooler.port}/")))
+    with between(postgres_server.port, passes=passes) as port:
+        wire = Wire(Secret(postgres_database.replace(f":{postgres_server.port}/", f":{port}/")))
         looks = 1e6 if passes else 0.05  # so that only the one way can tell of anything
         follower = Follower(wire, host, CountingEntropy(), look_seconds=looks)
         store = PostgresSharedStore(wire, follower)
@@ -186,7 +212,7 @@ async def test_behind_a_pooler_changes_are_seen(
             group.start_soon(store.subscribe, told.put_nowait)
             with anyio.fail_after(GENEROUS_SECONDS):
                 assert await told.get() is None
-                await run_sync(stored, PostgresSharedStore(direct, follower))
+                await run_sync(stored, store)
                 assert await told.get() == ME
                 if not passes:
                     await run_sync(direct.run, "DELETE FROM tokenward.records", {})

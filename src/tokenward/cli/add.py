@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from tokenward.cli import output, pasted
 from tokenward.cli.arguments import add_agent, add_command, add_json
-from tokenward.cli.hidden_input import read_hidden
-from tokenward.core import protocol
+from tokenward.cli.hidden_input import read_secret
 from tokenward.core.nearest import did_you_mean
-from tokenward.errors import ConfigurationFault
 
 if TYPE_CHECKING:
     from tokenward.cli.arguments import Subparsers
@@ -46,6 +43,13 @@ def add_parser(subparsers: Subparsers) -> None:
         ("auth_token", "a token for a gateway"),
     ):
         kind.add_argument(f"--{name.replace('_', '-')}", dest="kind", action="store_const", const=name, help=what)
+    # An option and no second positional: argparse would not take that one after the kind.
+    parser.add_argument(
+        "-",
+        dest="reads_standard_input",
+        action="store_true",
+        help="read the secret from standard input, which is done without it too",
+    )
     parser.add_argument("--shared", action="store_true", help="keep it in the shared store, for all hosts")
     add_agent(parser)
     add_json(parser, "the profile after, as `profile.add` answers")
@@ -55,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read a credential and hand it over."""
     from tokenward.cli.service_access import with_service
 
-    text = _read(arguments.kind)
+    text = read_secret(_PROMPTS[arguments.kind])
     if arguments.kind == "oauth":
         read = pasted.oauth(text)
     else:
@@ -82,15 +86,3 @@ def run(arguments: argparse.Namespace) -> int:
         return output.OK
 
     return with_service(act)
-
-
-def _read(kind: str) -> str:
-    if sys.stdin.isatty():
-        try:
-            return read_hidden(_PROMPTS[kind])
-        except OSError:
-            raise ConfigurationFault("there is no terminal to ask on", hint="pipe the credential in") from None
-    text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
-    if len(text) > protocol.MAX_LINE_BYTES:
-        raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
-    return text

@@ -103,9 +103,9 @@ def _show(provider: dict[str, Any]) -> None:
             "--api-key"
         )
         return
-    output.say(f"{provider['provider']}: {_served(provider['serves'])}")
+    output.explain(f"{provider['provider']}: {_served(provider['serves'])}")
     rows = [_row(each, is_next=each["profile"] == provider["serves"]) for each in provider["profiles"]]
-    print("\n".join(output.columns(rows)))
+    output.marked_rows(rows, ("", "valid for ", "from ", ""))
 
 
 def _served(profile: str | None) -> str:

@@ -176,13 +176,16 @@ def _fish_argument(at: str, argument: Argument) -> str:
         takes = " -r -F"
     elif argument.metavar:
         takes = f"{' -x' if argument.flags else ''}{f' -a {_fish_quoted(candidates)}' if candidates else ''}"
-    flags = "".join(
-        f" -l {flag.removeprefix('--')}" if flag.startswith("--") else f" -s {flag.removeprefix('-')}"
-        for flag in argument.flags
-    )
+    flags = "".join(_fish_flag(flag) for flag in argument.flags)
     if not flags and not takes:
         return ""
     return f"complete -c tokenward {at}{flags}{takes} -d {_fish_quoted(argument.meaning)}\n"
+
+
+def _fish_flag(flag: str) -> str:
+    if flag.startswith("--"):
+        return f" -l {flag.removeprefix('--')}"
+    return " -a -" if flag == "-" else f" -s {flag.removeprefix('-')}"
 
 
 def _fish_quoted(text: str) -> str:

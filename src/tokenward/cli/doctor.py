@@ -13,8 +13,6 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import shutil
 import textwrap
 from collections import Counter
@@ -39,6 +37,10 @@ PROBE_SECONDS = 75.0
 _RUN = "run: "
 _LONGEST_LINE = 120
 """Wider lines are hard to read, however wide the terminal is."""
+_SHORTEST_SENTENCE = 40
+"""Columns; where fewer are left beside the name of the check, its sentences stand below it."""
+_NARROW_INDENT = " " * 6
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -98,41 +100,40 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max((len(each.check) for each in findings), default=0)
     for each in sorted(findings, key=lambda finding: _ORDER.index(finding.level)):
         beginning = f"{each.level:<4}  {each.check:<{width}}  "
+        if output.on_terminal() and _columns() < len(beginning) + _SHORTEST_SENTENCE:
+            yield beginning.rstrip()
+            beginning = _NARROW_INDENT
         yield from _wrapped(beginning, each.cause)
         if each.level != "ok":
             indent = " " * len(beginning)
             if each.consequence:
                 yield from _wrapped(f"{indent}so: ", each.consequence)
             if _RUN in each.hint:
-                yield indent + _shown(each.hint)
+                words, begun, command = each.hint.partition(_RUN)
+                yield from _wrapped(indent, words, begun + command)
             elif each.hint:
                 yield from _wrapped(f"{indent}hint: ", each.hint)
     counts = Counter[str](each.level for each in findings)
     yield f"{counts['ok']} fine, {counts['warn']} to watch, {counts[_FAIL]} wrong"
 
 
-def _wrapped(beginning: str, text: str) -> list[str]:
-    line = _shown(text)
+def _wrapped(beginning: str, text: str, command: str = "") -> list[str]:
+    """The text in lines that fit, and a command behind it in one piece."""
     if not output.on_terminal():
-        return [beginning + line]
-    width = min(shutil.get_terminal_size().columns, _LONGEST_LINE)
-    return textwrap.wrap(
-        line,
-        max(width, len(beginning) + 20),
+        return [beginning + output.clean(text + command)]
+    lines = textwrap.wrap(
+        f"{output.as_seen(text)} {output.as_seen(command).replace(' ', _UNBROKEN)}".strip(),
+        max(_columns(), len(beginning) + 20),
         initial_indent=beginning,
         subsequent_indent=" " * len(beginning),
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [each.replace(_UNBROKEN, " ") for each in lines]
 
 
-def _shown(text: str) -> str:
-    """The text on one line, on a terminal with ``~`` where a shell would understand it so."""
-    home = os.environ.get("HOME", "")
-    line = output.clean(text)
-    if not home.startswith("/") or not output.on_terminal():
-        return line
-    return re.sub(rf"(?<![^\s(]){re.escape(home.rstrip('/'))}(?=/)", "~", line)
+def _columns() -> int:
+    return min(shutil.get_terminal_size().columns, _LONGEST_LINE)
 
 
 def _kept() -> list[Profile] | None:

@@ -1,18 +1,24 @@
-"""A secret pasted at a prompt: not shown, and whole even where a terminal wrapped it into lines.
+"""A secret from a person or a pipe: not shown, and whole even where a terminal wrapped it into lines.
 
 The problem: ``claude setup-token`` prints a token that is longer than a terminal is wide, and what is copied from
 there has line breaks inside. ``getpass`` takes the first line for all of it, the rest lands in the shell, and a
 token of which 80 characters are left looks like one (requirement E13).
 
-Rule: a paste comes in one burst. A line break that more input follows at once is a part of it; one that is
-followed by nothing is the Enter key.
+Rules:
+- A paste comes in one burst. A line break that more input follows at once is a part of it; one that is followed
+  by nothing is the Enter key.
+- Standard input that is a terminal is asked there, without an echo, however the command was called.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import sys
 import termios
+
+from tokenward.core import protocol
+from tokenward.errors import ConfigurationFault
 
 QUIET_SECONDS = 0.1
 """A paste goes on within a millisecond, over a slow ssh too; a person's next key takes longer."""
@@ -22,7 +28,29 @@ _END_OF_INPUT = b"\x04"
 _ERASERS = b"\x7f\x08"
 
 
-def read_hidden(prompt: str, terminal: str = "/dev/tty") -> str:
+def read_secret(prompt: str) -> str:
+    """Take a secret from standard input: a pipe is read to its end, at a terminal it is asked for.
+
+    Args:
+        prompt: what a terminal shows.
+
+    Raises:
+        ConfigurationFault: if standard input is closed or too long for a secret, or its terminal cannot be opened.
+    """
+    if sys.stdin is None:
+        raise ConfigurationFault("standard input is closed, and no secret was given", hint="pipe it in")
+    if sys.stdin.isatty():
+        try:
+            return read_hidden(prompt, os.ttyname(sys.stdin.fileno()))
+        except OSError:
+            raise ConfigurationFault("there is no terminal to ask on", hint="pipe the credential in") from None
+    text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
+    if len(text) > protocol.MAX_LINE_BYTES:
+        raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
+    return text
+
+
+def read_hidden(prompt: str, terminal: str) -> str:
     """Ask for a secret on the terminal; blocks until Enter or the end of input.
 
     Args:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import key_check, output, pasted
 from tokenward.cli.arguments import add_agent, add_command, add_json
-from tokenward.cli.hidden_input import read_hidden
-from tokenward.core import protocol
+from tokenward.cli.hidden_input import read_secret
 from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import CallTimeout, ConfigurationFault, InvalidParams, TokenwardError
 
@@ -217,20 +216,6 @@ def ask(prompt: str) -> str:
     return line.decode("utf-8", "replace").strip()
 
 
-def hidden(prompt: str) -> str:
-    """A secret, from a hidden prompt or from standard input.
-
-    Raises:
-        ConfigurationFault: if standard input is too long for one.
-    """
-    if sys.stdin.isatty():
-        return read_hidden(prompt, os.ttyname(sys.stdin.fileno()))
-    text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
-    if len(text) > protocol.MAX_LINE_BYTES:
-        raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
-    return text
-
-
 def _open_browser(url: str) -> None:
     # Without a screen `webbrowser` would take over the terminal with a text browser.
     has_screen = any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"))
@@ -248,7 +233,7 @@ def _api_key(arguments: argparse.Namespace, provider: str) -> int:
             output.complain(f"{variable} is not set", "set it, or leave --non-interactive out")
             return output.USAGE
     else:
-        text = hidden("API key (not shown): ")
+        text = read_secret("API key (not shown): ")
     read = pasted.key(text, kind="api_key", provider=provider)
     return keep(arguments, read, kind="api_key", profile=arguments.profile or f"{provider}:default")
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import login, output, pasted
+from tokenward.cli.hidden_input import read_secret
 from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import ConfigurationFault, InvalidParams, LoginRequired, ProfileUnavailable
 
@@ -57,7 +58,7 @@ def setup_token(arguments: argparse.Namespace, provider: str) -> int:
             output.complain(f"claude setup-token failed (exit {status})", "try it by itself: claude setup-token")
             return output.ERROR
     read = pasted.key(
-        _setup_token(login.hidden("Token that `claude setup-token` printed (not shown): ")),
+        _setup_token(read_secret("Token that `claude setup-token` printed (not shown): ")),
         kind="setup_token",
         provider="anthropic",
     )

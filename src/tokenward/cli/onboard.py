@@ -15,7 +15,6 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -23,11 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward.cli import key_check, onboard_claude, onboard_store, output, pasted
 from tokenward.cli.arguments import add_agent, add_command
-from tokenward.cli.hidden_input import read_hidden
+from tokenward.cli.hidden_input import read_secret
 from tokenward.cli.onboard_claude import Survey
 from tokenward.cli.prompts import TRIES, choose, is_yes
 from tokenward.cli.store import PLACES
-from tokenward.core import protocol
 from tokenward.core.credential import MAIN_AGENT
 from tokenward.errors import ConfigurationFault, LoginRequired
 
@@ -206,14 +204,11 @@ def _secret(given: str | None, prompt: str, *, asks: bool) -> str:
     if given is not None and given != _STDIN:
         output.remark("a secret on the command line can be read by others while it runs; - reads standard input")
         return given
-    if given is None and asks:
-        return read_hidden(prompt, os.ttyname(sys.stdin.fileno()))
-    if sys.stdin is None:
-        raise ConfigurationFault("standard input is closed, and no secret was given", hint="pipe it in")
-    text = sys.stdin.read(protocol.MAX_LINE_BYTES + 1)
-    if len(text) > protocol.MAX_LINE_BYTES:
-        raise ConfigurationFault("standard input is too long for a credential", hint="pipe in only the credential")
-    return text
+    if given is None and not asks and _has_terminal():
+        raise ConfigurationFault(
+            "no secret was given, and nothing is to be asked", hint="pipe it in, or leave out --non-interactive"
+        )
+    return read_secret(prompt)
 
 
 def _check(profile: str, read: pasted.Pasted) -> None:

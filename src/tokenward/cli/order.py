@@ -57,7 +57,7 @@ def _run(arguments: argparse.Namespace) -> int:
             output.as_json(order)
             return output.OK
         if not order["profiles"]:
-            output.say(f"{order['provider']}: no order is set; whoever was used longest ago goes first")
+            output.explain(f"{order['provider']}: no order is set; whoever was used longest ago goes first")
         for number, profile in enumerate(order["profiles"], 1):
             missing = " (there is no such profile now; it is passed over)" if profile in order["missing"] else ""
             output.say(f"{number}. {profile}{missing}")

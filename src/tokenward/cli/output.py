@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenward.errors import (
@@ -40,6 +40,17 @@ _COLUMN_GAP = "  "
 def clean(text: str) -> str:
     """The text on one line, without anything that a terminal obeys: control, direction, zero-width characters."""
     return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+def as_seen(text: str) -> str:
+    """The text on one line, on a terminal with ``~`` for the home directory where a shell would read it so."""
+    home = os.environ.get("HOME", "")
+    line = clean(text)
+    if not home.startswith("/") or not on_terminal():
+        return line
+    import re
+
+    return re.sub(rf"(?<![^\s(]){re.escape(home.rstrip('/'))}(?=/)", "~", line)
 
 
 def refuse_control_characters(texts: Iterable[str]) -> None:
@@ -135,27 +146,42 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     Args:
         rows: the headings first.
     """
-    lines = columns(rows)
+    headings = [f"{heading.lower()} " for heading in rows[0][1:]]
+    words = ((first, others) for first, *others in rows[1:])
+    _print_fitting(columns(rows), "  ", ((first, zip(headings, others, strict=True)) for first, others in words))
+
+
+def marked_rows(rows: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """Print rows without headings as aligned lines, or, as ``table``, in words below their first two cells.
+
+    Args:
+        rows: each begins with a mark of one character.
+        names: what the words are begun with, for each cell but the first two.
+    """
+    words = ((f"{mark}{_COLUMN_GAP}{first}", others) for mark, first, *others in rows)
+    _print_fitting(columns(rows), "   ", ((first, zip(names, others, strict=True)) for first, others in words))
+
+
+def _print_fitting(lines: list[str], indent: str, rows: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> None:
+    """Print lines, or where a terminal is too narrow for them, rows: a line, and below it names and values."""
     if on_terminal():
         import shutil
+        from textwrap import TextWrapper
 
         width = shutil.get_terminal_size().columns
         if max(map(len, lines)) > width:
-            lines = list(_in_words(rows, width))
+            fold = TextWrapper(
+                width,
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            lines = []
+            for first, others in rows:
+                known = ", ".join(f"{name}{as_seen(cell)}" for name, cell in others if cell != "-")
+                lines += [clean(first), *fold.wrap(known)]
     print("\n".join(lines), flush=True)
-
-
-def _in_words(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    from textwrap import TextWrapper
-
-    fold = TextWrapper(
-        width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    headings, *rest = rows
-    for first, *others in rest:
-        yield clean(first)
-        known = [(heading.lower(), clean(cell)) for heading, cell in zip(headings[1:], others, strict=True)]
-        yield from fold.wrap(", ".join(f"{heading} {cell}" for heading, cell in known if cell != "-"))
 
 
 def duration(seconds: float | None) -> str:

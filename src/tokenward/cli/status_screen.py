@@ -19,7 +19,7 @@ from rich.text import Text
 
 from tokenward.cli.bars import Glyphs, bar, glyphs_for
 from tokenward.cli.consoles import console
-from tokenward.cli.output import clean, duration
+from tokenward.cli.output import as_seen, clean, duration
 from tokenward.cli.status_watch import Picture
 from tokenward.cli.status_words import (
     DISABLED,
@@ -120,7 +120,7 @@ def drawn(picture: Picture, look: Look) -> RenderableType:
 def _head(status: Status) -> Text:
     return Text(
         f"tokenward {clean(status['version'])}, pid {status['pid']}, up {duration(status['uptime'])}, "
-        f"{clean(status['socket'])}"
+        f"{as_seen(status['socket'])}"
     )
 
 

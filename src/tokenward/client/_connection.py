@@ -17,7 +17,7 @@ import weakref
 from tokenward.core import protocol
 from tokenward.errors import DaemonUnreachable
 
-START_HINT = "start one: tokenward daemon, or for good: tokenward service install"
+START_HINT = "start one: tokenward daemon, or for good: tokenward service install --now"
 _CHUNK = 65_536
 
 

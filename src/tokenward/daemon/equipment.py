@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
-from tokenward import __version__
 from tokenward.daemon.adopted import AdoptedFiles
 from tokenward.daemon.machine import SystemProcesses
 from tokenward.daemon.options import Options
@@ -150,23 +149,12 @@ def shared_records(
     """
     if said.shared is None:
         return None
+    from tokenward.daemon.fleet_access import fleet_place
     from tokenward.stores.shared_stores import open_shared
 
     host = socket.gethostname()
     holder = holder_name(ensure_private_dir(options.paths.families), host, entropy)
-    opened = open_shared(
-        said,
-        options.paths.state,
-        options.environ,
-        command_environ=clean_environment(options.environ, said.shared_key_env),
-        holder=holder,
-        host=host,
-        version=__version__,
-        entropy=entropy,
-    )
-    if opened is None:
-        return None
-    engine, sealer = opened
+    engine, sealer = open_shared(fleet_place(options, said, holder=holder, host=host), entropy)
     copies = custody.beside(options.paths.state / COPIES_NAME)
     return SharedRecords(engine, sealer, copies, holder=holder, clock=clock)
 

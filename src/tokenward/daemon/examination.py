@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenward import __version__, unit_templates
+from tokenward import unit_templates
 from tokenward.checks import CheckContext, Finding, Probed, SharedLook, examine
 from tokenward.checks import config as configuration
 from tokenward.checks.commands import runner
@@ -28,7 +28,6 @@ from tokenward.errors import ConfigurationFault, TokenwardError
 from tokenward.ports import SharedStoreAway
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.anthropic_profile import directory_in
-from tokenward.sources.claude_code_command import clean_environment
 from tokenward.sources.keychain import claude_code_item, question
 
 _MANAGED_SETTINGS = {
@@ -107,20 +106,12 @@ def _shared(options: Options, loaded: LoadedConfig) -> SharedLook | None:
     said = loaded.settings.store
     if said.shared is None:
         return None
+    from tokenward.daemon.fleet_access import fleet_place
     from tokenward.stores.shared_stores import open_fleet
 
     try:
-        fleet = open_fleet(
-            said,
-            options.paths.state,
-            options.environ,
-            command_environ=clean_environment(options.environ, said.shared_key_env),
-            holder="",  # nobody's: a doctor takes no lease and says nothing of this host
-            host="",
-            version=__version__,
-            entropy=SystemEntropy(),
-        )
-        look = fleet.look()
+        # Nobody's: a doctor takes no lease and says nothing of this host.
+        look = open_fleet(fleet_place(options, said, holder="", host=""), SystemEntropy()).look()
     except SharedStoreAway as away:
         return SharedLook("the shared store", trouble=away.cause, hint=away.hint)
     except TokenwardError as fault:

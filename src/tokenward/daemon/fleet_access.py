@@ -1,4 +1,4 @@
-"""The fleet for the command line: put together from the configuration, without a daemon.
+"""The way from the configuration to the fleet: for a daemon that shares, and for a person without a daemon.
 
 The problem: who founds a fleet or looks at it may have no daemon yet, or one that is cut off; the database alone
 knows.
@@ -15,17 +15,48 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tokenward import __version__
+from tokenward.core.credential import Secret
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.daemon.options import Options
 from tokenward.disk.holder_name import holder_name
 from tokenward.disk.private_dir import ensure_private_dir
-from tokenward.errors import StoreUnavailable
-from tokenward.ports import SharedStoreAway
+from tokenward.errors import ConfigurationFault, StoreUnavailable
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.sources.claude_code_command import clean_environment
+from tokenward.store_settings import StoreSettings
+from tokenward.stores.fleet_place import FleetPlace
+from tokenward.stores.shared_keys import KEY_FILE, key_document
 from tokenward.stores.shared_stores import open_fleet
 
 if TYPE_CHECKING:
     from tokenward.stores.fleet import FleetCare
+
+
+def fleet_place(options: Options, said: StoreSettings, *, holder: str, host: str) -> FleetPlace:
+    """Where hosts share, as the configuration says, and as whom this one comes there.
+
+    Args:
+        options: how the daemon is, or would be, started.
+        said: what the configuration says of stores.
+        holder: names this host's daemon in leases; empty = it is only looked.
+        host: the machine's name, for people.
+
+    Raises:
+        ConfigurationFault: if nothing is shared, or no command is named that prints the keys.
+    """
+    if said.shared is None:
+        raise ConfigurationFault(
+            "nothing is shared: the configuration names no database",
+            hint='under [store] write: shared = "postgresql://ROLE@HOST:PORT/DATABASE"',
+        )
+    document = key_document(
+        said.shared_key,
+        file=said.shared_key_file or options.paths.state / KEY_FILE,
+        credentials=options.environ.get("CREDENTIALS_DIRECTORY"),
+        command=said.shared_key_command,
+        command_environ=clean_environment(options.environ, said.shared_key_env),
+    )
+    return FleetPlace(Secret(said.shared.get_secret_value()), document, holder, host, __version__)
 
 
 @contextmanager
@@ -39,16 +70,8 @@ def fleet() -> Iterator[FleetCare]:
     options = Options(dict(os.environ))
     said = options.load().settings.store
     host, entropy = socket.gethostname(), SystemEntropy()
+    holder = holder_name(ensure_private_dir(options.paths.families), host, entropy)
     try:
-        yield open_fleet(
-            said,
-            options.paths.state,
-            options.environ,
-            command_environ=clean_environment(options.environ, said.shared_key_env),
-            holder=holder_name(ensure_private_dir(options.paths.families), host, entropy),
-            host=host,
-            version=__version__,
-            entropy=entropy,
-        )
+        yield open_fleet(fleet_place(options, said, holder=holder, host=host), entropy)
     except SharedStoreAway as away:
         raise StoreUnavailable(away.cause, hint=away.hint) from None

@@ -24,17 +24,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tokenward.core.credential import Secret
 from tokenward.core.sharing import Orphan, SharedRecord
 from tokenward.errors import ConfigurationFault, StoreUnavailable
 from tokenward.ports import Entropy
+from tokenward.stores.fleet_place import FleetPlace
 from tokenward.stores.key_ring import KEY_BYTES, key_id_of
 from tokenward.stores.postgres.administration import Administration, FleetKey, HostSeen
 from tokenward.stores.postgres.follower import GREETING_SECONDS
 from tokenward.stores.postgres.hosts import Host
 from tokenward.stores.postgres.schema import migrate, role_sql, schema_sql
 from tokenward.stores.postgres.wire import Wire
-from tokenward.stores.shared_keys import KeyDocument, KeyFile, SharedKeys
+from tokenward.stores.shared_keys import KeyFile, SharedKeys
 
 ALIVE_SECONDS = 2 * GREETING_SECONDS
 """A host that was seen since then is expected to hold the key that comes."""
@@ -127,34 +127,20 @@ class FleetCare:
     """One fleet, as one host sees it. Every method raises ``SharedStoreAway`` if the engine does not answer.
 
     Args:
-        url: the engine.
-        document: where this host's keys are.
+        place: where it is, and as whom this host comes there.
         entropy: where keys and nonces come from.
-        holder: names this host's daemon in leases.
-        host: the machine's name, for people.
-        version: our program's, for people.
         wait: sleeps for so many seconds.
     """
 
-    def __init__(
-        self,
-        url: Secret,
-        document: KeyDocument,
-        entropy: Entropy,
-        *,
-        holder: str,
-        host: str,
-        version: str,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._url = url
-        self._wire = Wire(url)
-        self._document = document
+    def __init__(self, place: FleetPlace, entropy: Entropy, *, wait: Callable[[float], None] = time.sleep) -> None:
+        self._url = place.url
+        self._wire = Wire(place.url)
+        self._document = place.document
         self._entropy = entropy
         self._wait = wait
         self._administration = Administration(self._wire)
-        self._keys = SharedKeys(document, entropy, self._administration.current_key)
-        self._host = Host(holder, host, version, self._keys.key_ids)
+        self._keys = SharedKeys(place.document, entropy, self._administration.current_key)
+        self._host = Host(place.holder, place.host, place.version, self._keys.key_ids)
 
     def sql(self, roles: Sequence[str]) -> str:
         """What ``found`` would have the engine do, for somebody who does it by hand."""

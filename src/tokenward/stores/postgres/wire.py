@@ -34,7 +34,8 @@ from psycopg.abc import PQGen
 from tokenward.core.credential import Secret
 from tokenward.core.redact import printable
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
+from tokenward.stores.postgres.authorities import system_authorities
 
 Row: TypeAlias = tuple[Any, ...]
 Parameters: TypeAlias = Mapping[str, object]
@@ -169,7 +170,8 @@ class Wire:
         hosts = str(self._said.get("host") or "").split(",")
         if all(not host or host.startswith(("/", "127.")) or host in {"localhost", "::1"} for host in hosts):
             return True
-        return self._said.get("sslmode") in {"verify-ca", "verify-full"}
+        verifies = self._said.get("sslmode") in {"verify-ca", "verify-full"}
+        return verifies or self._said.get("sslrootcert") == "system"
 
     def framed(self, script: str) -> bytes:
         """A script as one transaction with our settings."""
@@ -181,7 +183,7 @@ class Wire:
             "application_name": "tokenward",
             **_UNCUT,
         }
-        return {**given, "tcp_user_timeout": 30_000, **self._said}
+        return {**given, "tcp_user_timeout": 30_000, **self._said, **system_authorities(self._said)}
 
     def _described(self) -> str:
         host, port = self._said.get("host"), self._said.get("port")
@@ -296,10 +298,18 @@ def _way_out(error: BaseException, cause: str, role: str) -> str:
     words = cause.lower()
     if "password" in words or "authentication" in words or "pg_hba" in words:
         return "check role and password: ~/.pgpass (mode 0600), PGPASSFILE, and the server's pg_hba.conf"
+    if "certificate" in words or "ssl" in words:
+        return _way_to_trust(words)
     if "does not exist" in words:
         return "check the names in [store] shared, or create them at the server"
-    if "certificate" in words or "ssl" in words:
-        return "check sslmode and sslrootcert in [store] shared"
     if "invalid" in words:
         return URL_HINT
     return "see that the server runs and can be reached from here; what is still valid is served meanwhile"
+
+
+def _way_to_trust(words: str) -> str:
+    if "does not match host name" in words:
+        return "name the host in [store] shared as its certificate does; hostaddr=ADDRESS says where it is"
+    if "certificate verify failed" in words or "root certificate file" in words:
+        return "add the server's CA to [store] shared: sslrootcert=FILE, or for a public one sslrootcert=system"
+    return "check sslmode and sslrootcert in [store] shared"
