@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 import time_machine
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fakes.machine import FakeClock
 from fakes.manual_scheduler import ManualScheduler
-from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
+from tokenward.daemon.scheduler import BEAT_SECONDS, RUNG_TOGETHER, Scheduler
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 PATIENCE = 10.0
@@ -78,6 +81,28 @@ async def turns() -> None:
     """Let the loop run what is ready: a job, its callback, and APScheduler's own next pass."""
     for _ in range(10):
         await anyio.lowlevel.checkpoint()
+
+
+class Jobs:
+    """Counts what APScheduler is given and what it has."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.added: list[datetime] = []
+        self.owner: AsyncIOScheduler | None = None
+        add = AsyncIOScheduler.add_job
+
+        def note(owner: AsyncIOScheduler, *args: object, **said: object) -> object:
+            when = said["run_date"]
+            assert isinstance(when, datetime)
+            self.owner = owner
+            self.added.append(when)
+            return add(owner, *args, **said)
+
+        monkeypatch.setattr(AsyncIOScheduler, "add_job", note)
+
+    def now(self) -> int:
+        """How many there are."""
+        return 0 if self.owner is None else len(self.owner.get_jobs())
 
 
 async def test_a_request_rings_once_when_it_is_due() -> None:
@@ -249,6 +274,207 @@ async def test_requests_survive_a_stop() -> None:
         machine.shift(10)
         async with running(scheduler):
             assert await ringing.wait_for(1) == ["a"]
+
+
+async def test_however_many_are_asked_for_there_is_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job costs a kilobyte: a thousand requests in one turn, each nearer than the last, are one of them."""
+    jobs = Jobs(monkeypatch)
+    with time_machine.travel(NOON, tick=False):
+        scheduler = Scheduler(FakeClock(NOON))
+        async with running(scheduler):
+            for number in range(1000):
+                scheduler.at(str(number), NOON + timedelta(seconds=2000 - number), lambda: None)
+            await turns()
+            assert jobs.added == [NOON + timedelta(seconds=1001)]
+            scheduler.at("nearer", NOON + timedelta(seconds=5), lambda: None)
+            await turns()
+            assert (jobs.added[1:], jobs.now()) == ([NOON + timedelta(seconds=5)], 1)
+            scheduler.at("farther", NOON + timedelta(seconds=7), lambda: None)
+            await turns()
+            assert (len(jobs.added), jobs.now()) == (2, 1)
+            scheduler.cancel("nearer")
+            await turns()
+            assert (jobs.added[2:], jobs.now()) == ([NOON + timedelta(seconds=7)], 1)
+            scheduler.cancel("farther")
+            for number in range(1000):
+                scheduler.cancel(str(number))
+            await turns()
+            assert (len(jobs.added), jobs.now()) == (3, 0)
+
+
+async def test_a_nearer_request_rings_first_and_the_other_at_its_time() -> None:
+    """The one job moves to the nearer moment, and back."""
+    ringing, beats = Ringing(), Beats()
+    with time_machine.travel(NOON, tick=False) as machine:
+        scheduler = Scheduler(FakeClock(NOON), sleep=beats.sleep)
+        async with running(scheduler):
+            scheduler.at("far", NOON + timedelta(seconds=60), ringing.callback("far"))
+            await turns()
+            scheduler.at("near", NOON + timedelta(seconds=10), ringing.callback("near"))
+            scheduler.at("given up", NOON + timedelta(seconds=5), ringing.callback("given up"))
+            await turns()
+            scheduler.cancel("given up")
+            await turns()
+            for seconds, rang in ((9, []), (1, ["near"]), (49, ["near"]), (1, ["near", "far"])):
+                machine.shift(seconds)
+                await beats.once()
+                await turns()
+                assert ringing.rang == rang
+
+
+async def test_many_that_are_due_at_once_ring_in_order_and_others_have_their_turn() -> None:
+    """Ten thousand may be due after a suspend, and a caller must not wait for all of them."""
+    many, turn = 10 * RUNG_TOGETHER, 0
+    rang: list[tuple[int, int]] = []
+    scheduler = Scheduler(FakeClock(NOON))
+    past = datetime(2001, 1, 1, tzinfo=UTC)
+
+    def ring(number: int) -> Callable[[], None]:
+        return lambda: rang.append((number, turn))
+
+    with time_machine.travel(NOON, tick=False), anyio.fail_after(PATIENCE):
+        for number in reversed(range(many)):
+            scheduler.at(str(number), past + timedelta(seconds=number), ring(number))
+        async with running(scheduler):
+            while len(rang) < many:
+                turn += 1
+                await anyio.lowlevel.checkpoint()
+    assert [number for number, _ in rang] == list(range(many))
+    in_turn = [seen for _, seen in rang]
+    assert max(map(in_turn.count, set(in_turn))) <= RUNG_TOGETHER
+
+
+async def test_whoever_asks_for_the_past_again_and_again_holds_nobody_up() -> None:
+    """All that are due ring, though one of them is due anew whenever it has rung."""
+    ringing = Ringing()
+    scheduler = Scheduler(FakeClock())
+    past = datetime(2001, 1, 1, tzinfo=UTC)
+
+    def again() -> None:
+        scheduler.at("again", past, again)
+
+    async with running(scheduler):
+        again()
+        for number in range(3 * RUNG_TOGETHER):
+            scheduler.at(str(number), past + timedelta(days=1), ringing.callback(str(number)))
+        assert await ringing.wait_for(3 * RUNG_TOGETHER) == [str(number) for number in range(3 * RUNG_TOGETHER)]
+
+
+async def test_what_apscheduler_finds_due_rings_though_our_clock_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that comes a hair early by our clock is not planned anew for a moment that is reached."""
+    jobs, ringing, beats = Jobs(monkeypatch), Ringing(), Beats()
+    with time_machine.travel(NOON, tick=False) as machine:
+        scheduler = Scheduler(FakeClock(NOON - timedelta(milliseconds=1)), sleep=beats.sleep)
+        async with running(scheduler):
+            scheduler.at("a", NOON, ringing.callback("a"))
+            scheduler.at("b", NOON + timedelta(seconds=1), ringing.callback("b"))
+            await turns()
+            assert ringing.rang == ["a"]
+            machine.shift(1)
+            await beats.once()
+            await turns()
+            assert (ringing.rang, jobs.added) == (["a", "b"], [NOON, NOON + timedelta(seconds=1)])
+
+
+async def test_a_run_that_ended_in_the_middle_of_a_turn_plans_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to be planned when the run was cancelled is planned when there is another."""
+    jobs = Jobs(monkeypatch)
+    with time_machine.travel(NOON, tick=False):
+        scheduler = Scheduler(FakeClock(NOON))
+        async with running(scheduler):
+            scheduler.at("a", NOON + timedelta(seconds=10), lambda: None)
+        assert jobs.added in ([], [NOON + timedelta(seconds=10)])
+        jobs.added.clear()
+        async with running(scheduler):
+            assert jobs.added == [NOON + timedelta(seconds=10)]
+            scheduler.at("b", NOON + timedelta(seconds=5), lambda: None)
+            await turns()
+            assert (len(jobs.added), jobs.now()) == (2, 1)
+
+
+async def test_a_job_on_its_way_leaves_the_one_planned_meanwhile_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """APScheduler has sent the job off, and before it runs its request is replaced by a later one."""
+    jobs, ringing = Jobs(monkeypatch), Ringing()
+    clock = FakeClock(NOON)
+    with time_machine.travel(NOON, tick=False) as machine:
+        scheduler = Scheduler(clock, sleep=Beats().sleep)
+        async with running(scheduler):
+            scheduler.at("a", NOON + timedelta(seconds=1), ringing.callback("early"))
+            await turns()
+            clock.advance(1)
+            machine.shift(1)
+            scheduler.beat()
+            scheduler.at("a", NOON + timedelta(seconds=2), ringing.callback("late"))
+            await turns()
+            assert (ringing.rang, len(jobs.added), jobs.now()) == ([], 2, 1)
+
+
+DEEDS = st.one_of(
+    st.tuples(st.just("at"), st.sampled_from("abc"), st.integers(-3, 12)),
+    st.tuples(st.just("cancel"), st.sampled_from("abc"), st.just(0)),
+    st.tuples(st.just("pass"), st.just(""), st.integers(0, 6)),
+    st.tuples(st.just("turn"), st.just(""), st.integers(1, 5)),
+)
+
+
+class Story:
+    """A scheduler that is told this and that, turns of the loop in between, and what may ring at each moment."""
+
+    def __init__(self, machine: time_machine.Traveller, jobs: Jobs) -> None:
+        self.machine = machine
+        self.jobs = jobs
+        self.clock = FakeClock(NOON)
+        self.scheduler = Scheduler(self.clock, sleep=Beats().sleep)
+        self.wanted: dict[str, tuple[int, datetime]] = {}
+        self.asked = 0
+
+    def ask(self, key: str, seconds: int) -> None:
+        """Ask for a moment, and say what must be true when it rings."""
+        self.asked += 1
+        request = (self.asked, self.clock.now + timedelta(seconds=seconds))
+
+        def ring() -> None:
+            assert self.wanted.get(key) == request, "it was replaced, cancelled, or has rung"
+            assert request[1] <= self.clock.now, "it is not due"
+            del self.wanted[key]
+
+        self.wanted[key] = request
+        self.scheduler.at(key, request[1], ring)
+
+    async def tell(self, deeds: list[tuple[str, str, int]]) -> None:
+        """Do all of it; in the end what is due has rung, and there is a job for the rest."""
+        async with running(self.scheduler):
+            for what, key, number in deeds:
+                match what:
+                    case "at":
+                        self.ask(key, number)
+                    case "cancel":
+                        self.scheduler.cancel(key)
+                        self.wanted.pop(key, None)
+                    case "pass":
+                        self.clock.advance(number)
+                        self.machine.shift(number)
+                        self.scheduler.beat()
+                    case _:
+                        for _ in range(number):
+                            await anyio.lowlevel.checkpoint()
+            self.scheduler.beat()
+            await turns()
+            assert all(when > self.clock.now for _, when in self.wanted.values())
+            assert self.jobs.now() == bool(self.wanted)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.lists(DEEDS, min_size=5, max_size=40))
+def test_whatever_is_asked_and_cancelled_each_rings_once_and_in_time(
+    deeds: list[tuple[str, str, int]],
+) -> None:
+    """Also where requests change while a job is on its way; a callback that should not have come fails."""
+    with time_machine.travel(NOON, tick=False) as machine, pytest.MonkeyPatch.context() as patch:
+        failures: list[object] = []
+        patch.setattr("tokenward.daemon.scheduler._log.error", lambda *said: failures.append(said))
+        anyio.run(Story(machine, Jobs(patch)).tell, deeds)
+        assert not failures
 
 
 @pytest.mark.parametrize("alarm", [Scheduler(FakeClock()), ManualScheduler(FakeClock())], ids=["real", "manual"])

@@ -2,12 +2,17 @@
 
 The problem: timers count a clock that stops in suspend, while expiry is written on one that steps; and a
 scheduler that runs work is cancelled with it, so that a refresh inside a job loses the rotated token. So jobs
-only call a callback that must not block, and a beat compares the clocks.
+only call a callback that must not block, and a beat compares the clocks. And a job of APScheduler takes 1 kB and
+50 us, too much for each of ten thousand profiles: the queue is ours, and APScheduler has one job, for the next.
 
 Rules:
 - The only importer of apscheduler, and only inside ``run``: importing it costs more than a start may wait.
 - An alarm is late rather than lost: no grace time, no coalescing across keys, one job id for each request,
   because APScheduler deletes a date job whose id is still running.
+- The job is moved at most once a turn of the loop, however many requests come and go in it; without one there is
+  none.
+- Many that are due at once ring in the order of their moments, ``RUNG_TOGETHER`` in a turn of the loop: callers
+  are served in between.
 - ``at`` and ``cancel`` are for the event loop's thread, before, during and after ``run``.
 - A callback's error is logged by its type; its text could hold what it worked on.
 - Alarms are hints: a handler looks at its state and decides, so that an early, late or double one is harmless.
@@ -15,6 +20,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
@@ -27,6 +33,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
+from tokenward.core.alarm_queue import AlarmQueue
 from tokenward.ports import Clock
 
 if TYPE_CHECKING:
@@ -36,6 +43,8 @@ BEAT_SECONDS = 20.0
 """Between two looks at the clocks; the design caps sleeps at 30 s (I8), and a watchdog of 60 s wants two."""
 CLOCK_STEP_SECONDS = 5.0
 """Clocks that drift apart by more than this between two beats have been set, or the machine has slept."""
+RUNG_TOGETHER = 32
+"""Callbacks in one turn of the loop: each may start a refresh, of which so many take a few milliseconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +66,9 @@ class Alarm(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    job: str
+class _Job:
+    id: str
     when: datetime
-    callback: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def _no_step(_seconds: float) -> None:
 
 
 class Scheduler:
-    """Alarms kept by APScheduler.
+    """Alarms of ours, the next of which is kept by APScheduler.
 
     Args:
         clock: the clocks that the beat compares. APScheduler itself reads the machine's wall clock.
@@ -104,26 +112,24 @@ class Scheduler:
         self._progress = progress
         self._beat_seconds = beat_seconds
         self._sleep = sleep
-        self._requests: dict[str, _Request] = {}
+        self._queue: AlarmQueue[Callable[[], None]] = AlarmQueue()
         self._serial = itertools.count(1)
         self._running: AsyncIOScheduler | None = None
+        self._job: _Job | None = None
+        self._planning: asyncio.Handle | None = None
         self._last = self._read_clocks()
 
     def at(self, key: str, when: datetime, callback: Callable[[], None]) -> None:
         """Call once at a moment; see ``Alarm.at``."""
         if when.tzinfo is None:
             raise ValueError("an alarm needs an aware moment")
-        self.cancel(key)
-        request = _Request(f"{key}#{next(self._serial)}", when, callback)
-        self._requests[key] = request
-        if self._running is not None:
-            self._submit(self._running, key, request)
+        self._queue.put(key, when.astimezone(UTC), callback)
+        self._plan_soon()
 
     def cancel(self, key: str) -> None:
         """Forget a request; see ``Alarm.cancel``."""
-        request = self._requests.pop(key, None)
-        if request is not None and self._running is not None and self._running.get_job(request.job) is not None:
-            self._running.remove_job(request.job)
+        self._queue.drop(key)
+        self._plan_soon()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Keep the alarms until cancelled. Requests outlive it, so that a next run would keep them too."""
@@ -131,14 +137,14 @@ class Scheduler:
         scheduler.start()
         self._running = scheduler
         try:
-            self._resubmit()
+            self._plan()
             self._last = self._read_clocks()
             task_status.started()
             while True:
                 await self._sleep(self._beat_seconds)
                 self.beat()
         finally:
-            self._running = None
+            self._running, self._job = None, None
             scheduler.shutdown(wait=False)
             with anyio.CancelScope(shield=True):
                 # APScheduler stops its timer one turn of the loop later.
@@ -154,30 +160,49 @@ class Scheduler:
         gap = max(stepped, slept, key=abs)
         if abs(gap) > CLOCK_STEP_SECONDS:
             _log.info("the clocks moved apart by %.0f s", gap)
-            self._resubmit()
             self._guarded(lambda: self._on_clock_step(gap))
         if self._running is not None:
-            self._running.wakeup()
+            self._running.wakeup()  # it reads the wall clock anew, and sets its timer by it
         self._guarded(self._progress)
 
     def _read_clocks(self) -> _Reading:
         return _Reading(self._clock.wall(), self._clock.monotonic(), self._clock.boottime())
 
-    def _resubmit(self) -> None:
-        for key, request in list(self._requests.items()):
-            self.at(key, request.when, request.callback)
+    def _plan_soon(self) -> None:
+        """Plan once for all that happens in this turn of the loop."""
+        if self._running is None or self._planning is not None or self._is_planned():
+            return
+        self._planning = asyncio.get_running_loop().call_soon(self._plan)
 
-    def _submit(self, scheduler: AsyncIOScheduler, key: str, request: _Request) -> None:
+    def _is_planned(self) -> bool:
+        return self._queue.next() == (None if self._job is None else self._job.when)
+
+    def _plan(self) -> None:
+        """Let APScheduler have a job for the next request, and no other."""
+        self._planning = None
+        if self._running is None or self._is_planned():
+            return
+        if self._job is not None and self._running.get_job(self._job.id) is not None:
+            self._running.remove_job(self._job.id)
+        moment = self._queue.next()
+        self._job = None if moment is None else _Job(f"next alarm #{next(self._serial)}", moment)
+        if self._job is not None:
+            self._submit(self._running, self._job)
+
+    def _submit(self, scheduler: AsyncIOScheduler, job: _Job) -> None:
         async def fire() -> None:  # APScheduler runs a plain function in a thread
-            self._fire(key, request)
+            self._ring(job)
 
-        scheduler.add_job(fire, "date", run_date=request.when.astimezone(UTC), id=request.job, name=key)
+        scheduler.add_job(fire, "date", run_date=job.when, id=job.id)
 
-    def _fire(self, key: str, request: _Request) -> None:
-        # A job already on its way when its request was replaced or cancelled has nothing to say any more.
-        if self._requests.get(key) is request:
-            del self._requests[key]
-            self._guarded(request.callback)
+    def _ring(self, job: _Job) -> None:
+        """Ring what is due by the moment that APScheduler found reached, whatever our clock says of it."""
+        if self._job is job:  # else it was on its way already when a nearer one was planned
+            self._job = None
+        now = max(job.when, self._clock.wall())
+        for callback in self._queue.due(now, RUNG_TOGETHER):
+            self._guarded(callback)
+        self._plan()
 
     @staticmethod
     def _guarded(callback: Callable[[], None]) -> None:
