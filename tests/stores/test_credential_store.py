@@ -17,9 +17,10 @@ from contracts.place import PlaceContract, found_in, oauth_credential
 from fakes.machine import CountingEntropy, FakeClock
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.reading import Found, Unreadable
-from tokenward.disk.atomic_file import DirectorySyncFailed, PreparedWrite
+from tokenward.disk.atomic_file import DirectorySyncFailed, FileImage, PreparedWrite, read_regular
 from tokenward.disk.flock import FileLock
 from tokenward.ports import Stored, Superseded
+from tokenward.stores import credential_store
 from tokenward.stores.credential_store import EncryptedCredentialStore, holds_records
 from tokenward.stores.key_ring import KEY_BYTES, AesGcmSealer
 
@@ -112,6 +113,46 @@ def test_looking_creates_nothing(tmp_path: Path) -> None:
     store.remove(PROFILE)
     assert not directory.exists()
     assert not holds_records(directory)
+
+
+def test_whose_a_record_is_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look for strange keys at the start tells it, too; what came since is read, what went is not listed."""
+    store = store_in(tmp_path)
+    store.add("a:one", oauth_credential(1))
+    store.add("b:two", oauth_credential(2))
+    assert store.key_mismatches() == {}
+    read: list[str] = []
+
+    def noted(path: str, limit: int) -> FileImage:
+        read.append(path)
+        return read_regular(path, limit)
+
+    monkeypatch.setattr(credential_store, "read_regular", noted)
+    assert list(store.profiles()) == ["a:one", "b:two"]
+    assert read == []
+    store_in(tmp_path).add("c:three", oauth_credential(3))
+    store_in(tmp_path).remove("a:one")
+    read.clear()
+    assert list(store.profiles()) == ["b:two", "c:three"]
+    assert read == [str(record_of(tmp_path, "c:three"))]
+
+
+@pytest.mark.parametrize("profile", ["acme:caf\u00e9", 'acme:"quoted"'])
+def test_whose_a_record_is_may_be_written_with_escapes(tmp_path: Path, profile: str) -> None:
+    """They are read as JSON has them, and count only if the file's name agrees."""
+    store_in(tmp_path).add(PROFILE, oauth_credential())
+    rewrite(record_of(tmp_path), profile=profile)
+    assert list(store_in(tmp_path).profiles()) == []
+    record_of(tmp_path).replace(record_of(tmp_path, profile))
+    assert list(store_in(tmp_path).profiles()) == [profile]
+
+
+def test_half_a_surrogate_is_nobodys_name(tmp_path: Path) -> None:
+    """JSON can say it and no text of ours has it: the record is damaged, and stops no start."""
+    store_in(tmp_path).add(PROFILE, oauth_credential())
+    rewrite(record_of(tmp_path), profile="acme:\ud800")
+    assert list(store_in(tmp_path).profiles()) == []
+    assert store_in(tmp_path).key_mismatches() == {}
 
 
 def test_a_record_sealed_by_another_key_stops_the_start(tmp_path: Path) -> None:

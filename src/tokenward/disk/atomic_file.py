@@ -285,7 +285,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE, create: bool =
     with suppress(OSError):  # what cannot be read is written
         image = read_regular(path, limit=len(data))
         if image.data == data and not image.mode & ~OWNER_BITS:
-            _sync_path(image.real_path)  # the write that put it there may have died before its sync
+            _sync_path(path.resolve())  # the write that put it there may have died before its sync
             return image.signature
     return prepare_write(path, len(data), create=create, mode=mode).commit(data)
 

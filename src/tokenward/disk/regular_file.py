@@ -23,7 +23,7 @@ LARGEST_FILE = 1024 * 1024
 READ_ATTEMPTS = 4
 """Looks at a file that changes under the read: a writer in place is done in far less than four reads."""
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW
-"""How a file is opened for looking, its symbolic links resolved before."""
+"""How a file is opened for looking; a symbolic link is resolved, and not followed by opening it."""
 
 
 class NotRegularFile(OSError):
@@ -58,7 +58,6 @@ class FileImage:
         mode: its permission bits.
         uid: its owner.
         gid: its group.
-        real_path: where it is, all symbolic links resolved.
     """
 
     data: bytes = field(repr=False)
@@ -66,7 +65,6 @@ class FileImage:
     mode: int
     uid: int
     gid: int
-    real_path: Path
 
 
 def signature_of(path: Path | str) -> FileSignature | None:
@@ -81,7 +79,7 @@ def signature_of(path: Path | str) -> FileSignature | None:
         return None
 
 
-def read_regular(path: Path, limit: int = LARGEST_FILE) -> FileImage:
+def read_regular(path: Path | str, limit: int = LARGEST_FILE) -> FileImage:
     """Read a regular file whole, in one state.
 
     Args:
@@ -106,7 +104,7 @@ def signature_from(found: os.stat_result) -> FileSignature:
     return FileSignature(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def require_regular(found: os.stat_result, path: Path) -> None:
+def require_regular(found: os.stat_result, path: Path | str) -> None:
     """Refuse what is not a regular file.
 
     Raises:
@@ -119,15 +117,11 @@ def require_regular(found: os.stat_result, path: Path) -> None:
     raise NotRegularFile(errno.EINVAL, "not a regular file", str(path))
 
 
-def _read_once(path: Path, limit: int) -> FileImage | None:
-    require_regular(path.stat(), path)  # before the open: opening a device can do things
-    real_path = Path(os.path.realpath(path, strict=True))
-    try:
-        fd = os.open(real_path, READ_FLAGS)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return None  # became a symbolic link since it was resolved
-        raise
+def _read_once(path: Path | str, limit: int) -> FileImage | None:
+    require_regular(os.stat(path), path)  # noqa: PTH116 - before the open: opening a device can do things
+    fd = _opened(path)
+    if fd is None:
+        return None
     try:
         before = os.fstat(fd)
         require_regular(before, path)
@@ -140,7 +134,21 @@ def _read_once(path: Path, limit: int) -> FileImage | None:
     if len(data) != before.st_size or signature_from(before) != signature_from(after):
         return None
     mode = stat.S_IMODE(after.st_mode)
-    return FileImage(data, signature_from(after), mode, after.st_uid, after.st_gid, real_path)
+    return FileImage(data, signature_from(after), mode, after.st_uid, after.st_gid)
+
+
+def _opened(path: Path | str) -> int | None:
+    """Open what a path leads to; None if that became a symbolic link since it was resolved.
+
+    Most are no links, and to find that out by opening costs less than to look at each directory above them.
+    """
+    for resolve in (False, True):
+        try:
+            return os.open(os.path.realpath(path, strict=True) if resolve else path, READ_FLAGS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+    return None
 
 
 def _read_up_to(fd: int, size: int) -> bytes:

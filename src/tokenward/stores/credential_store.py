@@ -39,10 +39,12 @@ LARGEST_RECORD_BYTES = 256 * 1024
 LOCK_PATIENCE_SECONDS = 5.0
 """A holder writes one small file; longer than this is a stuck disk."""
 
+_SUFFIX = ".json"
 _RECORD_NAME = re.compile(r"[0-9a-f]{64}\.json")
+_NAME_LENGTH = 64 + len(_SUFFIX)
 _packed = struct.Struct("=QQQqqI").pack
 """A signature in few bytes: one is remembered for each of ten thousand records."""
-_SALVAGED_PROFILE = re.compile(rb'"profile": ?"([^"\\]{1,256})"')
+_WRITTEN_PROFILE = re.compile(rb'"profile": ?"([^"\\]{1,256})"')
 
 
 def holds_records(directory: Path) -> bool:
@@ -69,24 +71,38 @@ class EncryptedCredentialStore:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
+        self._beginning = os.path.join(directory, "")  # noqa: PTH118 - of each record's path; a Path has no such thing
         self._sealer = sealer
         self._former: Sealer | None = None
         self._uses = 0
+        self._known: Sequence[str] = ()
+        """Whose records were seen: whose digest names a file is true for ever, and not read again."""
         self._wait = wait
         self._monotonic = monotonic
 
     def profiles(self) -> Sequence[str]:
         """The ids of all records, sorted, readable or not; one too damaged to tell its id is left out."""
-        return sorted(profile for path in _record_files(self._directory) if (profile := _owner(path)) is not None)
+        known = {_digest(profile): profile for profile in self._known}
+        files = _record_files(self._directory)
+        self._known = sorted(filter(None, (known.get(_digest_in(path)) or _owner(path) for path in files)))
+        return self._known
 
     def key_mismatches(self) -> dict[str, str]:
         """The records that another key sealed, and that key's id; with any, the daemon must not start."""
         ours = {sealer.key_id for sealer in self._sealers()}
-        return {
-            envelope.profile: envelope.key
-            for path in sorted(_record_files(self._directory))
-            if (envelope := _envelope(path)) is not None and envelope.key not in ours
-        }
+        said = [f'"key": "{key}"'.encode() for key in ours]
+        strangers, known = {}, []
+        for path in sorted(_record_files(self._directory)):
+            data = _data(path)
+            owner = _owner_in(data, path)
+            if owner is not None:
+                known.append(owner)
+            if not any(key in data for key in said):
+                envelope = _envelope(data, path)
+                if envelope is not None and envelope.key not in ours:
+                    strangers[envelope.profile] = envelope.key
+        self._known = known
+        return strangers
 
     def use(self, sealer: Sealer, *, former: Sealer | None = None) -> None:
         """Seal with this from now on; records may have become readable by it, so all places count as changed.
@@ -101,7 +117,7 @@ class EncryptedCredentialStore:
     def unreadable_records(self) -> list[str]:
         """Names of the records that cannot be read with the keys in use: ids, or files where no id can be told."""
         return [
-            _owner(path) or path.name
+            _owner(path) or Path(path).name
             for path in _record_files(self._directory)
             if not isinstance(self._read(path, _owner(path) or ""), Found)
         ]
@@ -116,7 +132,7 @@ class EncryptedCredentialStore:
             OSError: if one could not be written; it is as it was, and so are those after it.
             BadRecord: if one cannot be read.
         """
-        paths = sorted(_record_files(self._directory))
+        paths = [Path(path) for path in sorted(_record_files(self._directory))]
         for path in paths:
             with self._locked(path):
                 try:
@@ -190,9 +206,9 @@ class EncryptedCredentialStore:
 
     def read(self, profile: str) -> Reading:
         """Look at one record. Never raises."""
-        return self._read(self.path(profile), profile)
+        return self._read(self.location(profile), profile)
 
-    def _read(self, path: Path, profile: str) -> Reading:
+    def _read(self, path: str, profile: str) -> Reading:
         try:
             image = read_regular(path, limit=LARGEST_RECORD_BYTES)
             return Found(decode(image.data, profile, *self._sealers()))
@@ -231,7 +247,11 @@ class EncryptedCredentialStore:
 
     def path(self, profile: str) -> Path:
         """Where a record lies."""
-        return self._directory / f"{_digest(profile)}.json"
+        return Path(self.location(profile))
+
+    def location(self, profile: str) -> str:
+        """Where a record lies, as text: of ten thousand, a ``Path`` for each costs more than its use."""
+        return f"{self._beginning}{_digest(profile)}{_SUFFIX}"
 
     def _encoded(self, profile: str, credential: Credential) -> bytes:
         data = encode(profile, credential, self._sealer)
@@ -259,7 +279,7 @@ class _RecordPlace:
     name = "store"
 
     def __init__(self, store: EncryptedCredentialStore, profile: str) -> None:
-        self.description = str(store.path(profile))
+        self.description = store.location(profile)
         self._store = store
         self._profile = profile
 
@@ -294,32 +314,45 @@ def _digest(profile: str) -> str:
     return hashlib.sha256(profile.encode()).hexdigest()
 
 
-def _record_files(directory: Path) -> Iterator[Path]:
+def _digest_in(path: str) -> str:
+    """The digest that a record's file is named by."""
+    return path[-_NAME_LENGTH : -len(_SUFFIX)]
+
+
+def _record_files(directory: Path) -> Iterator[str]:
+    beginning = os.path.join(directory, "")  # noqa: PTH118 - as above
     with suppress(FileNotFoundError):
-        yield from (path for path in directory.iterdir() if _RECORD_NAME.fullmatch(path.name))
+        yield from (beginning + name for name in os.listdir(directory) if _RECORD_NAME.fullmatch(name))  # noqa: PTH208 - as above
 
 
-def _owner(path: Path) -> str | None:
+def _data(path: str) -> bytes:
+    """A record's bytes; none where they cannot be read."""
+    with suppress(OSError):
+        return read_regular(path, limit=LARGEST_RECORD_BYTES).data
+    return b""
+
+
+def _owner(path: str) -> str | None:
     """Whose record it is: what it says, even where it is damaged, if its name agrees."""
-    try:
-        data = read_regular(path, limit=LARGEST_RECORD_BYTES).data
-    except OSError:
-        return None
-    try:
-        claimed = open_envelope(data).profile
-    except BadRecord:
-        salvaged = _SALVAGED_PROFILE.search(data)
-        claimed = salvaged[1].decode("utf-8", "replace") if salvaged else ""
-    return claimed if _digest(claimed) == path.stem else None
+    return _owner_in(_data(path), path)
 
 
-def _envelope(path: Path) -> Envelope | None:
+def _owner_in(data: bytes, path: str) -> str | None:
+    written = _WRITTEN_PROFILE.search(data)  # nearly always; the name proves it, whatever else is there
+    claimed = written[1].decode("utf-8", "replace") if written else ""
+    if _digest(claimed) == _digest_in(path):
+        return claimed
+    envelope = _envelope(data, path)
+    return None if envelope is None else envelope.profile
+
+
+def _envelope(data: bytes, path: str) -> Envelope | None:
     """The outer record of whom its name says it is, or None."""
     try:
-        envelope = open_envelope(read_regular(path, limit=LARGEST_RECORD_BYTES).data)
-    except (BadRecord, OSError):
+        envelope = open_envelope(data)
+        return envelope if _digest(envelope.profile) == _digest_in(path) else None
+    except (BadRecord, UnicodeEncodeError):  # half a surrogate, which is in no name of ours
         return None
-    return envelope if _digest(envelope.profile) == path.stem else None
 
 
 def _moved_aside(path: Path) -> list[Path]:
