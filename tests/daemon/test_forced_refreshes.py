@@ -107,7 +107,7 @@ async def test_a_reload_fills_no_bucket(home: Warding) -> None:
         home.clock.advance(1)
         await home.ward.refresh(ME)
     before = home.ward.keepers[ME]
-    home.ward._kept._made_of.clear()
+    before.made_of = ("of something else",)
     await home.fill()
     assert home.ward.keepers[ME] is not before
     with pytest.raises(RefreshFailed, match="too many forced refreshes"):

@@ -156,10 +156,10 @@ class Household:
 
     def provider(self, name: str) -> Provider:
         """A provider in force, configured or built in."""
-        return self.providers.get(name) or _unconfigured(name)
+        return self.providers.get(name) or unconfigured(name)
 
 
 @lru_cache(maxsize=64)
-def _unconfigured(name: str) -> Provider:
+def unconfigured(name: str) -> Provider:
     """The provider that nobody said anything of: asked for each of its profiles, and always the same."""
     return provider_named(name)

@@ -55,8 +55,8 @@ class Keeper:
 
     __slots__ = (
         "_around", "_distrusted", "_published", "_seen_life", "attempts", "changed", "flights", "held",
-        "last_refresh", "lookout", "note", "outcomes", "phase", "place", "prepared", "profile", "refresher",
-        "refused_generation", "resting", "timetable", "watched_for",
+        "last_refresh", "lookout", "made_of", "note", "outcomes", "phase", "place", "prepared", "profile",
+        "refresher", "refused_generation", "resting", "timetable", "watched_for",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,8 @@ class Keeper:
         """How flights ended, and how often."""
         self._around = around
         self.changed: Heard = unheard
+        self.made_of: tuple[object, ...] = ()
+        """As of ``Kept``: who keeps it replaces it when that is another."""
         self.prepared = Prepared(self, around)
         self.flights = Flights(self, around)
         self.timetable = Timetable(self, around)

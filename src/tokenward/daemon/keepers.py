@@ -40,7 +40,7 @@ class Keepers:
         self._household = household
         self.by_key: dict[str, Keeper] = {}
         self.line = LineUp(household, self.by_key)
-        self._made_of: dict[str, tuple[object, ...]] = {}
+        self._heard = self.line.keeper_changed  # one for all: a bound method for each is 64 bytes
         self._live_at: dict[str, tuple[str, ...]] = {}  # by place, the keys of those who live there
         self._overdue: dict[str, Kept | None] = {}
         """What shall take the place of keepers that cannot be let go yet, by key; None = nothing."""
@@ -58,18 +58,18 @@ class Keepers:
         """
         async with self._arranging:
             self._overdue.clear()
+            for keeper in self.by_key.values():
+                keeper.prepared.clear()  # its provider may have changed
+            self.line.arrange()  # before the others come: each is put where it belongs, and none twice
             names = {kept.profile.key for kept in wanted}
             gone = [(name, None) for name in self.by_key if name not in names]
             changed = [(kept.profile.key, kept) for kept in wanted if not self._is_kept(kept)]
             engaged = await self._replace([*gone, *changed])
-            for keeper in self.by_key.values():
-                keeper.prepared.clear()  # its provider may have changed
-            self.line.arrange()
             await self.begin(engaged)
 
     def _is_kept(self, kept: Kept) -> bool:
-        key = kept.profile.key
-        return key in self.by_key and self._made_of.get(key) == kept.made_of
+        keeper = self.by_key.get(kept.profile.key)
+        return keeper is not None and keeper.made_of == kept.made_of
 
     async def keep_also(self, kept: Kept) -> None:
         """Keep one more, or one anew; the others go on undisturbed."""
@@ -125,9 +125,9 @@ class Keepers:
         if kept.profile.key in self._household.routing.disabled:
             keeper.rest(Resting.DISABLED)
         self.by_key[kept.profile.key] = keeper
-        keeper.changed = self.line.keeper_changed
+        keeper.changed = self._heard
+        keeper.made_of = kept.made_of
         self.line.take(keeper)
-        self._made_of[kept.profile.key] = kept.made_of
         self._live_at[keeper.watched_for] = (*self._live_at.get(keeper.watched_for, ()), kept.profile.key)
         self._household.watch(keeper.watched_for)
         return keeper

@@ -20,6 +20,7 @@ from tokenward.core.credential import Profile, Secret
 from tokenward.core.subscription_tier import TIERS, tier_named
 from tokenward.daemon.default_model import default_models
 from tokenward.daemon.equipment import Equipment
+from tokenward.daemon.household import unconfigured
 from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
 from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import LoginServer, Place
@@ -64,7 +65,7 @@ class ProvidersInForce:
 
     def named(self, name: str) -> Provider:
         """A provider in force, configured or built in; one that is only asked about is not in force afterwards."""
-        return self.all.get(name) or provider_named(name)
+        return self.all.get(name) or unconfigured(name)
 
     async def discover(self, *, online: bool) -> bool:
         """Find the token endpoints of all providers that refresh.
