@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.machine import CountingEntropy, FakeClock
-from tokenward.daemon.attempts import Attempts, Failure
+from tokenward.daemon.attempts import NO_ATTEMPTS, Attempts, Failure
 
 
 @pytest.fixture
@@ -14,28 +14,36 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def attempts(clock: FakeClock) -> Attempts:
-    """Attempts under test."""
-    return Attempts(clock, CountingEntropy())
+def failed(
+    attempts: Attempts,
+    clock: FakeClock,
+    cause: str = "unavailable",
+    reason: str = "HTTP 503",
+    *,
+    retry_after: float | None = None,
+    closed_for: float = 0.0,
+) -> Attempts:
+    """One more failure."""
+    return attempts.failed(
+        cause, reason, retry_after=retry_after, closed_for=closed_for, clock=clock, entropy=CountingEntropy()
+    )
 
 
-def test_at_first_nothing_is_waited_for(attempts: Attempts) -> None:
+def test_at_first_nothing_is_waited_for(clock: FakeClock) -> None:
     """No failure, no wait."""
-    assert attempts.failure is None
-    assert attempts.wait() == 0
+    assert NO_ATTEMPTS.failure is None
+    assert NO_ATTEMPTS.wait(clock.boottime()) == 0
 
 
-def test_failures_are_counted_until_a_success(attempts: Attempts, clock: FakeClock) -> None:
-    """The last one is kept for ``status``; a success forgets it and its wait."""
-    attempts.failed("unavailable", "HTTP 503", retry_after=None, closed_for=0)
+def test_failures_are_counted(clock: FakeClock) -> None:
+    """The last one is kept for ``status``; what was before is as it was."""
+    first = failed(NO_ATTEMPTS, clock)
+    noon = clock.now
     clock.advance(10)
-    attempts.failed("not_sent", "no route", retry_after=None, closed_for=0)
-    assert attempts.failure == Failure("not_sent", "no route", clock.now, 2)
-    attempts.succeeded()
-    assert attempts.wait() == 0
-    attempts.failed("not_sent", "no route", retry_after=None, closed_for=0)
-    assert attempts.failure == Failure("not_sent", "no route", clock.now, 1)
+    second = failed(first, clock, "not_sent", "no route")
+    assert second.failure == Failure("not_sent", "no route", clock.now, 2)
+    assert first.failure == Failure("unavailable", "HTTP 503", noon, 1)
+    assert NO_ATTEMPTS.failure is None
 
 
 @pytest.mark.parametrize(
@@ -43,17 +51,17 @@ def test_failures_are_counted_until_a_success(attempts: Attempts, clock: FakeClo
     [(None, 0, 2.5), (30, 0, 30), (None, 45, 45), (30, 45, 45), (1e6, 0, 3600)],
 )
 def test_the_longest_wait_counts(
-    retry_after: float | None, closed_for: float, wait: float, attempts: Attempts
+    retry_after: float | None, closed_for: float, wait: float, clock: FakeClock
 ) -> None:
     """Our own back-off, the server's word up to an hour, and the closed gate."""
-    attempts.failed("unavailable", "HTTP 503", retry_after=retry_after, closed_for=closed_for)
-    assert attempts.wait() == wait
+    attempts = failed(NO_ATTEMPTS, clock, retry_after=retry_after, closed_for=closed_for)
+    assert attempts.wait(clock.boottime()) == wait
 
 
-def test_a_suspend_counts_as_waiting(attempts: Attempts, clock: FakeClock) -> None:
+def test_a_suspend_counts_as_waiting(clock: FakeClock) -> None:
     """And a step of the wall clock does not."""
-    attempts.failed("unavailable", "HTTP 503", retry_after=100, closed_for=0)
+    attempts = failed(NO_ATTEMPTS, clock, retry_after=100)
     clock.step(3600)
-    assert attempts.wait() == 100
+    assert attempts.wait(clock.boottime()) == 100
     clock.suspend(100)
-    assert attempts.wait() == 0
+    assert attempts.wait(clock.boottime()) == 0

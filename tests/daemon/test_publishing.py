@@ -13,6 +13,7 @@ import pytest
 from daemon.keeping import PROFILE, Keeping, settled
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Resting
+from tokenward.daemon import timetable
 from tokenward.daemon.event_models import Event
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.publishing import Outlet, Publishing
@@ -185,7 +186,7 @@ async def test_it_goes_at_its_end_and_comes_back(tmp_path: Path) -> None:
     async with publisher(tmp_path) as at:
         keeper = await at.keep(left=3000.0)
         keeper.refresher = None
-        keeper.reschedule()
+        timetable.reschedule(keeper)
         at.keeping.alarm.advance(2999)
         await at.rest()
         assert at.is_there()

@@ -16,6 +16,7 @@ from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.freshness import RefreshTiming
 from tokenward.core.grants import Ambiguous, Condemned, NotSent, RefreshOutcome, Unavailable
 from tokenward.core.lifecycle import Phase
+from tokenward.daemon import timetable
 from tokenward.daemon.endpoint_gate import IN_FLIGHT
 from tokenward.daemon.equipment import flight_limiter
 from tokenward.daemon.flight_results import Adopted, Cause, Failed, Refreshed, Rejected, SaveFailed
@@ -417,7 +418,7 @@ async def test_a_margin_above_what_the_owner_acts_on_makes_no_circle(
         on_alarm(keeper)
 
     monkeypatch.setattr(Keeper, "on_alarm", count)
-    keeper.reschedule()
+    timetable.reschedule(keeper)
     await home.pass_time(399, keeper)
     assert delegate.asked == 0
     await home.pass_time(11, keeper)

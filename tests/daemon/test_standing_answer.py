@@ -298,7 +298,7 @@ async def _unsaved(home: Household) -> None:
 async def _backing_off(home: Household) -> None:
     keeper = home.ward.keepers.get("acme:b")
     if keeper is not None and keeper.phase is Phase.READY:
-        keeper.attempts.failed("network", "no answer", retry_after=None, closed_for=0.0)
+        keeper.failed("network", "no answer", retry_after=None, closed_for=0.0)
         keeper.phase = Phase.BACKOFF
 
 

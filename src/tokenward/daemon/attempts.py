@@ -30,28 +30,28 @@ class Failure:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
 class Attempts:
-    """One keeper's attempts.
+    """One keeper's attempts since its last success.
 
     Args:
-        clock: the machine's clocks.
-        entropy: for jitter.
+        failure: the last one; None = there was none.
+        retry_at: the boot clock's seconds from which on another may be made.
     """
 
-    __slots__ = ("_clock", "_entropy", "_retry_at", "failure")
+    failure: Failure | None = None
+    retry_at: float = 0.0
 
-    def __init__(self, clock: Clock, entropy: Entropy) -> None:
-        self._clock = clock
-        self._entropy = entropy
-        self._retry_at = 0.0
-        self.failure: Failure | None = None
-
-    def succeeded(self) -> None:
-        """Forget the failures."""
-        self.failure = None
-        self._retry_at = 0.0
-
-    def failed(self, cause: str, reason: str, *, retry_after: float | None, closed_for: float) -> None:
+    def failed(
+        self,
+        cause: str,
+        reason: str,
+        *,
+        retry_after: float | None,
+        closed_for: float,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Attempts:
         """Count a failure and compute when to try again.
 
         Args:
@@ -59,12 +59,18 @@ class Attempts:
             reason: one line for people.
             retry_after: seconds that the server, or the ambiguous rule, asks for.
             closed_for: seconds for which the endpoint's gate is closed.
+            clock: the machine's clocks.
+            entropy: for jitter.
         """
         count = self.failure.count + 1 if self.failure is not None else 1
-        self.failure = Failure(cause, reason, self._clock.wall(), count)
-        delay = retry_delay(count, draw=self._entropy.fraction(), retry_after=retry_after)
-        self._retry_at = self._clock.boottime() + max(delay, closed_for)
+        delay = retry_delay(count, draw=entropy.fraction(), retry_after=retry_after)
+        failure = Failure(cause, reason, clock.wall(), count)
+        return Attempts(failure, clock.boottime() + max(delay, closed_for))
 
-    def wait(self) -> float:
-        """Seconds until the next attempt may be made."""
-        return max(0.0, self._retry_at - self._clock.boottime())
+    def wait(self, boot_now: float) -> float:
+        """Seconds until the next attempt may be made, at this reading of the boot clock."""
+        return max(0.0, self.retry_at - boot_now)
+
+
+NO_ATTEMPTS = Attempts()
+"""Of whoever never failed: none of ten thousand has any of its own."""

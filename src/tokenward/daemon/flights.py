@@ -27,9 +27,9 @@ from tokenward.core.freshness import Held
 from tokenward.core.grants import lengthens_life
 from tokenward.core.lifecycle import Event, Phase
 from tokenward.daemon import landing
+from tokenward.daemon.attempts import NO_ATTEMPTS
 from tokenward.daemon.flight_results import Cause, Failed, FlightResult, Refreshed, SaveFailed
 from tokenward.daemon.landing import Value
-from tokenward.daemon.surroundings import Surroundings
 from tokenward.disk.family_file import FamilyFile, end_unfinished, left_unfinished
 
 if TYPE_CHECKING:
@@ -46,14 +46,12 @@ class Flights:
 
     Args:
         keeper: whose value they refresh and save, and who is told how they end.
-        around: what all keepers share.
     """
 
-    __slots__ = ("_around", "_flight", "_flown", "_keeper", "_pending")
+    __slots__ = ("_flight", "_flown", "_keeper", "_pending")
 
-    def __init__(self, keeper: Keeper, around: Surroundings) -> None:
+    def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._around = around
         self._pending: SaveFailed | None = None
         self._flight: anyio.Event | None = None
         self._flown: Held | None = None
@@ -86,7 +84,7 @@ class Flights:
             RefreshFailed: if it is empty.
         """
         if self._keeper.credential is not None:
-            self._around.forced.draw(self.family_of(self._keeper.credential), self._keeper.profile.key)
+            self._keeper.around.forced.draw(self.family_of(self._keeper.credential), self._keeper.profile.key)
 
     def family_of(self, credential: Credential) -> str:
         """What the bucket of forced refreshes is drawn from: this value's family, or else the profile."""
@@ -165,7 +163,7 @@ class Flights:
                 self._flight = None
                 ended.set()
 
-        self._around.spawn(flight)
+        self._keeper.around.spawn(flight)
 
     async def _refresh(self) -> FlightResult:
         keeper = self._keeper
@@ -199,7 +197,7 @@ class Flights:
             self._pending = result
             if not saving:
                 keeper.hold(result.credential, by_refresh=True)
-                keeper.last_refresh = self._around.clock.wall()
+                keeper.last_refresh = self._keeper.around.clock.wall()
         self._land_failure(landed.cause, landed.reason, landed.retry_after, landed.event)
 
     def _land_value(self, credential: Credential, event: Event) -> None:
@@ -207,11 +205,11 @@ class Flights:
         keeper = self._keeper
         keeper.hold(credential, by_refresh=True)
         self._pending = None
-        keeper.last_refresh = self._around.clock.wall()
+        keeper.last_refresh = self._keeper.around.clock.wall()
         if futile:
             self._land_failure(Cause.NO_LONGER_LIFE, "the refresh did not lengthen life", None, Event.FUTILE)
             return
-        keeper.attempts.succeeded()
+        keeper.attempts = NO_ATTEMPTS
         keeper.outcomes = {**keeper.outcomes, event: keeper.outcomes.get(event, 0) + 1}
         keeper.apply(event)
 
@@ -222,17 +220,17 @@ class Flights:
         """
         if self._flown is None:
             return True
-        now = self._around.clock.wall()
+        now = self._keeper.around.clock.wall()
         left = 0.0
         if self._flown.credential.generation != self._keeper.refused_generation:
-            left = freshness.remaining(self._flown, now=now, boot_now=self._around.clock.boottime())
+            left = freshness.remaining(self._flown, now=now, boot_now=self._keeper.around.clock.boottime())
         end = freshness.later(now, left) if math.isfinite(left) else None
         return lengthens_life(replace(self._flown.credential, expires_at=end), credential)
 
     def _land_failure(self, cause: str, reason: str, retry_after: float | None, event: Event) -> None:
         keeper = self._keeper
         closed = keeper.refresher.closed_for() if keeper.refresher is not None else 0.0
-        keeper.attempts.failed(cause, reason, retry_after=retry_after, closed_for=closed)
+        keeper.failed(cause, reason, retry_after=retry_after, closed_for=closed)
         keeper.outcomes = {**keeper.outcomes, event: keeper.outcomes.get(event, 0) + 1}
         keeper.apply(event)
 

@@ -27,14 +27,13 @@ from tokenward.core.freshness import Held
 from tokenward.core.lifecycle import Effect, Event, Phase
 from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading, is_another_account
 from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
-from tokenward.daemon import refusals
+from tokenward.daemon import refusals, timetable
 from tokenward.daemon.announcements import APPEARED, Heard, announce, unheard
-from tokenward.daemon.attempts import Attempts
+from tokenward.daemon.attempts import NO_ATTEMPTS
 from tokenward.daemon.flights import NO_OUTCOMES, Flights, end_all
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.prepared import Prepared
 from tokenward.daemon.surroundings import Surroundings
-from tokenward.daemon.timetable import Timetable
 from tokenward.errors import TokenwardError
 from tokenward.ports import Place, RenewingPlace
 
@@ -54,9 +53,9 @@ class Keeper:
     """
 
     __slots__ = (
-        "_around", "_distrusted", "_published", "_seen_life", "attempts", "changed", "flights", "held",
-        "last_refresh", "lookout", "made_of", "note", "outcomes", "phase", "place", "prepared", "profile",
-        "refresher", "refused_generation", "resting", "timetable", "watched_for",
+        "_distrusted", "_prepared", "_published", "_seen_life", "around", "attempts", "changed", "flights", "held",
+        "last_refresh", "lookout", "made_of", "next_attempt", "note", "outcomes", "phase", "place",
+        "profile", "refresher", "refused_generation", "resting", "watched_for",
     )  # fmt: skip
 
     def __init__(
@@ -79,17 +78,18 @@ class Keeper:
         """Why it is neither served nor refreshed though it may be usable; None = it is not resting."""
         self.held: Held | None = None
         self.lookout = Lookout(place, around.clock, around.reading)
-        self.attempts = Attempts(around.clock, around.entropy)
+        self.attempts = NO_ATTEMPTS
         self.last_refresh: datetime | None = None
         self.outcomes = NO_OUTCOMES
         """How flights ended, and how often."""
-        self._around = around
+        self.around = around
         self.changed: Heard = unheard
         self.made_of: tuple[object, ...] = ()
         """As of ``Kept``: who keeps it replaces it when that is another."""
-        self.prepared = Prepared(self, around)
-        self.flights = Flights(self, around)
-        self.timetable = Timetable(self, around)
+        self._prepared: Prepared | None = None
+        self.flights = Flights(self)
+        self.next_attempt: datetime | None = None
+        """When it acts next by itself; None = nothing is planned."""
         self.refused_generation: str | None = None
         """What a caller was refused with last."""
         self._seen_life: float | None = None
@@ -103,6 +103,18 @@ class Keeper:
         """The value held."""
         return self.held.credential if self.held is not None else None
 
+    @property
+    def prepared(self) -> Prepared:
+        """For its next caller; nothing as long as nobody asked."""
+        prepared = self._prepared
+        if prepared is None:
+            prepared = self._prepared = Prepared(self, self.around)
+        return prepared
+
+    def prepare_anew(self) -> None:
+        """The value held is another, or what is said of it: what was made of it goes."""
+        self._prepared = None
+
     def is_vacant(self) -> bool:
         """Whether nothing is held, and nothing is in its place."""
         return self.phase is Phase.EMPTY and (self.lookout.is_vacant or self.place.signature() is None)
@@ -111,7 +123,7 @@ class Keeper:
         """Seconds of life of the value held; None if none is held."""
         if self.held is None:
             return None
-        clock = self._around.clock
+        clock = self.around.clock
         return freshness.remaining(self.held, now=clock.wall(), boot_now=clock.boottime())
 
     def granted_life(self) -> float | None:
@@ -121,7 +133,7 @@ class Keeper:
     def needs_attention(self) -> bool:
         """One stat and two clocks: whether a caller must wait for more than a look at what is held."""
         return self.lookout.changed() or (
-            self.phase is Phase.READY and self.held is not None and self.timetable.is_due(self.held)
+            self.phase is Phase.READY and self.held is not None and timetable.is_due(self, self.held)
         )
 
     def decide(self, wish: Wish) -> Decision:
@@ -184,7 +196,18 @@ class Keeper:
 
     def retry_in(self) -> float | None:
         """Seconds until the next attempt after a failure; None if none is planned."""
-        return self.attempts.wait() if self.phase in {Phase.BACKOFF, Phase.UNSAVED} else None
+        return self.wait() if self.phase in {Phase.BACKOFF, Phase.UNSAVED} else None
+
+    def wait(self) -> float:
+        """Seconds until another attempt may be made; zero where none failed."""
+        return self.attempts.wait(self.around.clock.boottime())
+
+    def failed(self, cause: str, reason: str, *, retry_after: float | None, closed_for: float) -> None:
+        """Count a failure, and wait before the next attempt; see ``Attempts.failed``."""
+        clock, entropy = self.around.clock, self.around.entropy
+        self.attempts = self.attempts.failed(
+            cause, reason, retry_after=retry_after, closed_for=closed_for, clock=clock, entropy=entropy
+        )
 
     async def refresh_by_hand(self) -> None:
         """Refresh now, whatever is left; draws from the bucket of forced refreshes.
@@ -233,13 +256,13 @@ class Keeper:
     def refused(self, generation: str) -> None:
         """A static credential was refused: nothing can renew it but new material from a person (E26)."""
         if self.credential is not None and self.credential.generation == generation and self.phase is Phase.READY:
-            self.attempts.failed("auth", "the API refused it with 401", retry_after=None, closed_for=0.0)
+            self.failed("auth", "the API refused it with 401", retry_after=None, closed_for=0.0)
             self.apply(Event.REJECTED)
 
     def reopen(self) -> None:
         """A person says that a static credential which was refused is good: it serves until it is refused anew."""
         if self.phase is Phase.LOGIN_REQUIRED and self.credential is not None and not self.credential.refreshable:
-            self.attempts.succeeded()
+            self.attempts = NO_ATTEMPTS
             self.apply(Event.LOADED)
 
     async def accept(self, credential: Credential) -> None:
@@ -259,7 +282,7 @@ class Keeper:
         while True:
             await self.settle()
             before = self.held
-            reading = await to_thread.run_sync(self.place.read, limiter=self._around.reading)
+            reading = await to_thread.run_sync(self.place.read, limiter=self.around.reading)
             if not self.flights.is_under_way and self.held is before:
                 return reading
 
@@ -278,12 +301,12 @@ class Keeper:
             self._take(reading.credential)
         elif judged is News.NEW_DETAILS and isinstance(reading, Found):
             self.hold(reading.credential)
-            self.reschedule()
+            timetable.reschedule(self)
         elif judged is News.LOGGED_OUT:
             await self._end(Event.LOST)
         elif self.lookout.absent_since is not None:
             moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
-            self._around.alarm.at(f"absence:{self.profile.key}", moment, self._check_absence)
+            self.around.alarm.at(f"absence:{self.profile.key}", moment, self._check_absence)
 
     def _take(self, credential: Credential) -> None:
         """New material: what failed before has nothing to do with it."""
@@ -291,28 +314,19 @@ class Keeper:
         self.hold(credential)
         if is_another_account(before, credential) and before is not None:
             self.lookout.reinstate(before.generation)  # it was set aside, and not spent
-        self.attempts.succeeded()
+        self.attempts = NO_ATTEMPTS
         self.apply(Event.LOADED)
 
     def _check_absence(self) -> None:
-        self._around.spawn(self.reconcile)
-
-    @property
-    def next_attempt(self) -> datetime | None:
-        """When it acts next by itself; None = nothing is planned."""
-        return self.timetable.next_attempt
+        self.around.spawn(self.reconcile)
 
     def refresh_if_due(self) -> None:
         """Start what time asks for, if anything; harmless at any time."""
-        self.timetable.refresh_if_due()
+        timetable.refresh_if_due(self)
 
     def on_alarm(self) -> None:
         """The alarm rang, or the clock stepped: act if it is time, else set it again."""
-        self.timetable.on_alarm()
-
-    def reschedule(self) -> None:
-        """Set the alarm anew from what is true now."""
-        self.timetable.reschedule()
+        timetable.on_alarm(self)
 
     async def settle(self) -> None:
         """Wait until no flight is under way."""
@@ -329,7 +343,7 @@ class Keeper:
         self.resting = why
         self.profile = replace(self.profile, enabled=why is None)
         if why is not None and self.phase is not Phase.UNSAVED:
-            self.timetable.cancel()
+            timetable.cancel(self)
         self.changed(self, by_refresh=False)
         self.on_alarm()
 
@@ -341,11 +355,11 @@ class Keeper:
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
             self.lookout.reinstate(credential.generation)  # what is held is not over
-            self._around.forced.follow(self.flights.family_of(known), self.flights.family_of(credential))
-            self.prepared.clear()
+            self.around.forced.follow(self.flights.family_of(known), self.flights.family_of(credential))
+            self.prepare_anew()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)
-        clock = self._around.clock
+        clock = self.around.clock
         self.held = freshness.hold(credential, now=clock.wall(), boot_now=clock.boottime())
         if known is None or known.generation != credential.generation:
             left = self.left() or 0.0
@@ -367,29 +381,29 @@ class Keeper:
             case Effect.START_SAVE:
                 self.flights.save()
             case Effect.SCHEDULE_REFRESH:
-                self.timetable.schedule_refresh()
+                timetable.schedule_refresh(self)
             case Effect.SCHEDULE_RETRY:
-                self.reschedule()
+                timetable.reschedule(self)
             case Effect.CANCEL_ALARM:
-                self.timetable.cancel()
+                timetable.cancel(self)
             case Effect.DROP:
                 self.held, self.lookout.absent_since = None, None
                 self.flights.drop()
-                self.prepared.clear()
+                self.prepare_anew()
                 self._published = False
                 self.changed(self, by_refresh=False)
             case Effect.PUBLISH if not self._published:
                 self._published = True
-                announce(self, effect, self._around.hub, as_type=APPEARED)
+                announce(self, effect, self.around.hub, as_type=APPEARED)
             case _:
-                announce(self, effect, self._around.hub)
+                announce(self, effect, self.around.hub)
 
     # The end
 
     def dismiss(self) -> None:
         """The profile is kept no longer, but not deleted: let go of its alarms."""
-        self._around.alarm.cancel(self.profile.key)
-        self._around.alarm.cancel(f"absence:{self.profile.key}")
+        self.around.alarm.cancel(self.profile.key)
+        self.around.alarm.cancel(f"absence:{self.profile.key}")
 
     async def forget(self) -> None:
         """Stop keeping it, after the flight under way; what lies in its place is not touched here."""
@@ -401,7 +415,7 @@ class Keeper:
         journals = self.flights.journals()
         self.apply(event)
         if journals:
-            await to_thread.run_sync(end_all, journals, limiter=self._around.reading)
+            await to_thread.run_sync(end_all, journals, limiter=self.around.reading)
 
     def resume(self) -> None:
         """Take up what a predecessor left: the flight that follows writes it or obeys the ambiguous rule."""

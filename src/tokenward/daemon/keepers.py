@@ -59,7 +59,7 @@ class Keepers:
         async with self._arranging:
             self._overdue.clear()
             for keeper in self.by_key.values():
-                keeper.prepared.clear()  # its provider may have changed
+                keeper.prepare_anew()  # its provider may have changed
             self.line.arrange()  # before the others come: each is put where it belongs, and none twice
             names = {kept.profile.key for kept in wanted}
             gone = [(name, None) for name in self.by_key if name not in names]

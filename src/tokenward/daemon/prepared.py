@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tokenward.core.serving import Wish
 from tokenward.core.terms import Terms, terms
+from tokenward.daemon import timetable
 from tokenward.daemon.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -34,11 +35,6 @@ class Prepared:
         self.encoded: dict[str | None, EncodedAnswer] = {}
         """Answers made of the value held, by why they are degraded."""
 
-    def clear(self) -> None:
-        """The value is another, or what is said of it."""
-        self._terms = None
-        self.encoded.clear()
-
     def left(self, min_valid: float, in_force: object, now: datetime) -> float | None:
         """Seconds of life left of what is served at once and without reservation.
 
@@ -62,7 +58,7 @@ class Prepared:
                 left = known.left(keeper.held, keeper.phase, now=now, boot_now=boot_now)
                 if left is not None:
                     return left
-        made = terms(Wish(min_valid), keeper.standing(), keeper.held, lead=keeper.timetable.lead(keeper.held))
+        made = terms(Wish(min_valid), keeper.standing(), keeper.held, lead=timetable.lead(keeper, keeper.held))
         if made is None:
             return None
         self._terms = in_force, min_valid, made
