@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from functools import lru_cache
 
 from tokenward.core.credential import Credential, Kind, Secret
 
@@ -60,7 +61,7 @@ def from_record(record: bytes) -> Credential:
             access=Secret(members["access"]),
             refresh=None if members["refresh"] is None else Secret(members["refresh"]),
             expires_at=_moment(members["expires_at"]),
-            granted_life=members["granted_life"],
+            granted_life=_one_life(members["granted_life"]),
             scopes=tuple(members["scopes"]),
             token_type=_one_of_many(members["token_type"]),
             login_ends_at=_moment(members["login_ends_at"]),
@@ -77,6 +78,12 @@ def from_record(record: bytes) -> Credential:
 def _one_of_many(word: str) -> str:
     """The same text, kept once for all the records that say it."""
     return sys.intern(word) if type(word) is str else word
+
+
+@lru_cache(maxsize=64, typed=True)
+def _one_life(seconds: float | None) -> float | None:
+    """The same number, kept once for all the records of logins that live as long."""
+    return seconds
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -39,6 +39,8 @@ RECOVERED = "recovered"
 LONGEST_REQUEST_SECONDS = 600.0
 """A success that is told while a window is open may be that of a request made before it; one that old is not."""
 _GENERATION = "generation"
+_WELL = Health()
+"""Of whoever never failed: nothing is kept for any of ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,15 @@ class HealthBook:
             key: the profile's key.
         """
         known = self._healths.get(key)
-        return known if known is not None else self._load(key)
+        if known is not None:
+            return known
+        document = self._household.routing.section(Section.HEALTH).get(key)
+        return _WELL if document is None else self._load(key, document)
 
     def windows(self, key: str) -> tuple[selection.Window, ...]:
         """The windows of one profile, as selection sees them; some may be over."""
-        return rules.for_selection(self.of(key))
+        health = self.of(key)
+        return () if health is _WELL else rules.for_selection(health)
 
     def shown(self, key: str) -> list[Shown]:
         """The windows of one profile that are open now, the widest first."""
@@ -136,10 +142,10 @@ class HealthBook:
             by_refresh: whether our own refresh brought it.
         """
         health = self.of(key)
-        if self._generations[key] == generation:
+        if self._generations.get(key) == generation:
             return
         self._generations[key] = generation
-        if health != Health():
+        if health != _WELL:
             self._keep(key, rules.after_refresh(health) if by_refresh else rules.cleared(), anew=True)
 
     def forgive(self, key: str) -> None:
@@ -171,8 +177,7 @@ class HealthBook:
 
     # What they are made of
 
-    def _load(self, key: str) -> Health:
-        document = self._household.routing.section(Section.HEALTH).get(key)
+    def _load(self, key: str, document: object) -> Health:
         generation = document.get(_GENERATION) if isinstance(document, dict) else None
         health = rules.rebased(from_document(document), now=self._now())
         self._healths[key] = health
@@ -185,11 +190,12 @@ class HealthBook:
         before = self.of(key)
         if health == before and not anew:
             return
-        self._healths[key] = health
-        if health == Health():
+        if health == _WELL:
+            self._healths.pop(key, None)
             self._household.routing.drop(Section.HEALTH, key)
         else:
-            document = {**to_document(health), _GENERATION: self._generations[key]}
+            self._healths[key] = health
+            document = {**to_document(health), _GENERATION: self._generations.get(key)}
             self._household.routing.put(Section.HEALTH, key, document)
         self._announce(key, before, health)
         self._set_alarm(key, health)

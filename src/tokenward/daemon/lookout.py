@@ -104,6 +104,10 @@ class Lookout:
             held: the value that we hold, asked for when the reading is done.
             at_work: whether a transaction of our own is writing there.
         """
+        if self._ahead is not None and self._lock is None and not at_work() and self.may_have_news():
+            before = self._read_before()
+            if before is not None:
+                return self._judge(before, held()), before
         lock = self._lock = self._lock or anyio.Lock(fast_acquire=True)
         try:
             async with lock:
@@ -119,15 +123,20 @@ class Lookout:
         return self._judge(reading, held()), reading
 
     def read_ahead(self) -> None:
-        """Read the place for the look that follows, which then needs no thread of its own; blocks on the disk."""
+        """Read the place for the look that follows, which then needs no thread and no lock; blocks on the disk."""
         signature = self._place.signature()
         self._ahead = signature, self._place.read()
 
-    async def _read(self) -> Reading:
+    def _read_before(self) -> Reading | None:
+        """What was read ahead; None if the place changed since."""
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and self._place.signature() == ahead[0]:
-            self._signature, self._looked = ahead[0], True
-            return ahead[1]
+        if ahead is None or self._place.signature() != ahead[0]:
+            return None
+        self._signature, self._looked = ahead[0], True
+        return ahead[1]
+
+    async def _read(self) -> Reading:
+        self._ahead = None
         for _ in range(READINGS):
             signature = self._place.signature()
             reading = await to_thread.run_sync(self._place.read, limiter=self._limiter)
