@@ -344,3 +344,32 @@ def test_temporary_names_are_not_heard(tmp_path: Path) -> None:
     assert set(plan.hears(str(path))) == {str(path)}
     assert not plan.hears(f"{path}.tmp.1a2b3c4d")
     assert set(plan.hears(str(tmp_path))) == {str(path)}
+
+
+def test_of_many_paths_each_change_is_heard_by_whom_it_concerns(tmp_path: Path) -> None:
+    """In any of their directories, by its own name and by that of what it leads to, however it is written."""
+    for name in ("one", "two", "real"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "real" / "target.json").write_text("{}")
+    (tmp_path / "two" / "link.json").symlink_to(tmp_path / "real" / "target.json")
+    one, two, link = (
+        str(tmp_path / "two" / "b"),
+        str(tmp_path / "one" / "b"),
+        str(tmp_path / "two" / "link.json"),
+    )
+    doubled, missing = f"{tmp_path}//one//doubled", str(tmp_path / "two" / "not" / "there")
+    plan = watcher_module._planned([one, two, link, doubled, missing])
+    assert set(plan.hears(str(tmp_path / "one" / "b"))) == {one, two}, "a directory may have two names"
+    assert set(plan.hears(str(tmp_path / "real" / "target.json"))) == {link}
+    assert set(plan.hears(link)) == {link}
+    assert set(plan.hears(str(tmp_path / "one" / "doubled"))) == {doubled}
+    assert set(plan.hears(str(tmp_path / "two" / "not"))) == {missing}
+    assert not plan.hears(str(tmp_path / "two" / "other"))
+    assert watcher_module._planned(plan.paths) == plan, "else it would be watched anew with each event"
+
+
+def test_a_plan_for_many_in_one_directory_has_nothing_for_each(tmp_path: Path) -> None:
+    """But the paths themselves, of which there may be ten thousand."""
+    plan = watcher_module._planned([str(tmp_path / str(number)) for number in range(100)])
+    assert len(plan.paths) == 100
+    assert (plan.parents, plan.names, list(plan.directories.values())) == ([str(tmp_path)], {}, [str(tmp_path)])

@@ -343,7 +343,7 @@ def shortlist(
     return Shortlist(usable, soonest_first(why for why in reasons.values() if why is not None))
 
 
-def set_aside(candidates: Collection[Candidate], resolution: Resolution) -> frozenset[str]:
+def set_aside(candidates: Iterable[Candidate], resolution: Resolution) -> frozenset[str]:
     """The keys of the profiles that a written-down API key sets aside (``config-first`` only).
 
     Args:
@@ -352,13 +352,14 @@ def set_aside(candidates: Collection[Candidate], resolution: Resolution) -> froz
     """
     if resolution is not Resolution.CONFIG_FIRST:
         return frozenset()
+    able = list(candidates)
     with_key = {
         (candidate.profile.agent, candidate.profile.provider)
-        for candidate in candidates
+        for candidate in able
         if candidate.origin is not Origin.PROFILE and candidate.kind in KEY_KINDS
     }
     return frozenset(
         candidate.profile.key
-        for candidate in candidates
+        for candidate in able
         if (candidate.profile.agent, candidate.profile.provider) in with_key and candidate.kind not in KEY_KINDS
     )

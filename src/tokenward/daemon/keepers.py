@@ -12,7 +12,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 from anyio import Lock, to_thread
 from anyio.lowlevel import checkpoint
@@ -63,8 +64,8 @@ class Keepers:
             self.line.arrange()  # before the others come: each is put where it belongs, and none twice
             names = {kept.profile.key for kept in wanted}
             gone = [(name, None) for name in self.by_key if name not in names]
-            changed = [(kept.profile.key, kept) for kept in wanted if not self._is_kept(kept)]
-            engaged = await self._replace([*gone, *changed])
+            changed = ((kept.profile.key, kept) for kept in wanted if not self._is_kept(kept))
+            engaged = await self._replace(chain(gone, changed))
             await self.begin(engaged)
 
     def _is_kept(self, kept: Kept) -> bool:
@@ -91,16 +92,17 @@ class Keepers:
         for keeper in list(self.by_key.values()):
             await keeper.flights.save_now()
 
-    async def _replace(self, changes: Sequence[tuple[str, Kept | None]]) -> list[Keeper]:
+    async def _replace(self, changes: Iterable[tuple[str, Kept | None]]) -> list[Keeper]:
         """Let keepers go and engage others in their place; those that cannot go yet are overdue.
 
         Returns:
             Those that were engaged.
         """
-        engaged = []
-        for start in range(0, len(changes), READ_TOGETHER):
+        engaged: list[Keeper] = []
+        left = iter(changes)
+        while some := list(islice(left, READ_TOGETHER)):
             next_ones = []
-            for name, kept in changes[start : start + READ_TOGETHER]:
+            for name, kept in some:
                 if not await self.dismiss(name):
                     self._overdue[name] = kept
                 elif kept is not None:

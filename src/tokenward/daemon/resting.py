@@ -26,11 +26,11 @@ def let_rest(keepers: Mapping[str, Keeper], disabled: Collection[str], resolutio
         disabled: the keys that people disabled.
         resolution: the order in force.
     """
-    able = [
+    able = (  # mostly nobody asks for them
         Candidate(keeper.profile, None if keeper.credential is None else keeper.credential.kind)
         for key, keeper in keepers.items()
         if key not in disabled
-    ]
+    )
     aside = selection.set_aside(able, resolution)
     for key, keeper in keepers.items():
         if key in disabled:

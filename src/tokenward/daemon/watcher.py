@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import importlib
@@ -49,13 +50,18 @@ class _Plan:
     """Which directories to watch for which names.
 
     Args:
+        paths: every path that it was made for, sorted. Nearly all are ten thousand in one directory, of which a
+            table by name would have a name each.
+        parents: the directories that the paths name, each once.
+        names: the other names that matter, of what a link leads to or of a directory that is missing, and to which
+            paths.
         directories: each directory once, by device and inode, under one of its names.
-        names: the names in them that matter, and to which watched paths; mostly one each, and of ten thousand a
-            tuple costs a quarter of what a set does.
     """
 
-    directories: dict[tuple[int, int], str] = field(default_factory=dict)
+    paths: list[str]
+    parents: list[str]
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    directories: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def is_directory(self, changed: str) -> bool:
         """Whether a changed path is a watched directory itself: made anew, it would be another one."""
@@ -64,13 +70,15 @@ class _Plan:
     def hears(self, changed: str) -> Iterable[str]:
         """The watched paths that a changed path may concern."""
         if self.is_directory(changed):
-            return self.watched()
+            return self.paths
         # By name alone: two directories can be one, and the kernel reports under either of its names.
-        return self.names.get(os.path.split(changed)[1], ())
+        name = os.path.split(changed)[1]
+        named = (os.path.join(parent, name) for parent in self.parents)  # noqa: PTH118 - as in _target
+        return [*filter(self._has, named), *self.names.get(name, ())]
 
-    def watched(self) -> set[str]:
-        """Every path that it was made for."""
-        return set(itertools.chain.from_iterable(self.names.values()))
+    def _has(self, path: str) -> bool:
+        at = bisect.bisect_left(self.paths, path)
+        return at < len(self.paths) and self.paths[at] == path
 
 
 class Watcher:
@@ -86,19 +94,19 @@ class Watcher:
     ) -> None:
         self._on_change = on_change
         self._sleep = sleep
-        self._paths: set[str] = set()
+        self._paths: dict[str, None] = {}  # of ten thousand, a set is twice as large
         self._again: anyio.Event | None = None
 
     def watch(self, path: Path | str) -> None:
         """Begin to watch an absolute path; it is announced as soon as the watch stands."""
         place = os.fspath(path)  # text is kept as it is: a caller with ten thousand has it already
         if place not in self._paths:
-            self._paths.add(place)
+            self._paths[place] = None
             self.beat()
 
     def unwatch(self, path: Path | str) -> None:
         """Stop watching a path; it is announced no more."""
-        self._paths.discard(os.fspath(path))
+        self._paths.pop(os.fspath(path), None)
         self.beat()
 
     def beat(self) -> None:
@@ -144,7 +152,7 @@ class Watcher:
         ready.set()
 
     def _announce(self, paths: Iterable[str]) -> None:
-        for path in sorted(self._paths.intersection(paths)):
+        for path in sorted(path for path in paths if path in self._paths):
             try:
                 self._on_change(Path(path))
             except Exception as error:  # noqa: BLE001 - one path's fault must not make the others unheard
@@ -170,31 +178,34 @@ async def _listen(plan: _Plan, again: anyio.Event, announce: Callable[[Iterable[
         async for changes in events:
             changed = [path for _, path in changes]
             announce(set(itertools.chain.from_iterable(map(plan.hears, changed))))
-            if any(map(plan.is_directory, changed)) or _planned(plan.watched()) != plan:
+            if any(map(plan.is_directory, changed)) or _planned(plan.paths) != plan:
                 again.set()
                 return
 
 
 def _planned(paths: Iterable[str]) -> _Plan:
     """Where to watch for each path: in its directory, in its target's, or where the first of them would appear."""
-    names: dict[str, tuple[str, ...]] = {}
+    in_order = sorted(paths)  # so that a plan made again of the same paths is equal to the first
+    plan = _Plan(in_order, list(dict.fromkeys(os.path.split(path)[0] for path in in_order)))
     nearest, resolved = functools.cache(_nearest), functools.cache(os.path.realpath)
     needed: dict[str, None] = {}
-    for path in sorted(paths):  # so that a plan made again of the same paths is equal to the first
+    for path in in_order:
+        own_parent, own_name = os.path.split(path)
+        is_plain = os.path.join(own_parent, own_name) == path  # noqa: PTH118 - as in _target; a doubled slash is not
         for place in {path, _target(path, resolved)}:
             parent, name = os.path.split(place)
             directory, missing = nearest(parent)
             needed[directory] = None
-            known = names.get(missing or name, ())
-            if path not in known:
-                names[missing or name] = (*known, path)
-    directories: dict[tuple[int, int], str] = {}
+            heard_by = missing or name
+            known = plan.names.get(heard_by, ())
+            if not (is_plain and heard_by == own_name) and path not in known:
+                plan.names[heard_by] = (*known, path)
     for directory in needed:
         with contextlib.suppress(OSError):
             status = Path(directory).stat()
             if os.access(directory, os.R_OK):  # else the kernel would refuse the whole set
-                directories.setdefault((status.st_dev, status.st_ino), directory)
-    return _Plan(directories, names)
+                plan.directories.setdefault((status.st_dev, status.st_ino), directory)
+    return plan
 
 
 def _target(path: str, resolved: Callable[[str], str]) -> str:
