@@ -6,8 +6,8 @@ they ring for.
 
 Rules:
 - A key has one request; another for the same key takes its place.
-- What was replaced or dropped stays in the heap until it comes to the front, or is more than half of the heap: to
-  take it out at once would mean to search for it.
+- What was replaced or dropped stays in the heap until it comes to the front, or is more than a fifth of the heap:
+  to take it out at once would mean to search for it.
 - Of two requests for one moment the one that was made first comes first.
 """
 
@@ -85,6 +85,6 @@ class AlarmQueue(Generic[T]):
         return self._wanted.get(entry[2]) is entry
 
     def _tidy(self) -> None:
-        if len(self._heap) > 2 * len(self._wanted):
+        if len(self._heap) > 1.25 * len(self._wanted):
             self._heap = list(filter(self._is_wanted, self._heap))
             heapq.heapify(self._heap)

@@ -23,6 +23,7 @@ from tokenward.core.serving import Resting
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
+from tokenward.daemon.residents import Residents
 from tokenward.daemon.resting import let_rest
 
 READ_TOGETHER = 256
@@ -42,7 +43,7 @@ class Keepers:
         self.by_key: dict[str, Keeper] = {}
         self.line = LineUp(household, self.by_key)
         self._heard = self.line.keeper_changed  # one for all: a bound method for each is 64 bytes
-        self._live_at: dict[str, tuple[str, ...]] = {}  # by place, the keys of those who live there
+        self._residents = Residents()
         self._overdue: dict[str, Kept | None] = {}
         """What shall take the place of keepers that cannot be let go yet, by key; None = nothing."""
         self._arranging = Lock()
@@ -130,7 +131,7 @@ class Keepers:
         keeper.changed = self._heard
         keeper.made_of = kept.made_of
         self.line.take(keeper)
-        self._live_at[keeper.watched_for] = (*self._live_at.get(keeper.watched_for, ()), kept.profile.key)
+        self._residents.move_in(keeper.watched_for, kept.profile.key)
         self._household.watch(keeper.watched_for)
         return keeper
 
@@ -163,10 +164,7 @@ class Keepers:
         self.by_key.pop(key, None)
         self.line.drop(key)
         self._overdue.pop(key, None)
-        others = tuple(other for other in self._live_at.pop(place, ()) if other != key)
-        if others:
-            self._live_at[place] = others
-        else:
+        if not self._residents.move_out(place, key):
             self._household.unwatch(place)
 
     def generation_at(self, profile: str, place: str) -> str | None:
@@ -200,7 +198,7 @@ class Keepers:
             self.let_rest()
 
     def _those_at(self, path: str) -> list[Keeper]:
-        lived = map(self.by_key.get, self._live_at.get(path, ()))
+        lived = map(self.by_key.get, self._residents.at(path))
         return [keeper for keeper in lived if keeper is not None and keeper.place.description == path]
 
     async def look_everywhere(self) -> None:

@@ -72,16 +72,21 @@ class DirectRefresher:
         limiter: the flights' worker threads.
     """
 
+    __slots__ = ("_endpoint", "_family_wait", "_gate", "_limiter", "_terms")
     mode: Literal["direct"] = "direct"
 
     def __init__(
         self, transaction: Transaction, endpoint: TokenEndpoint, gate: EndpointGate, limiter: CapacityLimiter
     ) -> None:
-        self._transaction = replace(transaction, post=self._post, waiting=self._note_wait)
+        self._terms = transaction
         self._endpoint = endpoint
         self._gate = gate
         self._limiter = limiter
         self._family_wait: str | None = None
+
+    def _transaction(self) -> Transaction:
+        """Made for each flight: nearly all of ten thousand wait for theirs."""
+        return replace(self._terms, post=self._post, waiting=self._note_wait)
 
     def _post(self, refresh: Secret) -> RefreshOutcome:
         return from_thread.run(self._endpoint.refresh, refresh)
@@ -101,15 +106,15 @@ class DirectRefresher:
         """The family's lock, or one of the place's owner."""
         if self._family_wait is not None:
             return self._family_wait
-        place = self._transaction.place
+        place = self._terms.place
         return place.waits_for if isinstance(place, LockedPlace) else None
 
     def family(self, credential: Credential) -> FamilyFile | None:
         """The family of its refresh token."""
         if credential.refresh is None:
             return None
-        name = family_of(self._transaction.token_endpoint, credential.refresh)
-        return FamilyFile(self._transaction.families, name)
+        name = family_of(self._terms.token_endpoint, credential.refresh)
+        return FamilyFile(self._terms.families, name)
 
     async def refresh(self, held: Credential, left: float) -> FlightResult:
         """Queue at the gate, then run the transaction to its end, whatever is cancelled meanwhile."""
@@ -117,7 +122,7 @@ class DirectRefresher:
             if (closed := self._gate.closed_for()) > 0:
                 return Failed(Cause.UNAVAILABLE, "its token endpoint is in trouble", retry_after=closed)
             with CancelScope(shield=True):
-                result = await to_thread.run_sync(self._transaction.refresh, held, limiter=self._limiter)
+                result = await to_thread.run_sync(self._transaction().refresh, held, limiter=self._limiter)
             self._tell_gate(result)
         return result
 
@@ -133,12 +138,14 @@ class DirectRefresher:
     async def bring_left(self, held: Credential) -> None:
         """Write what a process that was killed had received for a value that is not held any more."""
         with CancelScope(shield=True):
-            await to_thread.run_sync(left_answers.bring, self._transaction, held.generation, limiter=self._limiter)
+            await to_thread.run_sync(
+                left_answers.bring, self._transaction(), held.generation, limiter=self._limiter
+            )
 
     async def save(self, pending: SaveFailed) -> FlightResult:
         """Write what is unsaved; shielded like a refresh."""
         with CancelScope(shield=True):
-            result = await to_thread.run_sync(self._transaction.save, pending, limiter=self._limiter)
+            result = await to_thread.run_sync(self._transaction().save, pending, limiter=self._limiter)
         return result  # noqa: RET504 - mypy: a scope may swallow
 
 
