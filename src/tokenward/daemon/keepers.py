@@ -20,6 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from tokenward.core.credential import Kind
 from tokenward.core.serving import Resting
+from tokenward.daemon.announcements import unheard
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
@@ -44,6 +45,8 @@ class Keepers:
         self.line = LineUp(household, self.by_key)
         self._heard = self.line.keeper_changed  # one for all: a bound method for each is 64 bytes
         self._residents = Residents()
+        self._is_started = False
+        """Whether everybody was kept once, so that somebody may ask."""
         self._overdue: dict[str, Kept | None] = {}
         """What shall take the place of keepers that cannot be let go yet, by key; None = nothing."""
         self._arranging = Lock()
@@ -68,6 +71,7 @@ class Keepers:
             changed = ((kept.profile.key, kept) for kept in wanted if not self._is_kept(kept))
             engaged = await self._replace(chain(gone, changed))
             await self.begin(engaged)
+            self._is_started = True
 
     def _is_kept(self, kept: Kept) -> bool:
         keeper = self.by_key.get(kept.profile.key)
@@ -121,6 +125,9 @@ class Keepers:
             await to_thread.run_sync(_read_ahead, engaged, limiter=self._household.around.reading)
         for keeper in engaged:
             await keeper.reconcile()
+            if keeper.changed is unheard:
+                keeper.changed = self._heard
+                self._heard(keeper, by_refresh=False)
         return engaged
 
     def _seat(self, kept: Kept) -> Keeper:
@@ -128,9 +135,10 @@ class Keepers:
         if kept.profile.key in self._household.routing.disabled:
             keeper.rest(Resting.DISABLED)
         self.by_key[kept.profile.key] = keeper
-        keeper.changed = self._heard
         keeper.made_of = kept.made_of
-        self.line.take(keeper)
+        if self._is_started:  # else it is put in its order once, when it is known what it holds
+            keeper.changed = self._heard
+            self.line.take(keeper)
         self._residents.move_in(keeper.watched_for, kept.profile.key)
         self._household.watch(keeper.watched_for)
         return keeper
