@@ -7,21 +7,18 @@ Rules:
 - A provider that is not built in starts from ``generic.toml``: OAuth 2 as the RFCs have it.
 - A name means the same in any case, with blanks around it, and under its aliases (P30).
 - Claude Code's client_id is used for Claude Code's own login and for nothing else.
+- What the built-in files may say stands here as tables; that they say nothing else is a test's to see.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, SecretStr
 
 from tokenward.core.credential import Credential, Kind, Secret
 from tokenward.core.federation import Federation
@@ -29,7 +26,10 @@ from tokenward.core.headers import HeaderRules
 from tokenward.core.login import LoginRules
 from tokenward.core.model_reference import Naming
 from tokenward.core.provider import ProviderRegistration
+from tokenward.core.value import Value
 from tokenward.provider_settings import ProviderSettings
+from tokenward.providers import packaged
+from tokenward.setting_types import Table
 
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_HINT = "a name is made of a-z, 0-9, _ and -, and begins with a letter or a digit"
@@ -38,29 +38,25 @@ _BUILT_IN = ("anthropic",)
 _GENERIC = "generic"
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class _ClaudeCode(_File):
+class _ClaudeCode(Table):
     client_id: str
 
 
-class _Headers(_File):
+class _Headers(Table):
     key_header: str | None = None
-    always: dict[str, str] = {}
-    betas: dict[Kind, tuple[str, ...]] = {}
-    beta_features: dict[Kind, tuple[str, ...]] = {}
-    billing: dict[Kind, Literal["api", "subscription"]] = {}
+    always: Mapping[str, str] = MappingProxyType({})
+    betas: Mapping[Kind, tuple[str, ...]] = MappingProxyType({})
+    beta_features: Mapping[Kind, tuple[str, ...]] = MappingProxyType({})
+    billing: Mapping[Kind, Literal["api", "subscription"]] = MappingProxyType({})
 
 
-class _Login(_File):
+class _Login(Table):
     title: str | None = None
     authorization_endpoint: str | None = None
     revocation_endpoint: str | None = None
     scope: str | None = None
     redirect_uri: str | None = None
-    parameters: dict[str, str] = {}
+    parameters: Mapping[str, str] = MappingProxyType({})
     state_in_exchange: bool = False
     api_key_endpoint: str | None = None
     api_key_scope: str | None = None
@@ -68,24 +64,24 @@ class _Login(_File):
     message_path: str | None = None
 
 
-class _Federation(_File):
+class _Federation(Table):
     """How identity tokens are presented, and the environment variables of the provider's own programs."""
 
     token_path: str
     body: Literal["form", "json"]
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     wanted: frozenset[str]
     refused_errors: frozenset[str]
-    parameters_from: dict[str, str]
+    parameters_from: Mapping[str, str]
     identity_token_file_from: str
     identity_token_from: str
 
 
-class _ProviderFile(_File):
+class _ProviderFile(Table):
     """One of ``providers/*.toml``."""
 
     aliases: tuple[str, ...] = ()
-    restricted_aliases: dict[str, frozenset[Kind]] = {}
+    restricted_aliases: Mapping[str, frozenset[Kind]] = MappingProxyType({})
     api_type: str | None = None
     env_var: str | None = None
     model_prefix: str | None = None
@@ -94,15 +90,14 @@ class _ProviderFile(_File):
     body: Literal["form", "json"]
     reuse_grace: float
     dead_errors: frozenset[str]
-    key_kinds: dict[str, Kind] = {}
+    key_kinds: Mapping[str, Kind] = MappingProxyType({})
     headers: _Headers
     login: _Login = _Login()
     claude_code: _ClaudeCode | None = None
     federation: _Federation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderChoice:
+class ProviderChoice(NamedTuple):
     """What a caller means by a provider's name.
 
     Args:
@@ -114,8 +109,7 @@ class ProviderChoice:
     kinds: frozenset[Kind] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiFacts:
+class ApiFacts(Value):
     """What people are told of a provider's API.
 
     Args:
@@ -133,8 +127,7 @@ class ApiFacts:
     billing_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Value):
     """A provider as it is in force.
 
     Args:
@@ -149,11 +142,11 @@ class Provider:
     """
 
     registration: ProviderRegistration
-    headers: HeaderRules = field(default_factory=HeaderRules)
+    headers: HeaderRules = HeaderRules()
     credential: Credential | None = None
     api: ApiFacts = ApiFacts()
     tier: str | None = None
-    login: LoginRules = field(default_factory=lambda: LoginRules(""))
+    login: LoginRules = LoginRules("")
     default_model: str | None = None
     default_model_note: str | None = None
 
@@ -230,7 +223,7 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         issuer=said.issuer,
         client_id=said.client_id,
         client_auth=said.client_auth or "none",
-        client_secret=_secret(said.client_secret),
+        client_secret=said.client_secret,
         client_key=str(said.client_key) if said.client_key is not None else None,
         client_key_id=said.client_key_id,
         scope=said.scope,
@@ -244,10 +237,16 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         base_url=said.api_url or known.base_url,
     )
     return Provider(
-        registration,
-        _rules(known.headers, with_features=bool(said.beta_features)),
-        _static_credential(said, known.key_kinds),
-        ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None, said.billing_url),
+        registration=registration,
+        headers=_rules(known.headers, with_features=bool(said.beta_features)),
+        credential=_static_credential(said, known.key_kinds),
+        api=ApiFacts(
+            type_name=known.api_type,
+            env_var=known.env_var,
+            model_prefix=known.model_prefix,
+            base_url_overridden=said.api_url is not None,
+            billing_url=said.billing_url,
+        ),
         tier=said.tier,
         login=_login(registration, said, known),
     )
@@ -350,8 +349,34 @@ def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation
 
 @cache
 def _file(name: str) -> _ProviderFile:
-    text = resources.files("tokenward.providers").joinpath(f"{name}.toml").read_text("utf-8")
-    return _ProviderFile.model_validate(tomllib.loads(text))
+    said = packaged(f"{name}.toml")
+    made: dict[str, Any] = {
+        "aliases": tuple(said.get("aliases", ())),
+        "restricted_aliases": {
+            alias: frozenset(map(Kind, kinds)) for alias, kinds in said.get("restricted_aliases", {}).items()
+        },
+        "reuse_grace": float(said["reuse_grace"]),
+        "dead_errors": frozenset(said["dead_errors"]),
+        "key_kinds": {prefix: Kind(kind) for prefix, kind in said.get("key_kinds", {}).items()},
+        "headers": _headers(said["headers"]),
+        "login": _Login(**said.get("login", {})),
+    }
+    if "claude_code" in said:
+        made["claude_code"] = _ClaudeCode(**said["claude_code"])
+    if (minted := said.get("federation")) is not None:
+        sets = {key: frozenset(minted[key]) for key in ("wanted", "refused_errors")}
+        made["federation"] = _Federation(**{**minted, **sets})
+    return _ProviderFile(**{**said, **made})
+
+
+def _headers(said: Mapping[str, Any]) -> _Headers:
+    betas = {
+        key: {Kind(kind): tuple(values) for kind, values in said[key].items()}
+        for key in ("betas", "beta_features")
+        if key in said
+    }
+    billing = {Kind(kind): payer for kind, payer in said.get("billing", {}).items()}
+    return _Headers(**{**said, **betas, "billing": billing})
 
 
 def _rules(headers: _Headers, *, with_features: bool) -> HeaderRules:
@@ -368,13 +393,9 @@ def _rules(headers: _Headers, *, with_features: bool) -> HeaderRules:
 
 
 def _static_credential(said: ProviderSettings, key_kinds: Mapping[str, Kind]) -> Credential | None:
-    if (token := _secret(said.auth_token)) is not None:
+    if (token := said.auth_token) is not None:
         return Credential(Kind.AUTH_TOKEN, token)
-    if (key := _secret(said.api_key)) is None:
+    if (key := said.api_key) is None:
         return None
     kinds = (kind for prefix, kind in key_kinds.items() if key.reveal().startswith(prefix))
     return Credential(next(kinds, Kind.API_KEY), key)
-
-
-def _secret(value: SecretStr | None) -> Secret | None:
-    return Secret(value.get_secret_value()) if value is not None else None
