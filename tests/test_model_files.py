@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
 from datetime import date
 from typing import Literal
 
@@ -116,7 +115,7 @@ def documented(model: str) -> Model:
 def test_the_twelve_ids_of_the_enum(row: tuple[object, ...]) -> None:
     """Family, context, output, vision, thinking, deprecation; two have Polpo's figures."""
     model = documented(str(row[0]))
-    assert astuple(model)[:6] == row[:6]
+    assert model[:6] == row[:6]
     assert model.deprecated is row[6]
 
 

@@ -7,7 +7,6 @@ Rules:
 - A provider that is not built in starts from ``generic.toml``: OAuth 2 as the RFCs have it.
 - A name means the same in any case, with blanks around it, and under its aliases (P30).
 - Claude Code's client_id is used for Claude Code's own login and for nothing else.
-- What the built-in files may say stands here as tables; that they say nothing else is a test's to see.
 """
 
 from __future__ import annotations
@@ -15,86 +14,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from tokenward.built_in_providers import BUILT_IN, FederationTable, HeaderTable, provider_file
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.federation import Federation
 from tokenward.core.headers import HeaderRules
-from tokenward.core.login import LoginRules
 from tokenward.core.model_reference import Naming
 from tokenward.core.provider import ProviderRegistration
 from tokenward.core.value import Value
-from tokenward.provider_settings import ProviderSettings
-from tokenward.providers import packaged
-from tokenward.setting_types import Table
+from tokenward.provider_settings import FederationSettings, ProviderSettings
+
+if TYPE_CHECKING:
+    from tokenward.core.federation import Federation
+    from tokenward.core.login import LoginRules
 
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_HINT = "a name is made of a-z, 0-9, _ and -, and begins with a letter or a digit"
 CLAUDE_CODE_PROVIDER = "anthropic"
-_BUILT_IN = ("anthropic",)
-_GENERIC = "generic"
-
-
-class _ClaudeCode(Table):
-    client_id: str
-
-
-class _Headers(Table):
-    key_header: str | None = None
-    always: Mapping[str, str] = MappingProxyType({})
-    betas: Mapping[Kind, tuple[str, ...]] = MappingProxyType({})
-    beta_features: Mapping[Kind, tuple[str, ...]] = MappingProxyType({})
-    billing: Mapping[Kind, Literal["api", "subscription"]] = MappingProxyType({})
-
-
-class _Login(Table):
-    title: str | None = None
-    authorization_endpoint: str | None = None
-    revocation_endpoint: str | None = None
-    scope: str | None = None
-    redirect_uri: str | None = None
-    parameters: Mapping[str, str] = MappingProxyType({})
-    state_in_exchange: bool = False
-    api_key_endpoint: str | None = None
-    api_key_scope: str | None = None
-    key_check_path: str | None = None
-    message_path: str | None = None
-
-
-class _Federation(Table):
-    """How identity tokens are presented, and the environment variables of the provider's own programs."""
-
-    token_path: str
-    body: Literal["form", "json"]
-    headers: Mapping[str, str]
-    wanted: frozenset[str]
-    refused_errors: frozenset[str]
-    parameters_from: Mapping[str, str]
-    identity_token_file_from: str
-    identity_token_from: str
-
-
-class _ProviderFile(Table):
-    """One of ``providers/*.toml``."""
-
-    aliases: tuple[str, ...] = ()
-    restricted_aliases: Mapping[str, frozenset[Kind]] = MappingProxyType({})
-    api_type: str | None = None
-    env_var: str | None = None
-    model_prefix: str | None = None
-    base_url: str | None = None
-    token_endpoint: str | None = None
-    body: Literal["form", "json"]
-    reuse_grace: float
-    dead_errors: frozenset[str]
-    key_kinds: Mapping[str, Kind] = MappingProxyType({})
-    headers: _Headers
-    login: _Login = _Login()
-    claude_code: _ClaudeCode | None = None
-    federation: _Federation | None = None
 
 
 class ProviderChoice(NamedTuple):
@@ -136,7 +74,7 @@ class Provider(Value):
         credential: the static credential that the configuration gives; None = none.
         api: what people are told of its API.
         tier: the tier of its subscription, where the user said so; it wins over what credentials say.
-        login: what a person's login there needs.
+        said: what the user said of it.
         default_model: the id of the model that goes out with a token where the caller names none; None = none.
         default_model_note: what a person should know of it.
     """
@@ -146,16 +84,36 @@ class Provider(Value):
     credential: Credential | None = None
     api: ApiFacts = ApiFacts()
     tier: str | None = None
-    login: LoginRules = LoginRules("")
+    said: ProviderSettings = ProviderSettings()
     default_model: str | None = None
     default_model_note: str | None = None
+
+    @property
+    def login(self) -> LoginRules:
+        """What a person's login there needs."""
+        from tokenward.core.login import LoginRules  # people log in once
+
+        said, rules = self.said, provider_file(self.registration.name).login
+        base = (self.registration.base_url or "").rstrip("/")
+        known_check = f"{base}{rules.key_check_path}" if rules.key_check_path else None
+        return LoginRules(
+            title=rules.title or self.registration.name,
+            scope=said.scope or rules.scope,
+            redirect_uri=said.redirect_uri or rules.redirect_uri,
+            parameters=MappingProxyType(rules.parameters),
+            api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
+            api_key_scope=rules.api_key_scope,
+            key_check_endpoint=said.key_check_endpoint or known_check,
+            message_endpoint=f"{base}{rules.message_path}" if rules.message_path else None,
+            state_in_exchange=rules.state_in_exchange,
+        )
 
 
 def choose(name: str) -> ProviderChoice:
     """What a name means: in any case, with blanks around it, or an alias."""
     wanted = name.strip().lower()
-    for built_in in _BUILT_IN:
-        known = _file(built_in)
+    for built_in in BUILT_IN:
+        known = provider_file(built_in)
         if wanted == built_in or wanted in known.aliases:
             return ProviderChoice(built_in)
         if wanted in known.restricted_aliases:
@@ -171,8 +129,8 @@ def model_naming(configured: Iterable[str]) -> Naming:
     """
     names = {name: name for name in configured}
     prefixes = {}
-    for built_in in _BUILT_IN:
-        known = _file(built_in)
+    for built_in in BUILT_IN:
+        known = provider_file(built_in)
         names |= dict.fromkeys((built_in, *known.aliases, *known.restricted_aliases), built_in)
         if known.model_prefix is not None:
             prefixes[known.model_prefix] = built_in
@@ -181,7 +139,7 @@ def model_naming(configured: Iterable[str]) -> Naming:
 
 def has_beta_features(name: str) -> bool:
     """Whether there are any for a provider."""
-    return bool(_file(name if is_built_in(name) else _GENERIC).headers.beta_features)
+    return bool(provider_file(name).headers.beta_features)
 
 
 def canonical_name(name: str) -> str:
@@ -191,12 +149,12 @@ def canonical_name(name: str) -> str:
 
 def is_built_in(name: str) -> bool:
     """Whether we know the provider without the user's help."""
-    return name in _BUILT_IN
+    return name in BUILT_IN
 
 
 def goes_to_gateway(base_url: object) -> bool:
     """Whether requests to a base address go to another host than Anthropic's; without one they do not."""
-    known = urlsplit(_file(CLAUDE_CODE_PROVIDER).base_url or "").hostname
+    known = urlsplit(provider_file(CLAUDE_CODE_PROVIDER).base_url or "").hostname
     return isinstance(base_url, str) and bool(base_url) and _host(base_url) != known
 
 
@@ -214,7 +172,7 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         name: its own name.
         settings: the user's table; None = there is none.
     """
-    known = _file(name if is_built_in(name) else _GENERIC)
+    known = provider_file(name)
     said = settings or ProviderSettings()
     registration = ProviderRegistration(
         name=name,
@@ -248,30 +206,13 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
             billing_url=said.billing_url,
         ),
         tier=said.tier,
-        login=_login(registration, said, known),
-    )
-
-
-def _login(registration: ProviderRegistration, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
-    rules = known.login
-    base = (registration.base_url or "").rstrip("/")
-    known_check = f"{base}{rules.key_check_path}" if rules.key_check_path else None
-    return LoginRules(
-        title=rules.title or registration.name,
-        scope=said.scope or rules.scope,
-        redirect_uri=said.redirect_uri or rules.redirect_uri,
-        parameters=MappingProxyType(rules.parameters),
-        api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
-        api_key_scope=rules.api_key_scope,
-        key_check_endpoint=said.key_check_endpoint or known_check,
-        message_endpoint=f"{base}{rules.message_path}" if rules.message_path else None,
-        state_in_exchange=rules.state_in_exchange,
+        said=said,
     )
 
 
 def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
     """How Claude Code's own login is refreshed in direct mode: at the same place, under its own client_id."""
-    known = _file(CLAUDE_CODE_PROVIDER)
+    known = provider_file(CLAUDE_CODE_PROVIDER)
     assert known.claude_code is not None  # noqa: S101 - the packaged file has it, and a test reads it
     return replace(
         anthropic.registration,
@@ -288,7 +229,7 @@ def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
 
 def federation_wants(name: str) -> frozenset[str]:
     """The further parameters without which a provider mints nothing."""
-    known = _file(name).federation if is_built_in(name) else None
+    known = provider_file(name).federation if is_built_in(name) else None
     return known.wanted if known is not None else frozenset()
 
 
@@ -303,19 +244,9 @@ def federation_for(
         environ: where the variables of the provider's own programs are looked up.
     """
     registration = provider.registration
-    known = _file(registration.name).federation if is_built_in(registration.name) else None
-    given = said.federation if said is not None else None
-    if given is not None:
-        federation = Federation(
-            identity_token_file=str(given.identity_token_file) if given.identity_token_file else None,
-            identity_command=tuple(given.identity_command),
-            command_timeout=given.command_timeout,
-            env=tuple(given.env),
-            token_endpoint=given.token_endpoint,
-            body=registration.body,
-            scope=given.scope,
-            parameters=given.parameters,
-        )
+    known = provider_file(registration.name).federation if is_built_in(registration.name) else None
+    if said is not None and said.federation is not None:
+        federation = _federation_said(said.federation, registration)
     elif known is None or (found := _federation_in(environ, known)) is None:
         return None
     else:
@@ -332,7 +263,22 @@ def federation_for(
     )
 
 
-def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation | None:
+def _federation_said(said: FederationSettings, registration: ProviderRegistration) -> Federation:
+    from tokenward.core.federation import Federation  # few configurations have one
+
+    return Federation(
+        identity_token_file=str(said.identity_token_file) if said.identity_token_file else None,
+        identity_command=said.identity_command,
+        command_timeout=said.command_timeout,
+        env=said.env,
+        token_endpoint=said.token_endpoint,
+        body=registration.body,
+        scope=said.scope,
+        parameters=said.parameters,
+    )
+
+
+def _federation_in(environ: Mapping[str, str], known: FederationTable) -> Federation | None:
     """What the environment says, if it says all that is wanted; a file wins over a token."""
 
     def value(variable: str) -> str:
@@ -342,44 +288,14 @@ def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation
     path, token = value(known.identity_token_file_from), value(known.identity_token_from)
     if known.wanted - parameters.keys() or not (path or token):
         return None
+    from tokenward.core.federation import Federation  # few environments name one
+
     if path:
         return Federation(identity_token_file=path, parameters=parameters)
     return Federation(identity_token=Secret(token), parameters=parameters)
 
 
-@cache
-def _file(name: str) -> _ProviderFile:
-    said = packaged(f"{name}.toml")
-    made: dict[str, Any] = {
-        "aliases": tuple(said.get("aliases", ())),
-        "restricted_aliases": {
-            alias: frozenset(map(Kind, kinds)) for alias, kinds in said.get("restricted_aliases", {}).items()
-        },
-        "reuse_grace": float(said["reuse_grace"]),
-        "dead_errors": frozenset(said["dead_errors"]),
-        "key_kinds": {prefix: Kind(kind) for prefix, kind in said.get("key_kinds", {}).items()},
-        "headers": _headers(said["headers"]),
-        "login": _Login(**said.get("login", {})),
-    }
-    if "claude_code" in said:
-        made["claude_code"] = _ClaudeCode(**said["claude_code"])
-    if (minted := said.get("federation")) is not None:
-        sets = {key: frozenset(minted[key]) for key in ("wanted", "refused_errors")}
-        made["federation"] = _Federation(**{**minted, **sets})
-    return _ProviderFile(**{**said, **made})
-
-
-def _headers(said: Mapping[str, Any]) -> _Headers:
-    betas = {
-        key: {Kind(kind): tuple(values) for kind, values in said[key].items()}
-        for key in ("betas", "beta_features")
-        if key in said
-    }
-    billing = {Kind(kind): payer for kind, payer in said.get("billing", {}).items()}
-    return _Headers(**{**said, **betas, "billing": billing})
-
-
-def _rules(headers: _Headers, *, with_features: bool) -> HeaderRules:
+def _rules(headers: HeaderTable, *, with_features: bool) -> HeaderRules:
     betas = dict(headers.betas)
     if with_features:
         for kind, features in headers.beta_features.items():

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from tokenward.core.federation import RESERVED_PARAMETERS
 from tokenward.setting_types import (
     LARGEST_REFRESH_TIMEOUT_SECONDS,
     About,
@@ -38,6 +37,8 @@ LONGEST_REUSE_GRACE_SECONDS = 3600.0
 
 
 def _none_of_ours(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    from tokenward.core.federation import RESERVED_PARAMETERS
+
     if RESERVED_PARAMETERS & parameters.keys():
         raise ValueError("must not hold what the grant or the client's authentication consists of")
     return parameters

@@ -1,4 +1,4 @@
-"""What is known of providers and models: data files, read by ``provider_files`` and ``model_files``.
+"""What is known of providers and models: data files, read by ``built_in_providers`` and ``model_files``.
 
 Rule: they are ours, and a test checks every key of them; nothing checks them again at each start.
 """

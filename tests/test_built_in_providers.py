@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tokenward import provider_files, providers
+from tokenward import providers
+from tokenward.built_in_providers import BUILT_IN, GENERIC, ProviderFile, provider_file
 from tokenward.providers import packaged
 
 ROOT = Path(providers.__file__).parent
 FILES = sorted(path.stem for path in ROOT.glob("*.toml") if not path.stem.startswith("models-"))
-CHECKER = TypeAdapter(provider_files._ProviderFile)
+CHECKER = TypeAdapter(ProviderFile)
 
 
-def checked(document: dict[str, Any]) -> provider_files._ProviderFile:
+def checked(document: dict[str, Any]) -> ProviderFile:
     """What pydantic makes of a document, strictly: as JSON, which has no more types than TOML has here."""
     return CHECKER.validate_json(json.dumps(document))
 
@@ -26,7 +27,7 @@ def checked(document: dict[str, Any]) -> provider_files._ProviderFile:
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_read_as_it_is_checked(name: str) -> None:
     """No key that nothing obeys, no wrong type, no default that differs: at a start nobody looks."""
-    read, expected = provider_files._file(name), checked(packaged(f"{name}.toml"))
+    read, expected = provider_file(name), checked(packaged(f"{name}.toml"))
     assert read == expected
     shown, meant = (repr(each).replace("mappingproxy({})", "{}") for each in (read, expected))
     assert shown == meant, "a kind is equal to its text, and is not it"
@@ -34,7 +35,7 @@ def test_a_file_is_read_as_it_is_checked(name: str) -> None:
 
 def test_every_file_is_one_that_is_used() -> None:
     """A file that no name leads to would be read by nobody."""
-    assert {*FILES} == {*provider_files._BUILT_IN, provider_files._GENERIC}
+    assert {*FILES} == {*BUILT_IN, GENERIC}
 
 
 @pytest.mark.parametrize(
