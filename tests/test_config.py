@@ -15,6 +15,7 @@ from tokenward.core.headers import advice
 from tokenward.core.ladders import PRESETS
 from tokenward.errors import ConfigurationFault
 from tokenward.provider_files import Provider, choose, claude_code_registration, provider_named
+from tokenward.setting_types import Table
 from tokenward.settings import TABLES, Settings
 
 UID = os.getuid()
@@ -586,6 +587,7 @@ def test_text_that_is_not_utf_8(home: Path, write: Write) -> None:
 def test_every_table_is_closed_and_described() -> None:
     """What the suggestions are made from is what is checked, and no table lets anything else in."""
     for table in TABLES.values():
+        assert not {*table.parts()} & {*dir(Table)}, "a key of that name would be taken for what every table has"
         checker = TypeAdapter(table)
         with pytest.raises(ValidationError) as caught:
             checker.validate_python({"of_no_table": 1})

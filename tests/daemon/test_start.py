@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PROGRAM = """
 import os, socket, sys, threading
 from pathlib import Path
@@ -32,18 +30,6 @@ at_ready = []
 sd.notify = notify
 main(["daemon"])
 """
-CONFIGURATION = """
-import os, sys
-from tokenward import config
-from tokenward.model_files import model_catalog
-from tokenward.provider_files import provider_named
-
-loaded = config.load(None, {"HOME": sys.argv[1]}, uid=os.getuid(), platform="linux")
-settings = loaded.settings
-provider_named(settings.default.provider, settings.providers.get(settings.default.provider))
-model_catalog()
-print(loaded.path is not None, *sys.modules)
-"""
 LIBRARIES = {
     *("apscheduler", "authlib", "cryptography", "httpcore", "httpx", "keyring", "pjrpc", "prometheus_client"),
     *("pyrage", "rich", "truststore", "watchfiles"),
@@ -57,27 +43,6 @@ MODULES = {
     *("transaction", "usage_models", "usage_reports", "ward"),
 }
 """Of the daemon's: what answers everything but a token that lies ready, and what spends refresh tokens."""
-
-
-@pytest.mark.parametrize("text", [None, "", "# nothing yet\n"])
-def test_a_configuration_that_says_nothing_is_not_checked(tmp_path: Path, text: str | None) -> None:
-    """Without a file, or with one that says nothing, pydantic is not imported for it, nor for what we ship."""
-    if text is not None:
-        file = tmp_path / ".config" / "tokenward" / "config.toml"
-        file.parent.mkdir(mode=0o700, parents=True)
-        file.write_text(text)
-        file.chmod(0o600)
-    ran = subprocess.run(
-        [sys.executable, "-c", CONFIGURATION, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    found, *modules = ran.stdout.split()
-    assert found == str(text is not None), ran.stderr
-    assert "tokenward.provider_files" in modules
-    assert {"pydantic", "pydantic_core", "annotated_types", "importlib.resources"} & set(modules) == set()
 
 
 def test_a_start_imports_only_what_a_token_needs(tmp_path: Path) -> None:
