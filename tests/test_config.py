@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from tokenward.config import MAX_CONFIG_BYTES, LoadedConfig, load
+from tokenward.config_check import CHECKER
 from tokenward.core.credential import Kind, Secret
 from tokenward.core.headers import advice
 from tokenward.core.ladders import PRESETS
 from tokenward.errors import ConfigurationFault
 from tokenward.provider_files import Provider, choose, claude_code_registration, provider_named
+from tokenward.setting_types import Table
 from tokenward.settings import TABLES, Settings
 
 UID = os.getuid()
@@ -438,8 +441,10 @@ def test_the_claude_code_source(home: Path, write: Write) -> None:
         ("[default]\nrefresh_margin = -1", 2, "default.refresh_margin: must be at least 0", ""),
         ("[default]\nrefresh_margin = nan", 2, "default.refresh_margin: must be", ""),
         ("[default]\nrefresh_margin = 1e9", 2, "default.refresh_margin: must be at most 3600", ""),
+        ("[default]\nrefresh_timeout = 0.5", 2, "default.refresh_timeout: must be at least 1", ""),
         ("[default]\nrefresh_timeout = 55", 2, "default.refresh_timeout: must be at most 50", ""),
         ("[default]\nprovider = 7", 2, "default.provider: must be a text", ""),
+        ("[default]\nprovider = ['a']\nmodel = 'opus'", 2, "default.provider: must be a text", ""),
         ("[default]\nprovider = 'a b'", 2, "default.provider: is not a provider's name", "a-z"),
         ("default = 1", 1, "default: must be a table", ""),
         ("providers = 1", 1, "providers: must be a table", ""),
@@ -510,6 +515,15 @@ def test_the_claude_code_source(home: Path, write: Write) -> None:
         ("[sources.claude-code]\npath = 'c.json'", 2, "absolute path", ""),
         ("[sources.claude-code]\npath = 3", 2, "must be a text", ""),
         ("[sources.claude-code]\nenabled = 1", 2, "must be true or false", ""),
+        ("[store]\nshared = 'mysql://me:pw@db/fleet'", 2, "store.shared: must begin with postgresql://", ""),
+        ("[store]\nshared = 7", 2, "store.shared: must be a text", ""),
+        (
+            "[store]\nshared_key = 'command'\nshared_key_command = []",
+            3,
+            "store.shared_key_command: must name the command",
+            "",
+        ),
+        ("[default]\nfallbacks = 'opus'", 2, "default.fallbacks: must be a list", ""),
         ("[store]\nkey = 'cloud'", 2, "store.key: must be 'file', 'keyring', 'systemd' or 'passphrase'", ""),
         ("[default]\nprovider = ", 2, "Invalid value", "TOML"),
         ("[default]\n[default]", 2, "Cannot declare", "TOML"),
@@ -571,11 +585,35 @@ def test_text_that_is_not_utf_8(home: Path, write: Write) -> None:
 
 
 def test_every_table_is_closed_and_described() -> None:
-    """What the suggestions are made from is what the models say, and no table lets anything else in."""
-    for model in TABLES.values():
-        assert model.model_config["extra"] == "forbid"
-        assert model.model_config["hide_input_in_errors"]
+    """What the suggestions are made from is what is checked, and no table lets anything else in."""
+    for table in TABLES.values():
+        assert not {*table.parts()} & {*dir(Table)}, "a key of that name would be taken for what every table has"
+        checker = TypeAdapter(table)
+        with pytest.raises(ValidationError) as caught:
+            checker.validate_python({"of_no_table": 1})
+        faults = {(each["type"], each["loc"]) for each in caught.value.errors()}
+        assert ("extra_forbidden", ("of_no_table",)) in faults
+        assert list(checker.json_schema()["properties"]) == list(table.keys())
     assert sys.modules[Settings.__module__].TABLES[()] is Settings
+
+
+def test_the_checker_itself_shows_no_value() -> None:
+    """Nobody prints its errors; a traceback that somebody else makes of them holds no key either."""
+    for wrong in ({"default": {"provider": ["canary"]}}, {"providers": {"a": {"of_no_table": "canary"}}}):
+        with pytest.raises(ValidationError) as caught:
+            CHECKER.validate_python(wrong)
+        assert "canary" not in str(caught.value)
+
+
+def test_a_file_that_says_nothing_is_the_defaults(home: Path, write: Write) -> None:
+    """Which are what the checker makes of it too, table by table; nothing of pydantic's is in them."""
+    path = write("# nothing yet\n")
+    assert loaded(home) == LoadedConfig(Settings(), path, (), holds_key=False)
+    said: dict[str, object] = {
+        "sources": {"claude-code": {}, "neurolink": {}, "dotenv": {}, "command": {}, "anthropic-profile": {}}
+    }
+    said |= {key: {} for key in ("default", "providers", "store", "health", "sinks", "events", "metrics")}
+    assert CHECKER.validate_python({**said, "sockets": []}) == CHECKER.validate_python({}) == Settings()
 
 
 def test_the_steps_of_the_ladders(home: Path, write: Write) -> None:
@@ -608,7 +646,7 @@ def test_steps_that_are_no_ladder_are_refused(home: Path, write: Write, line: st
 def test_fallbacks_are_models_by_any_name(home: Path, write: Write) -> None:
     """Each as ``provider/model``; one that is nobody's stops the start."""
     write("[default]\nfallbacks = ['opus-4.5', 'acme:m']\n[providers.acme]\napi_key = 'k'\n")
-    assert loaded(home).settings.default.fallbacks == ["anthropic/claude-opus-4-5", "acme/m"]
+    assert loaded(home).settings.default.fallbacks == ("anthropic/claude-opus-4-5", "acme/m")
     write("[default]\nfallbacks = ['gibberish']\n")
     assert "default.fallbacks" in refused(home).cause
 
@@ -621,7 +659,7 @@ def test_restricted_sockets_are_read(home: Path, write: Write) -> None:
     write('[[sockets]]\npath = "~/a.sock"\nprofiles = ["anthropic:bot", "crew/acme:me@x.y"]\nuids = [1000, 0]\n')
     (entry,) = loaded(home).settings.sockets
     assert entry.path == home / "a.sock"
-    assert (entry.profiles, entry.uids) == (["anthropic:bot", "crew/acme:me@x.y"], [1000, 0])
+    assert (entry.profiles, entry.uids) == (("anthropic:bot", "crew/acme:me@x.y"), (1000, 0))
 
 
 SOCKET = '[[sockets]]\npath = "/run/a.sock"\nprofiles = ["a:b"]\n'

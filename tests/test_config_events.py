@@ -20,10 +20,10 @@ def events(directory: Path, text: str) -> EventSettings:
 
 def test_a_preset_or_a_command(tmp_path: Path) -> None:
     """A list either way; nothing is run unless it is said."""
-    assert events(tmp_path, 'on_event = ["notify"]').on_event == ["notify"]
+    assert events(tmp_path, 'on_event = ["notify"]').on_event == ("notify",)
     said = events(tmp_path, 'on_event = ["/bin/tell", "me now"]\nenv = ["MAILTO"]')
-    assert (said.on_event, said.env) == (["/bin/tell", "me now"], ["MAILTO"])
-    assert events(tmp_path, "").on_event == []
+    assert (said.on_event, said.env) == (("/bin/tell", "me now"), ("MAILTO",))
+    assert events(tmp_path, "").on_event == ()
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,13 @@ def test_every_format_has_its_keys(read: Read, tmp_path: Path) -> None:
         template = "~/netrc.in"
         """
     ).settings.sinks
-    assert (sinks["sdk"].path, sinks["sdk"].mode, sinks["sdk"].on_change) == (None, "0600", [])
+    assert (sinks["sdk"].path, sinks["sdk"].mode, sinks["sdk"].on_change) == (None, "0600", ())
     assert (sinks["job"].path, sinks["job"].mode, sinks["job"].variable) == (
         tmp_path / "job.env",
         "0640",
         "ACME_KEY",
     )
-    assert sinks["job"].on_change == ["systemctl", "--user", "restart", "job"]
+    assert sinks["job"].on_change == ("systemctl", "--user", "restart", "job")
     assert sinks["netrc"].template == tmp_path / "netrc.in"
 
 

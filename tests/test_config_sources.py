@@ -50,12 +50,12 @@ def test_every_source_has_its_table(read: Read, tmp_path: Path) -> None:
         refresh = "direct"
         """
     ).settings.sources
-    assert sources.dotenv.paths == [tmp_path / "project" / ".env", Path("/etc/keys.env")]
+    assert sources.dotenv.paths == (tmp_path / "project" / ".env", Path("/etc/keys.env"))
     assert list(sources.command) == ["vault", "gcloud"]
     vault, gcloud = sources.command["vault"], sources.command["gcloud"]
     assert (vault.shell, vault.timeout, vault.lifetime, vault.profile) == (False, 10, None, None)
     assert (gcloud.shell, gcloud.timeout, gcloud.lifetime, gcloud.profile) == (True, 5, 3000, "google:me")
-    assert (sources.anthropic_profile.profiles, sources.anthropic_profile.refresh) == (["work"], "direct")
+    assert (sources.anthropic_profile.profiles, sources.anthropic_profile.refresh) == (("work",), "direct")
 
 
 @pytest.mark.parametrize(

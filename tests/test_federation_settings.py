@@ -1,6 +1,7 @@
 """How the configuration, or the environment of Anthropic's own programs, says from what tokens are minted."""
 
 import pytest
+from pydantic import TypeAdapter
 
 from tokenward.core.credential import Secret
 from tokenward.core.federation import Federation
@@ -27,7 +28,8 @@ def federation(
 
 def table(text: dict[str, object]) -> ProviderSettings:
     """A provider's table with a federation in it."""
-    return ProviderSettings.model_validate({"federation": text}, context={"environ": {"HOME": "/home/me"}})
+    checker = TypeAdapter(ProviderSettings)
+    return checker.validate_python({"federation": text}, context={"environ": {"HOME": "/home/me"}})
 
 
 def test_the_variables_of_anthropics_programs_are_enough() -> None:
@@ -105,7 +107,7 @@ def test_a_home_is_expanded_in_the_path() -> None:
 
 def test_the_api_moves_the_endpoint_with_it() -> None:
     """As in Anthropic's own programs; an endpoint that is named stays where it is."""
-    moved = ProviderSettings.model_validate({"api_url": "https://gateway.dev"})
+    moved = ProviderSettings(api_url="https://gateway.dev")
     found = federation(VARIABLES, said=moved)
     assert found is not None
     assert found.token_endpoint == "https://gateway.dev/v1/oauth/token"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+import json
+from datetime import date
+from typing import Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokenward.core.catalog import Model, ModelTable, latest_by_family, of_family, with_capability
 from tokenward.core.subscription_tier import TIERS
 from tokenward.model_files import CURRENT, DOCUMENTS, model_catalog
+from tokenward.providers import packaged
 
 CATALOG = model_catalog()
 TABLES = {table.name: table for table in CATALOG.tables}
@@ -16,6 +20,72 @@ HAIKU_3, HAIKU_3_5 = "claude-3-haiku-20240307", "claude-3-5-haiku-20241022"
 SONNET_3_5, SONNET_V2 = "claude-3-5-sonnet-20241022", "claude-3-5-sonnet-v2-20241022"
 SONNET_4, OPUS_3, OPUS_4 = "claude-sonnet-4-20250514", "claude-3-opus-20240229", "claude-opus-4-20250514"
 SEVEN = [HAIKU_3, HAIKU_3_5, SONNET_3_5, SONNET_V2, SONNET_4, OPUS_3, OPUS_4]
+
+
+class Part(BaseModel):
+    """A table of a file; what is not named here is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Figures(Part):
+    """A model."""
+
+    family: str
+    context_window: int | None = None
+    max_output: int | None = None
+    vision: bool | None = None
+    extended_thinking: bool | None = None
+    tool_use: bool | None = None
+    deprecated: bool = False
+    note: str | None = None
+
+
+class File(Part):
+    """What both files hold."""
+
+    provider: str
+    dated: str
+    source: str
+    models: dict[str, Figures]
+
+
+Tier = Literal["free", "pro", "max", "max_5", "max_20", "api"]
+
+
+class Defaults(Part):
+    """The documents' answers where nobody names a model."""
+
+    model: str
+    without_tier: str
+    by_tier: dict[Tier, str]
+
+
+class Documents(File):
+    """``models-documents-*.toml``."""
+
+    normalized: dict[str, str]
+    corrected: dict[str, str]
+    defaults: Defaults
+    tiers: dict[str, frozenset[Tier]]
+
+
+class Current(File):
+    """``models-current.toml``."""
+
+    aliases: dict[str, str]
+    retired: dict[str, date]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("models-documents-2026.toml", Documents), ("models-current.toml", Current)]
+)
+def test_the_files_hold_nothing_that_is_not_read(name: str, kind: type[File]) -> None:
+    """Every key has a meaning and every value its type: at a start nobody looks."""
+    document = packaged(name)
+    kind.model_validate_json(json.dumps(document, default=date.isoformat))
+    with pytest.raises(ValidationError):
+        kind.model_validate_json(json.dumps({**document, "of_no_file": 1}, default=date.isoformat))
 
 
 def documented(model: str) -> Model:
@@ -45,7 +115,7 @@ def documented(model: str) -> Model:
 def test_the_twelve_ids_of_the_enum(row: tuple[object, ...]) -> None:
     """Family, context, output, vision, thinking, deprecation; two have Polpo's figures."""
     model = documented(str(row[0]))
-    assert astuple(model)[:6] == row[:6]
+    assert model[:6] == row[:6]
     assert model.deprecated is row[6]
 
 

@@ -15,21 +15,22 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from typing import TYPE_CHECKING, Any
 
 from tokenward.core.redact import printable
 from tokenward.errors import ConfigurationFault
 from tokenward.settings import TABLES
 from tokenward.toml_lines import line_of
 
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
 Location = tuple[str | int, ...]
 
 _WORDS = {
     "string_type": "must be a text",
-    "is_instance_of": "must be a text",
+    "is_instance_of": "must be a text",  # a path
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
@@ -37,8 +38,8 @@ _WORDS = {
     "dict_type": "must be a table",
     "list_type": "must be a list",
     "missing": "is missing",
-    "model_type": "must be a table",
     "finite_number": "must be a finite number",
+    "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
@@ -47,7 +48,7 @@ _WORDS = {
     "string_pattern_mismatch": "holds a character that cannot be sent",
     "value_error": "{error}",
 }
-"""What the models' errors mean, in words; each key is a ``type`` of pydantic's error list."""
+"""What pydantic's errors mean, in words; each key is a ``type`` of pydantic's error list."""
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class ConfigSource:
         return ConfigurationFault(self.said(location, reason), hint=hint)
 
     def explained(self, invalid: ValidationError) -> ConfigurationFault:
-        """The models' verdict as one error: the first fault in the order of the text, and how many follow."""
+        """Pydantic's verdict as one error: the first fault in the order of the text, and how many follow."""
         faults = invalid.errors(include_url=False, include_input=False)
         first = min(faults, key=self._rank)
         reason, hint = _in_words(first)
@@ -133,4 +134,4 @@ def _known_keys(table: Sequence[str | int]) -> list[str]:
         place = ("sources", "command", "*")
     elif place[:1] == ("sockets",):
         place = ("sockets", "*")
-    return [model.alias or name for name, model in TABLES[place].model_fields.items()]
+    return list(TABLES[place].keys())

@@ -12,97 +12,30 @@ Rules:
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import resources
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr
-
+from tokenward.built_in_providers import BUILT_IN, FederationTable, HeaderTable, provider_file
 from tokenward.core.credential import Credential, Kind, Secret
-from tokenward.core.federation import Federation
 from tokenward.core.headers import HeaderRules
-from tokenward.core.login import LoginRules
 from tokenward.core.model_reference import Naming
 from tokenward.core.provider import ProviderRegistration
-from tokenward.provider_settings import ProviderSettings
+from tokenward.core.value import Value
+from tokenward.provider_settings import FederationSettings, ProviderSettings
+
+if TYPE_CHECKING:
+    from tokenward.core.federation import Federation
+    from tokenward.core.login import LoginRules
 
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_HINT = "a name is made of a-z, 0-9, _ and -, and begins with a letter or a digit"
 CLAUDE_CODE_PROVIDER = "anthropic"
-_BUILT_IN = ("anthropic",)
-_GENERIC = "generic"
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class _ClaudeCode(_File):
-    client_id: str
-
-
-class _Headers(_File):
-    key_header: str | None = None
-    always: dict[str, str] = {}
-    betas: dict[Kind, tuple[str, ...]] = {}
-    beta_features: dict[Kind, tuple[str, ...]] = {}
-    billing: dict[Kind, Literal["api", "subscription"]] = {}
-
-
-class _Login(_File):
-    title: str | None = None
-    authorization_endpoint: str | None = None
-    revocation_endpoint: str | None = None
-    scope: str | None = None
-    redirect_uri: str | None = None
-    parameters: dict[str, str] = {}
-    state_in_exchange: bool = False
-    api_key_endpoint: str | None = None
-    api_key_scope: str | None = None
-    key_check_path: str | None = None
-    message_path: str | None = None
-
-
-class _Federation(_File):
-    """How identity tokens are presented, and the environment variables of the provider's own programs."""
-
-    token_path: str
-    body: Literal["form", "json"]
-    headers: dict[str, str]
-    wanted: frozenset[str]
-    refused_errors: frozenset[str]
-    parameters_from: dict[str, str]
-    identity_token_file_from: str
-    identity_token_from: str
-
-
-class _ProviderFile(_File):
-    """One of ``providers/*.toml``."""
-
-    aliases: tuple[str, ...] = ()
-    restricted_aliases: dict[str, frozenset[Kind]] = {}
-    api_type: str | None = None
-    env_var: str | None = None
-    model_prefix: str | None = None
-    base_url: str | None = None
-    token_endpoint: str | None = None
-    body: Literal["form", "json"]
-    reuse_grace: float
-    dead_errors: frozenset[str]
-    key_kinds: dict[str, Kind] = {}
-    headers: _Headers
-    login: _Login = _Login()
-    claude_code: _ClaudeCode | None = None
-    federation: _Federation | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderChoice:
+class ProviderChoice(NamedTuple):
     """What a caller means by a provider's name.
 
     Args:
@@ -114,8 +47,7 @@ class ProviderChoice:
     kinds: frozenset[Kind] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiFacts:
+class ApiFacts(Value):
     """What people are told of a provider's API.
 
     Args:
@@ -133,8 +65,7 @@ class ApiFacts:
     billing_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Value):
     """A provider as it is in force.
 
     Args:
@@ -143,26 +74,46 @@ class Provider:
         credential: the static credential that the configuration gives; None = none.
         api: what people are told of its API.
         tier: the tier of its subscription, where the user said so; it wins over what credentials say.
-        login: what a person's login there needs.
+        said: what the user said of it.
         default_model: the id of the model that goes out with a token where the caller names none; None = none.
         default_model_note: what a person should know of it.
     """
 
     registration: ProviderRegistration
-    headers: HeaderRules = field(default_factory=HeaderRules)
+    headers: HeaderRules = HeaderRules()
     credential: Credential | None = None
     api: ApiFacts = ApiFacts()
     tier: str | None = None
-    login: LoginRules = field(default_factory=lambda: LoginRules(""))
+    said: ProviderSettings = ProviderSettings()
     default_model: str | None = None
     default_model_note: str | None = None
+
+    @property
+    def login(self) -> LoginRules:
+        """What a person's login there needs."""
+        from tokenward.core.login import LoginRules  # people log in once
+
+        said, rules = self.said, provider_file(self.registration.name).login
+        base = (self.registration.base_url or "").rstrip("/")
+        known_check = f"{base}{rules.key_check_path}" if rules.key_check_path else None
+        return LoginRules(
+            title=rules.title or self.registration.name,
+            scope=said.scope or rules.scope,
+            redirect_uri=said.redirect_uri or rules.redirect_uri,
+            parameters=MappingProxyType(rules.parameters),
+            api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
+            api_key_scope=rules.api_key_scope,
+            key_check_endpoint=said.key_check_endpoint or known_check,
+            message_endpoint=f"{base}{rules.message_path}" if rules.message_path else None,
+            state_in_exchange=rules.state_in_exchange,
+        )
 
 
 def choose(name: str) -> ProviderChoice:
     """What a name means: in any case, with blanks around it, or an alias."""
     wanted = name.strip().lower()
-    for built_in in _BUILT_IN:
-        known = _file(built_in)
+    for built_in in BUILT_IN:
+        known = provider_file(built_in)
         if wanted == built_in or wanted in known.aliases:
             return ProviderChoice(built_in)
         if wanted in known.restricted_aliases:
@@ -178,8 +129,8 @@ def model_naming(configured: Iterable[str]) -> Naming:
     """
     names = {name: name for name in configured}
     prefixes = {}
-    for built_in in _BUILT_IN:
-        known = _file(built_in)
+    for built_in in BUILT_IN:
+        known = provider_file(built_in)
         names |= dict.fromkeys((built_in, *known.aliases, *known.restricted_aliases), built_in)
         if known.model_prefix is not None:
             prefixes[known.model_prefix] = built_in
@@ -188,7 +139,7 @@ def model_naming(configured: Iterable[str]) -> Naming:
 
 def has_beta_features(name: str) -> bool:
     """Whether there are any for a provider."""
-    return bool(_file(name if is_built_in(name) else _GENERIC).headers.beta_features)
+    return bool(provider_file(name).headers.beta_features)
 
 
 def canonical_name(name: str) -> str:
@@ -198,12 +149,12 @@ def canonical_name(name: str) -> str:
 
 def is_built_in(name: str) -> bool:
     """Whether we know the provider without the user's help."""
-    return name in _BUILT_IN
+    return name in BUILT_IN
 
 
 def goes_to_gateway(base_url: object) -> bool:
     """Whether requests to a base address go to another host than Anthropic's; without one they do not."""
-    known = urlsplit(_file(CLAUDE_CODE_PROVIDER).base_url or "").hostname
+    known = urlsplit(provider_file(CLAUDE_CODE_PROVIDER).base_url or "").hostname
     return isinstance(base_url, str) and bool(base_url) and _host(base_url) != known
 
 
@@ -221,7 +172,7 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         name: its own name.
         settings: the user's table; None = there is none.
     """
-    known = _file(name if is_built_in(name) else _GENERIC)
+    known = provider_file(name)
     said = settings or ProviderSettings()
     registration = ProviderRegistration(
         name=name,
@@ -230,7 +181,7 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         issuer=said.issuer,
         client_id=said.client_id,
         client_auth=said.client_auth or "none",
-        client_secret=_secret(said.client_secret),
+        client_secret=said.client_secret,
         client_key=str(said.client_key) if said.client_key is not None else None,
         client_key_id=said.client_key_id,
         scope=said.scope,
@@ -244,35 +195,24 @@ def provider_named(name: str, settings: ProviderSettings | None = None) -> Provi
         base_url=said.api_url or known.base_url,
     )
     return Provider(
-        registration,
-        _rules(known.headers, with_features=bool(said.beta_features)),
-        _static_credential(said, known.key_kinds),
-        ApiFacts(known.api_type, known.env_var, known.model_prefix, said.api_url is not None, said.billing_url),
+        registration=registration,
+        headers=_rules(known.headers, with_features=bool(said.beta_features)),
+        credential=_static_credential(said, known.key_kinds),
+        api=ApiFacts(
+            type_name=known.api_type,
+            env_var=known.env_var,
+            model_prefix=known.model_prefix,
+            base_url_overridden=said.api_url is not None,
+            billing_url=said.billing_url,
+        ),
         tier=said.tier,
-        login=_login(registration, said, known),
-    )
-
-
-def _login(registration: ProviderRegistration, said: ProviderSettings, known: _ProviderFile) -> LoginRules:
-    rules = known.login
-    base = (registration.base_url or "").rstrip("/")
-    known_check = f"{base}{rules.key_check_path}" if rules.key_check_path else None
-    return LoginRules(
-        title=rules.title or registration.name,
-        scope=said.scope or rules.scope,
-        redirect_uri=said.redirect_uri or rules.redirect_uri,
-        parameters=MappingProxyType(rules.parameters),
-        api_key_endpoint=said.api_key_endpoint or rules.api_key_endpoint,
-        api_key_scope=rules.api_key_scope,
-        key_check_endpoint=said.key_check_endpoint or known_check,
-        message_endpoint=f"{base}{rules.message_path}" if rules.message_path else None,
-        state_in_exchange=rules.state_in_exchange,
+        said=said,
     )
 
 
 def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
     """How Claude Code's own login is refreshed in direct mode: at the same place, under its own client_id."""
-    known = _file(CLAUDE_CODE_PROVIDER)
+    known = provider_file(CLAUDE_CODE_PROVIDER)
     assert known.claude_code is not None  # noqa: S101 - the packaged file has it, and a test reads it
     return replace(
         anthropic.registration,
@@ -289,7 +229,7 @@ def claude_code_registration(anthropic: Provider) -> ProviderRegistration:
 
 def federation_wants(name: str) -> frozenset[str]:
     """The further parameters without which a provider mints nothing."""
-    known = _file(name).federation if is_built_in(name) else None
+    known = provider_file(name).federation if is_built_in(name) else None
     return known.wanted if known is not None else frozenset()
 
 
@@ -304,19 +244,9 @@ def federation_for(
         environ: where the variables of the provider's own programs are looked up.
     """
     registration = provider.registration
-    known = _file(registration.name).federation if is_built_in(registration.name) else None
-    given = said.federation if said is not None else None
-    if given is not None:
-        federation = Federation(
-            identity_token_file=str(given.identity_token_file) if given.identity_token_file else None,
-            identity_command=tuple(given.identity_command),
-            command_timeout=given.command_timeout,
-            env=tuple(given.env),
-            token_endpoint=given.token_endpoint,
-            body=registration.body,
-            scope=given.scope,
-            parameters=given.parameters,
-        )
+    known = provider_file(registration.name).federation if is_built_in(registration.name) else None
+    if said is not None and said.federation is not None:
+        federation = _federation_said(said.federation, registration)
     elif known is None or (found := _federation_in(environ, known)) is None:
         return None
     else:
@@ -333,7 +263,22 @@ def federation_for(
     )
 
 
-def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation | None:
+def _federation_said(said: FederationSettings, registration: ProviderRegistration) -> Federation:
+    from tokenward.core.federation import Federation  # few configurations have one
+
+    return Federation(
+        identity_token_file=str(said.identity_token_file) if said.identity_token_file else None,
+        identity_command=said.identity_command,
+        command_timeout=said.command_timeout,
+        env=said.env,
+        token_endpoint=said.token_endpoint,
+        body=registration.body,
+        scope=said.scope,
+        parameters=said.parameters,
+    )
+
+
+def _federation_in(environ: Mapping[str, str], known: FederationTable) -> Federation | None:
     """What the environment says, if it says all that is wanted; a file wins over a token."""
 
     def value(variable: str) -> str:
@@ -343,18 +288,14 @@ def _federation_in(environ: Mapping[str, str], known: _Federation) -> Federation
     path, token = value(known.identity_token_file_from), value(known.identity_token_from)
     if known.wanted - parameters.keys() or not (path or token):
         return None
+    from tokenward.core.federation import Federation  # few environments name one
+
     if path:
         return Federation(identity_token_file=path, parameters=parameters)
     return Federation(identity_token=Secret(token), parameters=parameters)
 
 
-@cache
-def _file(name: str) -> _ProviderFile:
-    text = resources.files("tokenward.providers").joinpath(f"{name}.toml").read_text("utf-8")
-    return _ProviderFile.model_validate(tomllib.loads(text))
-
-
-def _rules(headers: _Headers, *, with_features: bool) -> HeaderRules:
+def _rules(headers: HeaderTable, *, with_features: bool) -> HeaderRules:
     betas = dict(headers.betas)
     if with_features:
         for kind, features in headers.beta_features.items():
@@ -368,13 +309,9 @@ def _rules(headers: _Headers, *, with_features: bool) -> HeaderRules:
 
 
 def _static_credential(said: ProviderSettings, key_kinds: Mapping[str, Kind]) -> Credential | None:
-    if (token := _secret(said.auth_token)) is not None:
+    if (token := said.auth_token) is not None:
         return Credential(Kind.AUTH_TOKEN, token)
-    if (key := _secret(said.api_key)) is None:
+    if (key := said.api_key) is None:
         return None
     kinds = (kind for prefix, kind in key_kinds.items() if key.reveal().startswith(prefix))
     return Credential(next(kinds, Kind.API_KEY), key)
-
-
-def _secret(value: SecretStr | None) -> Secret | None:
-    return Secret(value.get_secret_value()) if value is not None else None

@@ -10,19 +10,19 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-)
-
-from tokenward.core.federation import RESERVED_PARAMETERS
 from tokenward.setting_types import (
     LARGEST_REFRESH_TIMEOUT_SECONDS,
+    About,
     AbsolutePath,
     Address,
+    Checked,
     Endpoint,
+    Limits,
+    ListOf,
     Page,
     PassedOn,
     Seconds,
@@ -36,93 +36,92 @@ LONGEST_REUSE_GRACE_SECONDS = 3600.0
 """Servers that forgive a replay do so for seconds or minutes."""
 
 
+def _none_of_ours(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    from tokenward.core.federation import RESERVED_PARAMETERS
+
+    if RESERVED_PARAMETERS & parameters.keys():
+        raise ValueError("must not hold what the grant or the client's authentication consists of")
+    return parameters
+
+
 class FederationSettings(Table):
     """``[providers.NAME.federation]``: access tokens are minted from an identity token (RFC 7523)."""
 
-    identity_token_file: AbsolutePath | None = Field(
-        default=None, description="The file that holds the identity token; it is read anew for each mint."
-    )
-    identity_command: list[Text] = Field(
-        default=[], description="The command that prints the identity token, as a list of arguments; no shell."
-    )
-    command_timeout: Seconds = Field(
-        default=10.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds the command may take."
-    )
-    env: PassedOn = Field(default=[])
-    token_endpoint: Endpoint | None = Field(
-        default=None, description="Where the identity token is presented; None = the provider's token endpoint."
-    )
-    scope: Text | None = Field(default=None, description="Sent only if set.")
-    parameters: dict[str, Text] = Field(
-        default={},
-        description="Further parameters that the provider wants, as federation_rule_id and organization_id.",
-    )
-
-    @field_validator("parameters")
-    @classmethod
-    def _none_is_ours(cls, parameters: dict[str, str]) -> dict[str, str]:
-        if RESERVED_PARAMETERS & parameters.keys():
-            raise ValueError("must not hold what the grant or the client's authentication consists of")
-        return parameters
+    identity_token_file: Annotated[
+        AbsolutePath | None, About("The file that holds the identity token; it is read anew for each mint.")
+    ] = None
+    identity_command: Annotated[
+        ListOf[Text], About("The command that prints the identity token, as a list of arguments; no shell.")
+    ] = ()
+    command_timeout: Annotated[
+        Seconds, Limits(ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS), About("Seconds the command may take.")
+    ] = 10.0
+    env: PassedOn = ()
+    token_endpoint: Annotated[
+        Endpoint | None, About("Where the identity token is presented; None = the provider's token endpoint.")
+    ] = None
+    scope: Annotated[Text | None, About("Sent only if set.")] = None
+    parameters: Annotated[
+        Mapping[str, Text],
+        Checked(by=_none_of_ours),
+        About("Further parameters that the provider wants, as federation_rule_id and organization_id."),
+    ] = MappingProxyType({})
 
 
 class ProviderSettings(Table):
     """``[providers.NAME]``: laid over the built-in provider file, key by key."""
 
-    issuer: Address | None = Field(default=None, description="Its metadata are discovered (RFC 8414).")
-    token_endpoint: Endpoint | None = Field(default=None, description="Where tokens are had and refreshed.")
-    authorization_endpoint: Endpoint | None = Field(default=None, description="Where a browser is sent to log in.")
-    revocation_endpoint: Endpoint | None = Field(
-        default=None, description="Where `tokenward logout --revoke` ends a login (RFC 7009)."
+    issuer: Annotated[Address | None, About("Its metadata are discovered (RFC 8414).")] = None
+    token_endpoint: Annotated[Endpoint | None, About("Where tokens are had and refreshed.")] = None
+    authorization_endpoint: Annotated[Endpoint | None, About("Where a browser is sent to log in.")] = None
+    revocation_endpoint: Annotated[
+        Endpoint | None, About("Where `tokenward logout --revoke` ends a login (RFC 7009).")
+    ] = None
+    device_authorization_endpoint: Annotated[
+        Endpoint | None, About("Where `--method device` begins (RFC 8628).")
+    ] = None
+    client_id: Annotated[Text | None, About("What you are registered as at its server.")] = None
+    client_auth: Annotated[
+        Literal["none", "basic", "post", "private_key_jwt"] | None,
+        About("How the client authenticates (RFC 6749 section 2.3, RFC 7523 section 2.2)."),
+    ] = None
+    client_secret: Annotated[
+        Secretive | None, About("The client's secret, for basic and post; `${NAME}` keeps it out of the file.")
+    ] = None
+    client_key: Annotated[
+        AbsolutePath | None, About("The client's private key for private_key_jwt: PEM or a JWK, mode 0600.")
+    ] = None
+    client_key_id: Annotated[Text | None, About("The kid under which the server knows that key.")] = None
+    scope: Annotated[Text | None, About("What a login asks for; words apart by spaces.")] = None
+    redirect_uri: Annotated[
+        Address | None, About("Registered for logins; None = a free port of loopback (RFC 8252).")
+    ] = None
+    api_key_endpoint: Annotated[Endpoint | None, About("Where a login is exchanged for an API key.")] = None
+    key_check_endpoint: Annotated[
+        Endpoint | None, About("Answers a GET with success to whoever has a good key, as a list of models does.")
+    ] = None
+    body: Annotated[
+        Literal["form", "json"] | None, About("How the token endpoint takes its parameters; form is the standard.")
+    ] = None
+    reuse_grace: Annotated[
+        Seconds | None,
+        Limits(le=LONGEST_REUSE_GRACE_SECONDS),
+        About("Seconds in which a spent refresh token may be presented again."),
+    ] = None
+    api_key: Annotated[Secretive | None, About("A key of its API; `${NAME}` keeps it out of the file.")] = None
+    auth_token: Annotated[
+        Secretive | None, About("A gateway's key, sent as a bearer token; needs api_url beside it.")
+    ] = None
+    api_url: Annotated[Address | None, About("Where its API or gateway answers.")] = None
+    billing_url: Annotated[
+        Page | None, About("The page where funds are added; named where a credential has no money.")
+    ] = None
+    beta_features: Annotated[
+        bool | None, About("Whether the header advice names the provider's beta features too.")
+    ] = None
+    tier: Annotated[TierName | None, About("The tier of its subscription; None = what the credentials say.")] = (
+        None
     )
-    device_authorization_endpoint: Endpoint | None = Field(
-        default=None, description="Where `--method device` begins (RFC 8628)."
-    )
-    client_id: Text | None = Field(default=None, description="What you are registered as at its server.")
-    client_auth: Literal["none", "basic", "post", "private_key_jwt"] | None = Field(
-        default=None, description="How the client authenticates (RFC 6749 section 2.3, RFC 7523 section 2.2)."
-    )
-    client_secret: Secretive | None = Field(
-        default=None, description="The client's secret, for basic and post; `${NAME}` keeps it out of the file."
-    )
-    client_key: AbsolutePath | None = Field(
-        default=None, description="The client's private key for private_key_jwt: PEM or a JWK, mode 0600."
-    )
-    client_key_id: Text | None = Field(default=None, description="The kid under which the server knows that key.")
-    scope: Text | None = Field(default=None, description="What a login asks for; words apart by spaces.")
-    redirect_uri: Address | None = Field(
-        default=None, description="Registered for logins; None = a free port of loopback (RFC 8252)."
-    )
-    api_key_endpoint: Endpoint | None = Field(
-        default=None, description="Where a login is exchanged for an API key."
-    )
-    key_check_endpoint: Endpoint | None = Field(
-        default=None, description="Answers a GET with success to whoever has a good key, as a list of models does."
-    )
-    body: Literal["form", "json"] | None = Field(
-        default=None, description="How the token endpoint takes its parameters; form is the standard."
-    )
-    reuse_grace: Seconds | None = Field(
-        default=None,
-        le=LONGEST_REUSE_GRACE_SECONDS,
-        description="Seconds in which a spent refresh token may be presented again.",
-    )
-    api_key: Secretive | None = Field(
-        default=None, description="A key of its API; `${NAME}` keeps it out of the file."
-    )
-    auth_token: Secretive | None = Field(
-        default=None, description="A gateway's key, sent as a bearer token; needs api_url beside it."
-    )
-    api_url: Address | None = Field(default=None, description="Where its API or gateway answers.")
-    billing_url: Page | None = Field(
-        default=None, description="The page where funds are added; named where a credential has no money."
-    )
-    beta_features: bool | None = Field(
-        default=None, description="Whether the header advice names the provider's beta features too."
-    )
-    tier: TierName | None = Field(
-        default=None, description="The tier of its subscription; None = what the credentials say."
-    )
-    federation: FederationSettings | None = Field(
-        default=None, description="A table of its own: tokens are minted from a workload's identity."
-    )
+    federation: Annotated[
+        FederationSettings | None, About("A table of its own: tokens are minted from a workload's identity.")
+    ] = None

@@ -6,25 +6,25 @@ what a later version will understand is an error today.
 Rules:
 - Values are strict: a number is not a text, and a truth is neither.
 - No error quotes a value: it could be a key.
-- ``description`` is the reference: the documentation of the configuration is made from it.
+- ``About`` is the reference: the documentation of the configuration is made from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated, Literal
-
-from pydantic import (
-    BaseModel,
-    Field,
-    field_validator,
-)
 
 from tokenward.core.ladders import PRESETS, Ladders
 from tokenward.provider_settings import FederationSettings, ProviderSettings
 from tokenward.setting_types import (
     LARGEST_REFRESH_TIMEOUT_SECONDS,
+    About,
     AbsolutePath,
+    Checked,
+    Limits,
+    ListOf,
     ModelText,
     PassedOn,
     ProfileKey,
@@ -53,148 +53,153 @@ LARGEST_MARGIN_SECONDS = 3600.0
 class DefaultSettings(Table):
     """``[default]``: what holds unless a call or a provider says otherwise."""
 
-    provider: str = Field(default="anthropic", description="Served if a call names none.")
-    model: ModelText | None = Field(
-        default=None, description="Goes out with a token where the caller names none; `provider/model` or an id."
+    provider: Annotated[str, About("Served if a call names none.")] = "anthropic"
+    model: Annotated[
+        ModelText | None, About("Goes out with a token where the caller names none; `provider/model` or an id.")
+    ] = None
+    fallbacks: Annotated[
+        ListOf[ModelText],
+        Limits(max_length=16),
+        About("The models that `fallback.next` names after one that failed."),
+    ] = ()
+    resolution: Annotated[
+        Literal["profiles-first", "config-first", "oauth-first"],
+        About("Which credential of a provider goes first, if several could serve."),
+    ] = "profiles-first"
+    inherit_agents: Annotated[bool, About("Whether main's profiles serve other agents too, after their own.")] = (
+        False
     )
-    fallbacks: list[ModelText] = Field(
-        default=[], max_length=16, description="The models that `fallback.next` names after one that failed."
-    )
-    resolution: Literal["profiles-first", "config-first", "oauth-first"] = Field(
-        default="profiles-first", description="Which credential of a provider goes first, if several could serve."
-    )
-    inherit_agents: bool = Field(
-        default=False, description="Whether main's profiles serve other agents too, after their own."
-    )
-    refresh_margin: Seconds = Field(
-        default=90.0, le=LARGEST_MARGIN_SECONDS, description="Seconds before the end at which a refresh is due."
-    )
-    refresh_jitter: Seconds = Field(
-        default=15.0, le=LARGEST_MARGIN_SECONDS, description="Seconds by which it may be earlier."
-    )
-    refresh_timeout: Seconds = Field(
-        default=25.0, ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS, description="Seconds a refresh may take in all."
-    )
+    refresh_margin: Annotated[
+        Seconds, Limits(le=LARGEST_MARGIN_SECONDS), About("Seconds before the end at which a refresh is due.")
+    ] = 90.0
+    refresh_jitter: Annotated[
+        Seconds, Limits(le=LARGEST_MARGIN_SECONDS), About("Seconds by which it may be earlier.")
+    ] = 15.0
+    refresh_timeout: Annotated[
+        Seconds, Limits(ge=1, le=LARGEST_REFRESH_TIMEOUT_SECONDS), About("Seconds a refresh may take in all.")
+    ] = 25.0
+
+
+def _ladder(steps: tuple[float, ...]) -> tuple[float, ...]:
+    try:
+        Ladders(cooldown=steps)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("cooldown: ")) from None
+    return steps
+
+
+Ladder = Annotated[ListOf[Annotated[float, Limits(gt=0, allow_inf_nan=False)]], Checked(by=_ladder)]
 
 
 class HealthSettings(Table):
     """``[health]``: how long a profile rests after callers reported failures."""
 
-    preset: Literal["tokenward", "equabot", "openclaw"] = Field(
-        default="tokenward", description="Whose steps; those that are set below go before them."
-    )
-    cooldown: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
-        default=None, description="Seconds after the first, second, … failure in a row; None = the preset's."
-    )
-    billing: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
-        default=None, description="As cooldown, where there is no money."
-    )
-
-    @field_validator("cooldown", "billing")
-    @classmethod
-    def _is_a_ladder(cls, steps: list[float] | None) -> list[float] | None:
-        if steps is not None:
-            try:
-                Ladders(cooldown=tuple(steps))
-            except ValueError as error:
-                raise ValueError(str(error).removeprefix("cooldown: ")) from None
-        return steps
+    preset: Annotated[
+        Literal["tokenward", "equabot", "openclaw"], About("Whose steps; those that are set below go before them.")
+    ] = "tokenward"
+    cooldown: Annotated[
+        Ladder | None,
+        About("Seconds after the first, second, … failure in a row; None = the preset's."),
+    ] = None
+    billing: Annotated[Ladder | None, About("As cooldown, where there is no money.")] = None
 
     def ladders(self) -> Ladders:
         """The steps in force."""
         preset = PRESETS[self.preset]
         return replace(
             preset,
-            cooldown=preset.cooldown if self.cooldown is None else tuple(self.cooldown),
-            billing=preset.billing if self.billing is None else tuple(self.billing),
+            cooldown=preset.cooldown if self.cooldown is None else self.cooldown,
+            billing=preset.billing if self.billing is None else self.billing,
         )
 
 
 class SinkSettings(Table):
     """``[sinks.NAME]``: a file that is published for programs that cannot ask the socket."""
 
-    format: Literal["token", "env", "template", "anthropic-profile"] = Field(
-        description="The token alone, assignments, a template filled in, or a profile of Anthropic's SDKs."
-    )
-    profile: ProfileName = Field(description="Whose token.")
-    path: AbsolutePath | None = Field(
-        default=None,
-        description="The file; None = tokens/NAME in the runtime directory (token). For anthropic-profile the "
-        "directory of the SDKs' profiles; None = ANTHROPIC_CONFIG_DIR, or ~/.config/anthropic.",
-    )
-    mode: Literal["0600", "0400", "0640", "0440"] = Field(
-        default="0600", description="Its permission bits; others than owner and group never get any."
-    )
-    template: AbsolutePath | None = Field(default=None, description="The template, with $token in it.")
-    variable: VariableName | None = Field(
-        default=None, description="The token's variable in an env file; None = the usual one of its kind."
-    )
-    on_change: list[Text] = Field(
-        default=[],
-        description="The command that is run when the file has changed, as a list; no shell.",
-    )
-    env: PassedOn = Field(default=[])
+    format: Annotated[
+        Literal["token", "env", "template", "anthropic-profile"],
+        About("The token alone, assignments, a template filled in, or a profile of Anthropic's SDKs."),
+    ]
+    profile: Annotated[ProfileName, About("Whose token.")]
+    path: Annotated[
+        AbsolutePath | None,
+        About(
+            "The file; None = tokens/NAME in the runtime directory (token). For anthropic-profile the "
+            "directory of the SDKs' profiles; None = ANTHROPIC_CONFIG_DIR, or ~/.config/anthropic."
+        ),
+    ] = None
+    mode: Annotated[
+        Literal["0600", "0400", "0640", "0440"],
+        About("Its permission bits; others than owner and group never get any."),
+    ] = "0600"
+    template: Annotated[AbsolutePath | None, About("The template, with $token in it.")] = None
+    variable: Annotated[
+        VariableName | None, About("The token's variable in an env file; None = the usual one of its kind.")
+    ] = None
+    on_change: Annotated[
+        ListOf[Text], About("The command that is run when the file has changed, as a list; no shell.")
+    ] = ()
+    env: PassedOn = ()
+
+
+def _notify_alone(on_event: tuple[str, ...]) -> tuple[str, ...]:
+    if on_event[:1] == ("notify",) and len(on_event) > 1:
+        raise ValueError('"notify" stands alone; a command of that name is given by its path')
+    return on_event
 
 
 class EventSettings(Table):
     """``[events]``: what is run when something waits for a person."""
 
-    on_event: list[Text] = Field(
-        default=[],
-        description='A command, as a list of arguments, or ["notify"] for a notice on the desktop; none = no one.',
-    )
-    env: PassedOn = Field(default=[])
-
-    @field_validator("on_event")
-    @classmethod
-    def _notify_stands_alone(cls, on_event: list[str]) -> list[str]:
-        if on_event[:1] == ["notify"] and len(on_event) > 1:
-            raise ValueError('"notify" stands alone; a command of that name is given by its path')
-        return on_event
+    on_event: Annotated[
+        ListOf[Text],
+        Checked(by=_notify_alone),
+        About('A command, as a list of arguments, or ["notify"] for a notice on the desktop; none = no one.'),
+    ] = ()
+    env: PassedOn = ()
 
 
 class MetricsSettings(Table):
     """``[metrics]``: where collectors find the daemon's numbers."""
 
-    socket: AbsolutePath | None = Field(
-        default=None,
-        description="A Unix socket that answers GET /metrics over HTTP. None = none.",
-    )
+    socket: Annotated[
+        AbsolutePath | None, About("A Unix socket that answers GET /metrics over HTTP. None = none.")
+    ] = None
 
 
 class SocketSettings(Table):
     """``[[sockets]]``: a second socket, which hands out tokens of some profiles and does nothing else."""
 
-    path: AbsolutePath = Field(description="Where it lies; its directory exists and is nobody else's to write.")
-    profiles: list[ProfileKey] = Field(
-        min_length=1,
-        description="Whose tokens it hands out, the first choice first; of another agent, `agent/provider:name`.",
-    )
-    uids: list[Uid] = Field(default=[], description="Users who may call besides our own, by number.")
+    path: Annotated[AbsolutePath, About("Where it lies; its directory exists and is nobody else's to write.")]
+    profiles: Annotated[
+        ListOf[ProfileKey],
+        Limits(min_length=1),
+        About("Whose tokens it hands out, the first choice first; of another agent, `agent/provider:name`."),
+    ]
+    uids: Annotated[ListOf[Uid], About("Users who may call besides our own, by number.")] = ()
+
+
+def _own_paths(sockets: tuple[SocketSettings, ...]) -> tuple[SocketSettings, ...]:
+    if len({each.path for each in sockets}) < len(sockets):
+        raise ValueError("two of them have the same path")
+    return sockets
 
 
 class Settings(Table):
     """Everything the configuration decides."""
 
     default: DefaultSettings = DefaultSettings()
-    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    providers: Mapping[str, ProviderSettings] = MappingProxyType({})
     sources: SourceSettings = SourceSettings()
     store: StoreSettings = StoreSettings()
     health: HealthSettings = HealthSettings()
-    sinks: dict[SinkName, SinkSettings] = Field(default_factory=dict)
+    sinks: Mapping[SinkName, SinkSettings] = MappingProxyType({})
     events: EventSettings = EventSettings()
     metrics: MetricsSettings = MetricsSettings()
-    sockets: list[SocketSettings] = Field(default=[])
-
-    @field_validator("sockets")
-    @classmethod
-    def _each_has_its_own_path(cls, sockets: list[SocketSettings]) -> list[SocketSettings]:
-        if len({each.path for each in sockets}) < len(sockets):
-            raise ValueError("two of them have the same path")
-        return sockets
+    sockets: Annotated[ListOf[SocketSettings], Checked(by=_own_paths)] = ()
 
 
-TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+TABLES: dict[tuple[str, ...], type[Table]] = {
     (): Settings,
     ("default",): DefaultSettings,
     ("sources",): SourceSettings,

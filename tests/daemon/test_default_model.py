@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tokenward.daemon.default_model import DefaultModel, default_models
@@ -18,7 +16,7 @@ def defaults(
     """What a configuration, an environment and a tier come to."""
 
     def provider(name: str) -> Provider:
-        return replace(provider_named(name), tier=tier)
+        return provider_named(name).but(tier=tier)
 
     settings = Settings(default=DefaultSettings(model=model), providers={"acme": ProviderSettings()})
     return default_models(settings, {} if environ is None else {"ANTHROPIC_MODEL": environ}, provider)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 import pytest
-from pydantic import SecretStr
 
+from tokenward.core.credential import Secret
 from tokenward.daemon.equipment import needs_restart
 from tokenward.store_settings import StoreSettings
 
-STARTED = StoreSettings(shared=SecretStr("postgresql://a@db/fleet"))
+STARTED = StoreSettings(shared=Secret("postgresql://a@db/fleet"))
 
 
 def test_what_is_shared_is_followed_after_a_restart(caplog: pytest.LogCaptureFixture) -> None:
@@ -18,7 +18,7 @@ def test_what_is_shared_is_followed_after_a_restart(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.WARNING)
     for changed in (
         StoreSettings(),
-        StoreSettings(shared=SecretStr("postgresql://b@db/fleet")),
+        StoreSettings(shared=Secret("postgresql://b@db/fleet")),
         StoreSettings(shared=STARTED.shared, shared_key="systemd"),
     ):
         reason = needs_restart(STARTED, changed)

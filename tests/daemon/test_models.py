@@ -33,7 +33,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Warding]:
         household.log_in(LOGIN)
         household.written = [written_down("config", provider="acme")]
         household.ward.household.providers = {
-            "anthropic": replace(provider_named("anthropic"), default_model="claude-x", default_model_note="so"),
+            "anthropic": provider_named("anthropic").but(default_model="claude-x", default_model_note="so"),
             "acme": provider_named("acme"),
         }
         await household.fill()
@@ -263,7 +263,7 @@ async def test_without_a_model_the_default_is_that_of_the_tier_if_there_is_one(h
         "pro",
         SONNET_4,
     )
-    home.ward.household.providers = {"anthropic": replace(provider_named("anthropic"), tier="max_20")}
+    home.ward.household.providers = {"anthropic": provider_named("anthropic").but(tier="max_20")}
     assert models.for_tier(ModelForTierParams()).model == OPUS_4
 
 

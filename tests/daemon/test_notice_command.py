@@ -29,7 +29,7 @@ async def test_the_program_sees_what_happened_and_nothing_else(tmp_path: Path) -
         "XDG_RUNTIME_DIR": "/run/user/7",
         "MINE": "1",
     }
-    said = EventSettings(on_event=["x"], env=["MINE"])
+    said = EventSettings(on_event=("x",), env=("MINE",))
     why = await tell_person([sys.executable, "-c", program], variables(MATTER), said=said, environ=environ)
     assert why is None
     seen = out.read_text()

@@ -187,7 +187,7 @@ async def test_a_restricted_socket_draws_from_the_same(tmp_path: Path) -> None:
     """A process that has used up its calls gets none there; the daemon's sockets have one pace."""
     clock = StillClock()
     pace = Pace(clock)
-    said = SocketSettings(path=tmp_path / "second.sock", profiles=["acme:me"])
+    said = SocketSettings(path=tmp_path / "second.sock", profiles=("acme:me",))
     async with anyio.create_task_group() as tasks:
         sockets = SecondSockets(tasks, clock, lambda *_: None, pace)
         await sockets.serve(answered_by(ScriptedService())[1], [said])

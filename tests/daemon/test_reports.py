@@ -152,7 +152,7 @@ async def test_where_there_is_no_money_the_page_that_adds_some_is_named(home: Ca
     """To the reporter, to whoever gets nothing, and beside the profile; and to nobody whose money is not short."""
     page = "https://gateway.example/console/#/topup"
     provider = home.ward.household.provider("anthropic")
-    with_page = replace(provider, api=replace(provider.api, billing_url=page))
+    with_page = provider.but(api=provider.api.but(billing_url=page))
     home.ward.household.providers = {**home.ward.household.providers, "anthropic": with_page}
     assert (await home.report(B)).billing_url is None
     assert (await home.report(A, 402)).billing_url == page

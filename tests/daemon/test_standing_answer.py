@@ -248,7 +248,7 @@ async def _sooner_for_readers(home: Household) -> None:
 async def _another_provider_file(home: Household) -> None:
     named = provider_named("acme")
     registration = replace(named.registration, base_url="https://new.acme.dev")
-    home.ward.household.providers = {"acme": replace(named, registration=registration)}
+    home.ward.household.providers = {"acme": named.but(registration=registration)}
     await home.fill()
 
 

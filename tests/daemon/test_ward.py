@@ -24,7 +24,6 @@ from daemon.refreshing import LIFE, HookedPlace, records
 from daemon.warding import household_over
 from tokenward.core.credential import Credential, Kind, Profile, Secret
 from tokenward.core.grants import Condemned, Unavailable
-from tokenward.core.headers import HeaderRules
 from tokenward.core.lifecycle import Phase
 from tokenward.core.provider import ProviderRegistration
 from tokenward.daemon import broker
@@ -533,7 +532,7 @@ async def test_the_lane_follows_a_provider_that_was_configured_anew(home: Warded
     await home.keep()
     await lanes_agree(home, TokenParams(provider="acme"))
     registration = ProviderRegistration("acme", base_url="https://new.acme.dev")
-    home.ward.household.providers = {"acme": Provider(registration, HeaderRules())}
+    home.ward.household.providers = {"acme": Provider(registration=registration)}
     await home.ward.keep([Kept(keeper.profile, keeper.place, keeper.refresher) for keeper in _all(home)])
     await lanes_agree(home, TokenParams(provider="acme"))
     lane = home.lane.ask(TokenParams(provider="acme"))

@@ -141,7 +141,7 @@ def test_the_configuration_fits_the_pod(pod: dict[str, Any], settings: Settings)
     [socket] = settings.sockets
     [program] = pod["containers"]
     assert {"name": "TOKENWARD_SOCKET", "value": str(socket.path)} in program["env"]
-    assert socket.uids == [program["securityContext"]["runAsUser"]]
+    assert socket.uids == (program["securityContext"]["runAsUser"],)
     daemon = daemon_of(pod)
     assert daemon["securityContext"]["runAsUser"] not in socket.uids
     assert daemon["securityContext"]["runAsGroup"] == pod["securityContext"]["fsGroup"]

@@ -59,7 +59,7 @@ def test_every_event_has_a_meaning() -> None:
 
 def test_every_key_of_the_configuration_has_a_meaning() -> None:
     """No key without a description."""
-    assert configuration.undescribed() == [], "give it Field(description=...) in src/tokenward/settings.py"
+    assert configuration.undescribed() == [], "give it About(...) in its annotation, in src/tokenward/*settings.py"
 
 
 def test_every_key_stands_in_the_page_with_its_table() -> None:

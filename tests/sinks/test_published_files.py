@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from contracts.sink import FIRST, SECOND, SinkContract, published
 from tokenward.core.credential import Kind
@@ -237,5 +238,5 @@ class TestRecord:
 
 def test_the_mode_of_no_sink_lets_others_read() -> None:
     """The modes that can be configured give others nothing."""
-    modes = SinkSettings.model_json_schema()["properties"]["mode"]["enum"]
+    modes = TypeAdapter(SinkSettings).json_schema()["properties"]["mode"]["enum"]
     assert not any(int(mode, 8) & 0o007 for mode in modes)

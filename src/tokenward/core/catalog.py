@@ -14,8 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tokenward.core.model_reference import Naming, parse
 from tokenward.core.tiers import TierTable
@@ -26,8 +25,7 @@ _NO_TIERS = TierTable({}, {}, "")
 SYNTAX = "write it as provider/model or provider:model"
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """One model; None = no source says.
 
     Args:
@@ -53,8 +51,7 @@ class Model:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelTable:
+class ModelTable(NamedTuple):
     """Models from one place.
 
     Args:
@@ -70,8 +67,7 @@ class ModelTable:
     models: tuple[Model, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedModel:
+class ResolvedModel(NamedTuple):
     """What a name for a model means.
 
     Args:
@@ -89,8 +85,7 @@ class ResolvedModel:
     suggestion: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(NamedTuple):
     """All tables of one provider.
 
     Args:

@@ -14,8 +14,8 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from tokenward.core.credential import Credential, Kind
 
@@ -24,8 +24,7 @@ BETA = "anthropic-beta"
 Billing = Literal["api", "subscription"]
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderRules:
+class HeaderRules(NamedTuple):
     """What one provider wants to see.
 
     Args:
@@ -37,9 +36,9 @@ class HeaderRules:
     """
 
     key_header: str | None = None
-    betas: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
-    always: Mapping[str, str] = field(default_factory=dict)
-    billing: Mapping[Kind, Billing] = field(default_factory=dict)
+    betas: Mapping[Kind, tuple[str, ...]] = MappingProxyType({})
+    always: Mapping[str, str] = MappingProxyType({})
+    billing: Mapping[Kind, Billing] = MappingProxyType({})
 
 
 def advice(credential: Credential, rules: HeaderRules) -> dict[str, str]:

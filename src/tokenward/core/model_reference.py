@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MODEL_TEXT = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\[\]-]{0,159}$"
 """What may stand for a model: a reference, or an id alone."""
@@ -23,8 +23,7 @@ _PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SEPARATOR = re.compile(r"[/:]")
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(NamedTuple):
     """Whose name is whose.
 
     Args:
@@ -36,8 +35,7 @@ class Naming:
     prefixes: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelReference:
+class ModelReference(NamedTuple):
     """What a text says.
 
     Args:

@@ -8,14 +8,13 @@ ever replaced without a warning that says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokenward.core.subscription_tier import TIERS
 from tokenward.errors import ModelAccessDenied
 
 
-@dataclass(frozen=True, slots=True)
-class TierAdvice:
+class TierAdvice(NamedTuple):
     """Which model to use.
 
     Args:
@@ -27,8 +26,7 @@ class TierAdvice:
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TierTable:
+class TierTable(NamedTuple):
     """Who may use what.
 
     Args:

@@ -296,6 +296,7 @@ class Daemon:
     async def reload(self) -> ReloadResult:
         """Take the configuration file over, if it is right; else go on as before and say so."""
         async with self._reloading:
+            await import_aside("tokenward.config_check", "tokenward.daemon.daemon_models")
             return await self._reload()
 
     async def _reload(self) -> ReloadResult:

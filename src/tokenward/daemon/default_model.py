@@ -10,8 +10,8 @@ Rule: a model that the API no longer serves is said with that fact, and is not r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from logging import getLogger
+from typing import NamedTuple
 
 from tokenward.core.catalog import Catalog
 from tokenward.core.model_reference import may_be_model
@@ -25,8 +25,7 @@ HOW_TO_CHANGE = "name another with model under [default]"
 log = getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultModel:
+class DefaultModel(NamedTuple):
     """A model that nobody asked for.
 
     Args:

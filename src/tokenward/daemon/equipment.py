@@ -166,8 +166,7 @@ def needs_restart(started: StoreSettings, now: StoreSettings) -> str | None:
         started: what the configuration said of stores when the daemon started.
         now: what it says.
     """
-    ours = {"key": now.key, "askpass": now.askpass}
-    if started.model_copy(update=ours) == now:
+    if started.but(key=now.key, askpass=now.askpass) == now:
         return None
     reason = "what [store] says of sharing was changed, and is followed after a restart"
     log.warning("%s", reason)

@@ -139,4 +139,4 @@ def _key_for_anthropic(loaded: LoadedConfig) -> Secret | None:
     said = loaded.settings.providers.get(CLAUDE_CODE_PROVIDER)
     if said is None or said.api_key is None or said.api_url is not None:
         return None
-    return Secret(said.api_key.get_secret_value())
+    return said.api_key

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tokenward import __version__
-from tokenward.core.credential import Secret
 from tokenward.daemon.machine import SystemEntropy
 from tokenward.daemon.options import Options
 from tokenward.disk.holder_name import holder_name
@@ -56,7 +55,7 @@ def fleet_place(options: Options, said: StoreSettings, *, holder: str, host: str
         command=said.shared_key_command,
         command_environ=clean_environment(options.environ, said.shared_key_env),
     )
-    return FleetPlace(Secret(said.shared.get_secret_value()), document, holder, host, __version__)
+    return FleetPlace(said.shared, document, holder, host, __version__)
 
 
 @contextmanager

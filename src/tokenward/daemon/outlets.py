@@ -41,7 +41,7 @@ def outlet_of(name: str, said: SinkSettings, environ: Mapping[str, str], record:
         margin=EARLIEST_MARGIN if said.format == ANTHROPIC_PROFILE else 0.0,
         on_change=tuple(said.on_change),
         environ=clean_environment(environ, said.env),
-        made_of=(said.model_dump_json(),),
+        made_of=(said,),
     )
 
 

@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from logging import getLogger
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ class ProvidersInForce:
         }
         self.all[CLAUDE_CODE_PROVIDER] = _with_tier(self.named(CLAUDE_CODE_PROVIDER), equipment.environ)
         for name, model in default_models(settings, equipment.environ, self.named).items():
-            self.all[name] = replace(self.named(name), default_model=model.model, default_model_note=model.note)
+            self.all[name] = self.named(name).but(default_model=model.model, default_model_note=model.note)
         self.endpoints: dict[str, HttpTokenEndpoint] = {}
         self.undiscovered: dict[str, str] = {}
         self._refresh_timeout = settings.default.refresh_timeout
@@ -178,4 +177,4 @@ def _with_tier(provider: Provider, environ: Mapping[str, str]) -> Provider:
     tier = tier_named(said)
     if tier is None:
         log.warning("%s is none of %s, and is ignored", SUBSCRIPTION_TIER, ", ".join(TIERS))
-    return replace(provider, tier=tier or provider.tier)
+    return provider.but(tier=tier or provider.tier)

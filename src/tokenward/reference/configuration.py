@@ -1,4 +1,4 @@
-"""``docs/reference/config.md``: every table and key of ``config.toml``, from the models that read it."""
+"""``docs/reference/config.md``: every table and key of ``config.toml``, from the types of its tables."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annotated_types import Ge
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from pydantic import TypeAdapter
 
 from tokenward.reference.schema_words import cell, table, type_words
+from tokenward.setting_types import About, KeyOfTable, Table
 from tokenward.settings import TABLES
 
 _HEAD = """# The configuration
@@ -25,61 +24,58 @@ wrong changes nothing, and `tokenward status` says why.
 
 def page() -> str:
     """The page."""
-    return _HEAD + "".join(_section(path, model) for path, model in sorted(TABLES.items()) if _keys(path, model))
+    return _HEAD + "".join(_section(path, kind) for path, kind in sorted(TABLES.items()) if _keys(path, kind))
 
 
 def undescribed() -> list[str]:
-    """The keys whose ``Field`` in ``settings.py`` has no description, as ``table.key``."""
+    """The keys whose type in ``settings.py`` has no ``About``, as ``table.key``."""
     return [
         ".".join((*path, name))
-        for path, model in TABLES.items()
-        for name, field in _keys(path, model)
-        if not field.description
+        for path, kind in TABLES.items()
+        for name, key in _keys(path, kind)
+        if not _description(key)
     ]
 
 
-def _keys(path: tuple[str, ...], model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+def _keys(path: tuple[str, ...], kind: type[Table]) -> list[tuple[str, KeyOfTable]]:
     """The keys of a table that are no tables with a section of their own."""
-    named = ((field.alias or name, field) for name, field in model.model_fields.items())
-    return [(name, field) for name, field in named if not _is_table((*path, name))]
+    return [(name, key) for name, key in kind.keys().items() if not _is_table((*path, name))]
 
 
 def _is_table(path: tuple[str, ...]) -> bool:
     return any(known[: len(path)] == path for known in TABLES)
 
 
-def _section(path: tuple[str, ...], model: type[BaseModel]) -> str:
-    about = cell(model.__doc__ or "").partition(": ")[2]
-    schema = model.model_json_schema()
-    rows = list(_rows(path, model, schema.get("properties", {})))
+def _section(path: tuple[str, ...], kind: type[Table]) -> str:
+    about = cell(kind.__doc__ or "").partition(": ")[2]
+    schema = TypeAdapter(kind).json_schema()
+    rows = list(_rows(path, kind, schema.get("properties", {})))
     title = ".".join(path).replace("*", "NAME")
     said = f"{about[:1].upper()}{about[1:].replace('``', '`')}\n\n" if about else ""
-    return f"\n## {_brackets(model, title)}\n\n{said}{table(('key', 'type', 'default', 'meaning'), rows)}"
+    return f"\n## {_brackets(kind, title)}\n\n{said}{table(('key', 'type', 'default', 'meaning'), rows)}"
 
 
-def _brackets(model: type[BaseModel], title: str) -> str:
-    written = (model.__doc__ or "").split("``")
+def _brackets(kind: type[Table], title: str) -> str:
+    written = (kind.__doc__ or "").split("``")
     return f"`{written[1]}`" if len(written) > 1 and written[1].startswith("[") else f"`[{title}]`"
 
 
 def _rows(
-    path: tuple[str, ...], model: type[BaseModel], properties: Mapping[str, Any]
+    path: tuple[str, ...], kind: type[Table], properties: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str, str]]:
-    for name, field in _keys(path, model):
-        words = type_words(_bounded(properties[name], field)).removesuffix(" or null")
-        yield f"`{name}`", cell(words), _default(field), cell((field.description or "").replace("``", "`"))
+    for name, key in _keys(path, kind):
+        words = type_words(properties[name]).removesuffix(" or null")
+        yield f"`{name}`", cell(words), _default(kind, key), cell(_description(key).replace("``", "`"))
 
 
-def _bounded(schema: Mapping[str, Any], field: FieldInfo) -> Mapping[str, Any]:
-    """The schema with the highest of its lower bounds: pydantic checks all of them, and shows one."""
-    lowest = [each.ge for each in field.metadata if isinstance(each, Ge) and isinstance(each.ge, int | float)]
-    return {**schema, "minimum": max(lowest)} if lowest and "minimum" in schema else schema
+def _description(key: KeyOfTable) -> str:
+    return " ".join(mark.words for mark in key.marks if isinstance(mark, About))
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
+def _default(kind: type[Table], key: KeyOfTable) -> str:
+    if key.required:
         return "*required*"
-    value = field.get_default(call_default_factory=True, validated_data={})
+    value = getattr(kind, key.part)
     if value is None:
         return "none"
-    return f"`{json.dumps(value, default=str)}`"
+    return f"`{json.dumps(dict(value) if isinstance(value, Mapping) else value, default=str)}`"
