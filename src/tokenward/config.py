@@ -16,11 +16,14 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenward import paths
 from tokenward.errors import ConfigurationFault
 from tokenward.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenward.config_source import ConfigSource
 
 __all__ = ["MAX_CONFIG_BYTES", "READABLE_KEY", "LoadedConfig", "Settings", "load"]
 
@@ -47,7 +50,9 @@ class LoadedConfig(NamedTuple):
     holds_key: bool
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, uid: int, platform: str) -> LoadedConfig:
+def load(
+    path: Path | None, environ: Mapping[str, str], *, uid: int, platform: str, apart: bool = False
+) -> LoadedConfig:
     """Find, read and check the configuration.
 
     Args:
@@ -55,6 +60,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, uid: int, platform: s
         environ: the environment.
         uid: the user's id.
         platform: ``sys.platform``.
+        apart: whether it is checked in a child of this process, which has no threads yet (``config_apart``).
 
     Raises:
         ConfigurationFault: if a file that was named is missing; if others may write it; or if a key, a type
@@ -74,14 +80,24 @@ def load(path: Path | None, environ: Mapping[str, str], *, uid: int, platform: s
     document = source.parsed()
     if not document:
         return LoadedConfig(Settings(), place, (), holds_key=False)
+    if apart:
+        from tokenward.config_apart import made_apart
+
+        return made_apart(lambda: _checked(source, document, environ, readable_by_others=readable_by_others))
+    return _checked(source, document, environ, readable_by_others=readable_by_others)
+
+
+def _checked(
+    source: ConfigSource, document: Mapping[str, Any], environ: Mapping[str, str], *, readable_by_others: bool
+) -> LoadedConfig:
     from tokenward.config_check import check, holds_key  # pydantic is half of a start, and checks nothing here
 
     warnings: list[str] = []
     settings = check(source, document, environ, warnings.append)
     has_key = holds_key(document)
     if has_key and readable_by_others:
-        warnings.append(f"{place}: {READABLE_KEY}; run: chmod go-r {place}")
-    return LoadedConfig(settings, place, tuple(warnings), holds_key=has_key)
+        warnings.append(f"{source.place}: {READABLE_KEY}; run: chmod go-r {source.place}")
+    return LoadedConfig(settings, source.place, tuple(warnings), holds_key=has_key)
 
 
 def _read(place: Path, uid: int) -> tuple[str, bool] | None:

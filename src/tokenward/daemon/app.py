@@ -169,7 +169,7 @@ def run_daemon(
     raise_nofile_limit()
     options = Options(os.environ, config_file=config, state_dir=state_dir, socket_file=socket)
     start_logging(log_level, options.environ, format_wanted(log_format, options.environ))
-    loaded = options.load()
+    loaded = options.load(apart=True)
     warn_of(loaded)
     anyio.run(_serve, options, loaded)
     return 0

@@ -37,10 +37,13 @@ class Options:
         self.config_file = config_file
         self.paths = paths.resolve(environ, uid=os.getuid(), platform=sys.platform)
 
-    def load(self) -> LoadedConfig:
+    def load(self, *, apart: bool = False) -> LoadedConfig:
         """The configuration file as it is now.
+
+        Args:
+            apart: whether it is checked in a child of this process, which has no threads yet.
 
         Raises:
             ConfigurationFault: if it is wrong.
         """
-        return config.load(self.config_file, self.environ, uid=os.getuid(), platform=sys.platform)
+        return config.load(self.config_file, self.environ, uid=os.getuid(), platform=sys.platform, apart=apart)
