@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -169,7 +170,7 @@ def run_daemon(
     raise_nofile_limit()
     options = Options(os.environ, config_file=config, state_dir=state_dir, socket_file=socket)
     start_logging(log_level, options.environ, format_wanted(log_format, options.environ))
-    loaded = options.load(apart=True)
+    loaded = options.load(apart=sys.platform == "linux")  # macOS has libraries that a fork breaks
     warn_of(loaded)
     anyio.run(_serve, options, loaded)
     return 0
