@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -161,6 +163,11 @@ class RosterAndSlowOrder(RuleBasedStateMachine):
     def says_what_the_slow_order_says(self) -> None:
         """Who is in it, who is first, who follows, who recovers when."""
         assert {key: self.roster[key] for key in self.roster} == self.everybody
+        used = {key: one.last_used for key, one in self.everybody.items()}
+        assert {key: self.roster.last_used(key) for key in self.roster} == used
+        for since in (NOW, self.now):
+            after = {key: moment for key, moment in used.items() if moment is not None and moment > since}
+            assert dict(self.roster.used_since(since)) == after
         for asked in self.asked:
             line = by_hand(list(self.everybody.values()), asked, self.resolution)
             ends = {
@@ -249,6 +256,47 @@ def test_the_first_choice_is_found_without_looking_at_the_others() -> None:
     assert roster.first(Watching("anthropic", kinds=frozenset({Kind.API_KEY})), NOW) == "anthropic:key-0"
     assert roster.first(Watching("anthropic", profile="anthropic:key-7"), NOW) == "anthropic:key-7"
     assert len(looked_at) == 3
+
+
+def test_a_turn_looks_at_no_other_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rounds over two thousand: all serve equally often, nobody is searched for, no candidate is made."""
+    names = [f"{number:04}" for number in range(2000)]
+    roster = Roster(candidates=map(named, names))
+    first = roster.first(ANY, NOW)
+    assert first is not None
+    rotation = roster.rotation(first, ANY)
+    assert rotation is not None
+    made = Mock(wraps=Candidate)
+    for searched in ("bisect_left", "insort", "replace", "_place"):
+        monkeypatch.setattr(f"tokenward.core.roster.{searched}", Mock(side_effect=AssertionError(searched)))
+    monkeypatch.setattr("tokenward.core.roster.Candidate", made)
+    served = []
+    for turn in range(10 * len(names)):
+        key = rotation.first(NOW + turn * SECOND)
+        assert key is not None
+        roster.touch(key, NOW + turn * SECOND)
+        served.append(key)
+    assert served == 10 * [f"anthropic:{name}" for name in names]
+    made.assert_not_called()
+
+
+def test_one_that_is_called_by_name_is_found_by_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands in the middle: some fifteen comparisons among ten thousand, and none if it was the last anyway."""
+    roster = Roster(candidates=[named(f"{number:05}") for number in range(10_000)])
+    compared: list[object] = []
+
+    def counted(member: Any) -> object:
+        compared.append(member)
+        return member.place
+
+    monkeypatch.setattr("tokenward.core.roster._place", counted)
+    roster.touch("anthropic:05000", NOW)
+    assert 1 <= len(compared) <= 16
+    compared.clear()
+    roster.touch("anthropic:05000", NOW + SECOND)
+    assert not compared
+    assert roster.first(ANY, NOW) == "anthropic:00000"
+    assert roster.shortlist(ANY, NOW).usable[-1] == "anthropic:05000"
 
 
 def test_a_touch_of_one_that_went_is_no_error() -> None:

@@ -52,6 +52,7 @@ class Callers(Warding):
 
     async def restart(self) -> None:
         """Write what may be lost, and begin again from the disk."""
+        self.ward.household.routing.gather()
         self.ward.household.routing.write()
         for key in list(self.ward.keepers):
             self.alarm.cancel(f"health:{key}")

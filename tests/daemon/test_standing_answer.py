@@ -505,6 +505,7 @@ async def test_a_use_is_known_to_the_second(home: Household) -> None:
         assert used is not None
         assert home.clock.now - used < timedelta(seconds=1)
         home.clock.advance(0.3)
+    home.ward.household.routing.gather()
     noted = home.ward.household.routing.section(Section.LAST_USED)["acme:a"]
     assert noted > home.clock.now.timestamp() - 1.4
 

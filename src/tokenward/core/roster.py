@@ -7,13 +7,15 @@ Rules:
 - It says what ``selection.in_order`` and ``Candidate.unusable`` say, for any moment in any order: clocks step.
 - Whoever is in a window waits apart, by its end, so that those who cool are not passed over at each request.
 - A use is stamped later than every use before, however the clock stands: of two, one was first.
+- Nearly every use is that of whoever stands at the front of its shelf: it goes to the end, and nothing is made for
+  it. A ``Candidate`` with its last use is made when somebody looks.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -36,17 +38,39 @@ _Place = tuple[datetime, str]
 """A moment and a profile's id: the last use in a shelf, the end of the window among those who wait."""
 
 
+@dataclass(slots=True, eq=False)
+class _Member:
+    """One profile, and where it stands.
+
+    Args:
+        key: the profile's.
+        candidate: as it was put; its last use may be older than ``used``.
+        used: its last use; ``NEVER`` if there was none.
+        shelf: where it stands; None while it waits for the end of a window, or is disabled.
+    """
+
+    key: str
+    candidate: Candidate
+    used: datetime
+    shelf: deque[_Member] | None = None
+
+    @property
+    def place(self) -> _Place:
+        """What its shelf is sorted by."""
+        return self.used, self.candidate.profile.id
+
+
 @dataclass(slots=True)
 class _Rota:
     """The profiles of one agent and provider that are not disabled.
 
     Args:
-        shelves: by step and kind of the order, the last use and id of each, sorted; whoever serves goes from the
-            front to the end, which costs the same however many they are.
+        shelves: by step and kind of the order, who stands there, sorted by last use and id; whoever serves goes
+            from the front to the end, which costs the same however many they are.
         waiting: the end of the window and id of each that was last seen in one, sorted.
     """
 
-    shelves: dict[tuple[int, int], deque[_Place]] = field(default_factory=dict)
+    shelves: dict[tuple[int, int], deque[_Member]] = field(default_factory=dict)
     waiting: list[_Place] = field(default_factory=list)
 
 
@@ -55,14 +79,10 @@ class Rotation:
     """Profiles of one agent, provider, step and kind: whoever was used longest ago goes first.
 
     Args:
-        candidates: all there are, by key.
-        shelf: the last use and id of each that takes turns, sorted; kept so by the roster.
-        agent: whose they are.
+        shelf: those who take turns, in order; kept so by the roster.
     """
 
-    candidates: Mapping[str, Candidate]
-    shelf: Sequence[_Place]
-    agent: str
+    shelf: Sequence[_Member]
 
     def first(self, now: datetime) -> str | None:
         """The key of the one whose turn it is; None if that takes more than a look.
@@ -70,8 +90,8 @@ class Rotation:
         Args:
             now: aware UTC.
         """
-        key = profile_key(self.shelf[0][1], self.agent)
-        return key if self.candidates[key].unusable(now, None) is None else None
+        member = self.shelf[0]
+        return member.key if member.candidate.unusable(now, None) is None else None
 
 
 class Roster:
@@ -86,10 +106,8 @@ class Roster:
         self, resolution: Resolution = Resolution.PROFILES_FIRST, candidates: Iterable[Candidate] = ()
     ) -> None:
         self._resolution = resolution
-        self._candidates: dict[str, Candidate] = {}
+        self._members: dict[str, _Member] = {}
         self._rotas: dict[tuple[str, str], _Rota] = {}
-        self._shelf_of: dict[str, deque[_Place]] = {}
-        """Where those stand that wait for nothing, by key."""
         self._latest = NEVER
         self.changes = 0
         """How often a profile came, went or changed; a use is no change."""
@@ -97,13 +115,14 @@ class Roster:
             self.put(candidate)
 
     def __getitem__(self, key: str) -> Candidate:
-        return self._candidates[key]
+        member = self._members[key]
+        return replace(member.candidate, last_used=_known_use(member.used))
 
     def __contains__(self, key: object) -> bool:
-        return key in self._candidates
+        return key in self._members
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._candidates)
+        return iter(self._members)
 
     def put(self, candidate: Candidate) -> None:
         """Add a profile, or take its new state; a last use once known is not forgotten.
@@ -113,21 +132,21 @@ class Roster:
         """
         key = candidate.profile.key
         self.changes += 1
-        known = self._candidates.get(key)
+        used = candidate.last_used or NEVER
+        known = self._members.get(key)
         if known is not None:
             self._take_out(known)
-            used = max(known.last_used or NEVER, candidate.last_used or NEVER)
-            candidate = replace(candidate, last_used=None if used == NEVER else used)
-        self._candidates[key] = candidate
-        self._latest = max(self._latest, candidate.last_used or NEVER)
-        self._put_in(candidate)
+            used = max(known.used, used)
+        member = self._members[key] = _Member(key, candidate, used)
+        self._latest = max(self._latest, used)
+        self._put_in(member)
 
     def drop(self, key: str) -> None:
         """Take a profile out; one that is not there is no error."""
-        candidate = self._candidates.pop(key, None)
-        if candidate is not None:
+        member = self._members.pop(key, None)
+        if member is not None:
             self.changes += 1
-            self._take_out(candidate)
+            self._take_out(member)
 
     def touch(self, key: str, now: datetime) -> datetime | None:
         """Note that a profile was served: of its kind, it is now the last.
@@ -139,19 +158,27 @@ class Roster:
         Returns:
             The moment noted, later than all before; None if there is no such profile.
         """
-        known = self._candidates.get(key)
-        if known is None:
+        member = self._members.get(key)
+        if member is None:
             return None
-        self._latest = max(now, self._latest + _TICK)
-        shelf = self._shelf_of.get(key)
+        self._latest = moment = now if now > self._latest else self._latest + _TICK
+        shelf = member.shelf
         if shelf is not None:  # it only goes to the end of where it stands
-            if shelf[0][1] == known.profile.id:  # nearly always
-                shelf.popleft()
+            if shelf[0] is member:  # nearly always
+                shelf.rotate(-1)
             else:
-                _remove(shelf, _last_use(known))
-            shelf.append((self._latest, known.profile.id))
-        self._candidates[key] = Candidate(known.profile, known.kind, known.tier, self._latest, known.windows)
-        return self._latest
+                _remove(shelf, member)
+                shelf.append(member)
+        member.used = moment
+        return moment
+
+    def last_used(self, key: str) -> datetime | None:
+        """When a profile of the roster was last served, aware UTC; None = never."""
+        return _known_use(self._members[key].used)
+
+    def used_since(self, moment: datetime) -> Iterator[tuple[str, datetime]]:
+        """Whoever was served after a moment, by key, and when last: in no order, by a walk over all there are."""
+        return ((key, member.used) for key, member in self._members.items() if member.used > moment)
 
     def first(self, selector: Selector, now: datetime) -> str | None:
         """The key of the first choice among those in no window; None if there is none.
@@ -198,11 +225,10 @@ class Roster:
             selector: what is asked for, with no tier (else some of one kind fit and others do not) and nobody
                 preferred.
         """
-        agent = self._candidates[key].profile.agent
-        if selector.profile is not None or selector.order_of(agent):
+        member = self._members[key]
+        if selector.profile is not None or selector.order_of(member.candidate.profile.agent):
             return None
-        shelf = self._shelf_of[key]
-        return Rotation(self._candidates, shelf, agent) if len(shelf) > 1 else None
+        return Rotation(member.shelf) if member.shelf is not None and len(member.shelf) > 1 else None
 
     def shortlist(self, selector: Selector, now: datetime) -> Shortlist:
         """Everybody who may answer, as it is now.
@@ -222,35 +248,37 @@ class Roster:
         unusable += self._waiting(selector, now)
         return Shortlist(tuple(usable), soonest_first(unusable))
 
-    def _put_in(self, candidate: Candidate) -> None:
-        profile = candidate.profile
+    def _put_in(self, member: _Member) -> None:
+        profile = member.candidate.profile
         if not profile.enabled:
             return
         rota = self._rotas.setdefault((profile.agent, profile.provider), _Rota())
-        until = _whole_window(candidate)
+        until = _whole_window(member.candidate)
         if until is not None:
             insort(rota.waiting, (until, profile.id))
         else:
-            self._shelve(rota, candidate)
+            self._shelve(rota, member)
 
-    def _shelve(self, rota: _Rota, candidate: Candidate) -> None:
-        shelf = rota.shelves.setdefault(step_and_kind(candidate, self._resolution), deque())
-        insort(shelf, _last_use(candidate))
-        self._shelf_of[candidate.profile.key] = shelf
+    def _shelve(self, rota: _Rota, member: _Member) -> None:
+        shelf = rota.shelves.setdefault(step_and_kind(member.candidate, self._resolution), deque())
+        if shelf and member.place < shelf[-1].place:
+            shelf.insert(bisect_left(shelf, member.place, key=_place), member)
+        else:
+            shelf.append(member)
+        member.shelf = shelf
 
-    def _take_out(self, candidate: Candidate) -> None:
-        profile = candidate.profile
+    def _take_out(self, member: _Member) -> None:
+        candidate, profile = member.candidate, member.candidate.profile
         if not profile.enabled:
             return
         rota = self._rotas[profile.agent, profile.provider]
-        until = _whole_window(candidate)
-        if until is not None and _remove(rota.waiting, (until, profile.id)):
-            return
-        shelf = step_and_kind(candidate, self._resolution)
-        del self._shelf_of[profile.key]
-        _remove(rota.shelves[shelf], _last_use(candidate))
-        if not rota.shelves[shelf]:
-            del rota.shelves[shelf]
+        if member.shelf is None:
+            until = _whole_window(candidate)
+            del rota.waiting[bisect_left(rota.waiting, (until, profile.id))]
+        else:
+            _remove(member.shelf, member)
+            if not member.shelf:
+                del rota.shelves[step_and_kind(candidate, self._resolution)]
         if not rota.shelves and not rota.waiting:
             del self._rotas[profile.agent, profile.provider]
 
@@ -258,7 +286,7 @@ class Roster:
         """Those whose window is over stand in the order again."""
         while rota.waiting and rota.waiting[0][0] <= now:
             _, profile_id = rota.waiting.pop(0)
-            self._shelve(rota, self._candidates[profile_key(profile_id, agent)])
+            self._shelve(rota, self._members[profile_key(profile_id, agent)])
 
     def _admitted(self, selector: Selector, now: datetime) -> Iterator[Candidate]:
         """Whoever may answer, in order, but for those whose window is known to last."""
@@ -291,12 +319,11 @@ class Roster:
         self._wake(rota, agent, now)
         for place in sorted(rota.shelves):
             shelf = rota.shelves[place]
-            if not selector.wants(self._candidates[profile_key(shelf[0][1], agent)].kind):
+            if not selector.wants(shelf[0].candidate.kind):
                 continue  # all of a shelf are of one kind
-            for _, profile_id in shelf:
-                candidate = self._candidates[profile_key(profile_id, agent)]
-                if selector.fits(candidate):
-                    yield candidate
+            for member in shelf:
+                if selector.fits(member.candidate):
+                    yield member.candidate
 
     def _called_all(self, selector: Selector) -> Iterator[Candidate]:
         """Whoever may answer and is called by its id: by the request, or in an explicit order."""
@@ -316,16 +343,16 @@ class Roster:
             if rota is None or selector.order_of(agent):
                 continue  # an explicit order leaves nobody out
             for _, profile_id in rota.waiting:
-                candidate = self._candidates[profile_key(profile_id, agent)]
+                candidate = self._members[profile_key(profile_id, agent)].candidate
                 why = candidate.unusable(now, selector.model)
                 if why is not None and profile_id != selector.preferred and selector.fits(candidate):
                     yield why
 
     def _called(self, profile_id: str, selector: Selector, agents: Iterable[str]) -> Iterator[Candidate]:
         for agent in agents:
-            candidate = self._candidates.get(profile_key(profile_id, agent))
-            if candidate is not None and selector.fits(candidate):
-                yield candidate
+            member = self._members.get(profile_key(profile_id, agent))
+            if member is not None and selector.fits(member.candidate):
+                yield member.candidate
 
 
 def _usable(candidate: Candidate, selector: Selector, now: datetime) -> bool:
@@ -337,13 +364,18 @@ def _whole_window(candidate: Candidate) -> datetime | None:
     return max((window.until for window in candidate.windows if window.model is None), default=None)
 
 
-def _last_use(candidate: Candidate) -> _Place:
-    return candidate.last_used or NEVER, candidate.profile.id
+def _known_use(used: datetime) -> datetime | None:
+    return None if used == NEVER else used
 
 
-def _remove(places: MutableSequence[_Place], place: _Place) -> bool:
-    at = bisect_left(places, place)
-    found = at < len(places) and places[at] == place
-    if found:
-        del places[at]
-    return found
+def _place(member: _Member) -> _Place:
+    return member.place
+
+
+def _remove(shelf: deque[_Member], member: _Member) -> None:
+    if shelf[0] is member:
+        shelf.popleft()
+    elif shelf[-1] is member:
+        shelf.pop()
+    else:
+        del shelf[bisect_left(shelf, member.place, key=_place)]

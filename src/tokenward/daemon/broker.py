@@ -262,7 +262,7 @@ class Broker:
     ) -> str:
         """Note a use, and how it came to it; says the latter."""
         profile, key = keeper.profile, keeper.profile.key
-        self._line.served(key)
+        self._line.served(key, self._line.now())
         if params.session is not None:
             self._sessions.served(params.session, selector, profile.id, params.compactions)
         why = "named" if params.profile is not None else _chosen_by(selector, profile, others_failed=others_failed)

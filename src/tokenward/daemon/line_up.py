@@ -6,7 +6,8 @@ about the order (a credential, a person's decision, a failure, a use) changes in
 Rules:
 - Keepers tell of every change (``Keeper.changed``), the health book of every window; each costs one place in the
   ``Roster``. Only another ``resolution`` orders them anew.
-- A use is noted when the answer is made, and written later. Its loss costs a turn.
+- A use is noted on the roster when the answer is made, and handed to the state when that is about to be written,
+  or when the profile goes: any number of uses is one look at the roster. Its loss costs a turn.
 - A clock that was set back is found out at the next request, since windows would last too long until then.
 """
 
@@ -15,13 +16,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from heapq import nlargest
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from tokenward.core.roster import Roster, Rotation
-from tokenward.core.selection import Candidate, Selector, Shortlist
+from tokenward.core.selection import NEVER, Candidate, Selector, Shortlist
 from tokenward.core.subscription_tier import tier_of
 from tokenward.daemon.health_book import HealthBook
-from tokenward.daemon.routing_state import Section
+from tokenward.daemon.routing_state import MAX_ENTRIES, Section
 
 if TYPE_CHECKING:
     from tokenward.daemon.household import Household
@@ -47,6 +50,9 @@ class LineUp:
         self._in_force: tuple[object, ...] = ()
         self.latest_use: datetime | None = None
         """The last use that was noted."""
+        self._handed_over = NEVER
+        self._will_be_asked = False
+        household.routing.gather = self._hand_over_uses
 
     def __getitem__(self, key: str) -> Candidate:
         return self._roster[key]
@@ -75,6 +81,10 @@ class LineUp:
 
     def drop(self, key: str) -> None:
         """A profile is kept no longer."""
+        if key in self._roster:
+            used = self._roster.last_used(key)
+            if used is not None and used > self._handed_over:
+                self._household.routing.put(Section.LAST_USED, key, used.timestamp())
         self._roster.drop(key)
         self.health.release(key)
 
@@ -83,12 +93,30 @@ class LineUp:
         self._resolution = self._household.resolution
         self._roster = Roster(self._resolution, map(self.candidate, self._keepers.values()))
 
-    def served(self, key: str) -> None:
-        """A profile's token was handed out."""
-        moment = self._roster.touch(key, self.now())
+    def served(self, key: str, now: datetime) -> None:
+        """A profile's token was handed out.
+
+        Args:
+            key: the profile's.
+            now: aware UTC, from ``now``.
+        """
+        moment = self._roster.touch(key, now)
         if moment is not None:
             self.latest_use = moment
-            self._household.routing.put(Section.LAST_USED, key, moment.timestamp())
+            if not self._will_be_asked:
+                self._will_be_asked = True
+                self._household.routing.changed()
+
+    def _hand_over_uses(self) -> None:
+        """The state is about to be written: note all uses since the last time, the earliest first."""
+        self._will_be_asked = False
+        if self.latest_use is None or self.latest_use <= self._handed_over:
+            return
+        uses = nlargest(MAX_ENTRIES, self._roster.used_since(self._handed_over), key=itemgetter(1))
+        self._handed_over = self.latest_use
+        self._household.routing.put_all(
+            Section.LAST_USED, {key: moment.timestamp() for key, moment in reversed(uses)}
+        )
 
     # Who goes first
 
@@ -144,7 +172,7 @@ class LineUp:
 
     def last_used(self, key: str) -> datetime | None:
         """When a profile was last served; None = never."""
-        return self._roster[key].last_used if key in self._roster else self._noted_use(key)
+        return self._roster.last_used(key) if key in self._roster else self._noted_use(key)
 
     # What it is made of
 
@@ -160,7 +188,7 @@ class LineUp:
     def candidate(self, keeper: Keeper) -> Candidate:
         """A keeper as selection sees it now."""
         key, credential = keeper.profile.key, keeper.credential
-        used = self._roster[key].last_used if key in self._roster else self._noted_use(key)
+        used = self.last_used(key)
         windows = self.health.windows(key)
         if credential is None:
             return Candidate(keeper.profile, None, last_used=used, windows=windows)

@@ -11,6 +11,7 @@ Who uses it:
 - ``put``, ``drop`` and ``forget`` note what may be lost: memory changes at once, the file within
   ``state_flush.FLUSH_SECONDS`` and at stop. They never block, belong to the event loop's thread, and are cheap
   enough for each request. A value that was put is never changed afterwards; another is put in its place.
+- ``gather`` is asked before the file is written, for what changes too often to be put each time.
 - ``decide`` and ``set_disabled`` are what a person decided: durable when they return, or an ``OSError`` and
   everything is as before. They block on the disk: worker threads (``Household.writing``).
 
@@ -29,6 +30,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -88,6 +90,9 @@ class RoutingState:
         self.path = path
         self.changed: Callable[[], None] = _unheard
         """Called on the event loop's thread by whatever may be lost; must not block."""
+        self.gather: Callable[[], None] = _unheard
+        """Called on the event loop's thread before ``write``, to put what was noted elsewhere. Whoever has something
+        to put calls ``changed`` once before; a decision is written without it."""
         self.decided = 0
         """How often a person decided something."""
         self._writing = Lock()  # held through a write, in worker threads only
@@ -121,8 +126,17 @@ class RoutingState:
             key: what it is about.
             value: anything that JSON has; not changed afterwards.
         """
+        self.put_all(section, {key: value})
+
+    def put_all(self, section: Section, entries: Mapping[str, Any]) -> None:
+        """Note many values that may be lost; the last of them is the one put last.
+
+        Args:
+            section: where.
+            entries: by what they are about, anything that JSON has; not changed afterwards.
+        """
         with self._guard:
-            _place(self._sections[section], key, value)
+            _place(self._sections[section], entries)
             self._changes += 1
         self.changed()
 
@@ -233,11 +247,12 @@ def _entries(value: object) -> dict[str, Any]:
     return dict(value) if isinstance(value, dict) else {}
 
 
-def _place(entries: dict[str, Any], key: str, value: Any) -> None:
-    entries.pop(key, None)  # so that it becomes the last
-    entries[key] = value
-    while len(entries) > MAX_ENTRIES:
-        del entries[next(iter(entries))]
+def _place(entries: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        entries.pop(key, None)  # so that it becomes the last
+        entries[key] = value
+    for key in list(islice(entries, max(0, len(entries) - MAX_ENTRIES))):
+        del entries[key]
 
 
 def _altered(entries: dict[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +261,7 @@ def _altered(entries: dict[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
         if value is None:
             result.pop(key, None)
         else:
-            _place(result, key, value)
+            _place(result, {key: value})
     return result
 
 

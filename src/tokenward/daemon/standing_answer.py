@@ -121,6 +121,6 @@ class StandingAnswer:
         return HandedOut(encoded.with_life(left), serving.profile.id, generation, key, self._why)
 
     def _note_use(self, key: str, now: datetime) -> None:
-        self._line.served(key)
+        self._line.served(key, now)
         self._noted, self._noted_key = self._line.latest_use, key
         self._noted_until = now + NOTED_EVERY

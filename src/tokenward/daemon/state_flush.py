@@ -68,12 +68,14 @@ class StateFlush:
 
     def on_alarm(self) -> None:
         """The alarm rang, or the clock stepped, so that it may never ring: write what there is to write."""
+        self._state.gather()
         self._waiting = False
         if self._state.dirty:
             self._spawn(self.flush)
 
     async def flush(self) -> None:
         """Write now what the file does not hold yet; never raises for what the disk or a value refuses."""
+        self._state.gather()
         try:
             await to_thread.run_sync(self._state.write, limiter=self._writing)
         except (OSError, TypeError, ValueError) as error:
