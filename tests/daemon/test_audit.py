@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from fakes.machine import FakeClock
-from tokenward.daemon.audit import LARGEST_FILE_BYTES, REPEATS_SECONDS, AuditLog, Seen
+from tokenward.core.credential import to_unix_milliseconds
+from tokenward.daemon.audit import (
+    FORGOTTEN_AT_ONCE,
+    LARGEST_FILE_BYTES,
+    LARGEST_MEMORY,
+    REPEATS_SECONDS,
+    AuditLog,
+    Seen,
+)
 from tokenward.daemon.daemon_models import HelloResult
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.standing_answer import HandedOut
@@ -84,6 +93,35 @@ def test_a_program_that_goes_round_ten_thousand_profiles_is_new_once_for_each(au
         for number in range(10_000):
             audit(ME, "token.get", 0, HandedOut(b"", f"acme:p{number}", "0123456789ab", f"acme:p{number}", "turn"))
     assert audit.take().count(b"\n") == 10_000
+
+
+def test_past_its_memory_those_who_came_first_are_forgotten(audit: AuditLog) -> None:
+    """Some of them, their repeats counted: they are news again, and nobody else is."""
+
+    def ask(*numbers: int) -> None:
+        for number in numbers:
+            audit(ME, "token.get", 0, HandedOut(b"", f"acme:p{number}", "0123456789ab", f"acme:p{number}", "turn"))
+
+    ask(*range(LARGEST_MEMORY), 0, 0, LARGEST_MEMORY - 1)
+    assert audit.take().count(b"\n") == LARGEST_MEMORY
+    ask(LARGEST_MEMORY)
+    repeats, new = lines(audit.take())
+    assert (repeats["profile"], repeats["repeated"]) == ("acme:p0", 2)
+    assert (new["profile"], new.get("repeated")) == (f"acme:p{LARGEST_MEMORY}", None)
+    ask(0, FORGOTTEN_AT_ONCE - 1, FORGOTTEN_AT_ONCE, LARGEST_MEMORY - 1)
+    assert [line["profile"] for line in lines(audit.take())] == ["acme:p0", f"acme:p{FORGOTTEN_AT_ONCE - 1}"]
+
+
+def test_a_line_is_made_when_it_is_written(
+    audit: AuditLog, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taking note encodes nothing; the line has the moment of the call all the same."""
+    called_at = to_unix_milliseconds(clock.now)
+    with monkeypatch.context() as patched:
+        patched.setattr("tokenward.daemon.audit._encode", Mock(side_effect=AssertionError("encoded")))
+        audit(ME, "token.get", 0, answer())
+    clock.advance(20)
+    assert [line["at_ms"] for line in lines(audit.take())] == [called_at]
 
 
 def test_a_line_says_how_the_profile_was_chosen(audit: AuditLog) -> None:

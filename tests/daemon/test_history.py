@@ -79,6 +79,25 @@ def test_repeats_within_a_minute_are_one_moment(history: History, clock: FakeClo
     assert first.until_ms - first.at_ms == 30_000
 
 
+def test_a_repeat_is_found_behind_many_others(history: History, clock: FakeClock) -> None:
+    """A program goes round a thousand profiles: the second round adds nothing; what left the ring is new again."""
+
+    def ask_next(profile: str) -> None:
+        clock.advance(0.01)
+        ask(history, profile)
+
+    for _ in range(2):
+        for number in range(1000):
+            ask_next(f"acme:p{number}")
+    assert [moment.count for moment in moments(history)] == [2] * 1000
+    for number in range(LARGEST_RING):
+        ask_next(f"acme:q{number}")
+    ask_next("acme:p0")
+    kept = moments(history)
+    assert len(kept) == LARGEST_RING
+    assert {moment.profile: moment.count for moment in kept}["acme:p0"] == 1
+
+
 def test_who_asks_often_pushes_out_no_rotation(clock: FakeClock) -> None:
     """Each kind has its own ring, and each ring an end."""
     hub = EventHub(clock)

@@ -7,7 +7,8 @@ a profile is a line, and its repeats are counted and written once a minute (desi
 Rules:
 - A line names the peer, the method, the profile, the generation and how the profile was chosen; never a token, and
   nothing that a peer wrote. How it was chosen is what the broker noted in the same step: it is not guessed anew.
-- Taking note never blocks and touches no disk; what was noted is written with the daemon's beat and at its end.
+- Taking note never blocks and touches no disk; what was noted is written with the daemon's beat and at its end,
+  and made a line only then: ten thousand first times are a program that goes round ten thousand profiles.
 - The file is rotated at a megabyte, and one old one is kept: it is a memory of days, not an archive.
 """
 
@@ -15,7 +16,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,9 +37,12 @@ REPEATS_SECONDS = 60.0
 """How often repeats are written."""
 LARGEST_MEMORY = 16_384
 """Different (peer, profile, generation) remembered, so that a program that goes round ten thousand profiles is not
-new at each answer; some 4 MB at most. Past it everybody is seen for the first time again."""
+new at each answer; some 4 MB at most. Past it those who came first are seen for the first time again."""
+FORGOTTEN_AT_ONCE = 1024
+"""So many are then forgotten, in a few milliseconds; one by one from the front of a dictionary costs more."""
 FILE_NAME = "audit.jsonl"
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _WORTH_A_LINE = frozenset({"token.get", "profile.add", "profile.forget", "profile.refresh", "daemon.stop"})
 
 
@@ -60,6 +66,10 @@ class Seen(NamedTuple):
     why: str = ""
 
 
+_Members = tuple[Peer, str, int, str, str, str]
+"""Those of a ``Seen``, which is dear to make, and equal to them."""
+
+
 class AuditLog:
     """Takes note of calls, and writes what it noted; the server's ``Audit``.
 
@@ -71,8 +81,8 @@ class AuditLog:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._lines: list[Mapping[str, object]] = []
-        self._repeats: dict[tuple[Peer, str, int, str, str, str], int] = {}
+        self._noted: list[tuple[datetime, Seen, int]] = []
+        self._repeats: dict[_Members, int] = {}
         self._repeats_since = clock.monotonic()
         self.told: Callable[[Seen, int], None] = lambda *_: None
         """Told of each line, and how often it happened."""
@@ -99,40 +109,30 @@ class AuditLog:
             why, choice = "", self.choice
             if generation and choice.generation == generation and choice.profile == profile:
                 profile, why = choice.key, rule or choice.why
-        members = (peer, method, code, profile, generation, why)  # a Seen is dear to make, and equal to these
+        members = (peer, method, code, profile, generation, why)
         times = self._repeats.get(members)
         if times is not None:
             self._repeats[members] = times + 1
             return
         seen = Seen(*members)
         if len(self._repeats) >= LARGEST_MEMORY:
-            self._note_repeats()
-            self._repeats.clear()
+            first = list(islice(self._repeats, FORGOTTEN_AT_ONCE))
+            self._note_repeats(first)
+            for each in first:
+                del self._repeats[each]
         self._repeats[seen] = 0
-        self._lines.append(self._line(seen))
+        self._noted.append((self._clock.wall(), seen, 0))
         self.told(seen, 1)
 
-    def _line(self, seen: Seen, **more: object) -> Mapping[str, object]:
-        return {
-            "at_ms": to_unix_milliseconds(self._clock.wall()),
-            "pid": seen.peer.pid,
-            "uid": seen.peer.uid,
-            "method": seen.method,
-            "code": seen.code,
-            "profile": seen.profile,
-            "generation": seen.generation,
-            "why": seen.why,
-            **more,
-        }
-
-    def _note_repeats(self) -> None:
-        for members, times in self._repeats.items():
+    def _note_repeats(self, some: Iterable[_Members]) -> None:
+        now = self._clock.wall()
+        for members in some:
+            times = self._repeats[members]
             if times:
                 seen = Seen(*members)
-                self._lines.append(self._line(seen, repeated=times))
+                self._noted.append((now, seen, times))
                 self.told(seen, times)
                 self._repeats[members] = 0
-        self._repeats_since = self._clock.monotonic()
 
     def take(self, *, everything: bool = False) -> bytes:
         """What is to be written now; it is forgotten here.
@@ -141,9 +141,10 @@ class AuditLog:
             everything: whether repeats are due whatever the time, as they are at the end.
         """
         if everything or self._clock.monotonic() - self._repeats_since >= REPEATS_SECONDS:
-            self._note_repeats()
-        lines, self._lines = self._lines, []
-        return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+            self._note_repeats(self._repeats)
+            self._repeats_since = self._clock.monotonic()
+        noted, self._noted = self._noted, []
+        return "".join(_line(*each) for each in noted).encode()
 
     def write(self, taken: bytes) -> None:
         """Append what was taken; blocks on the disk.
@@ -161,6 +162,22 @@ class AuditLog:
             os.close(fd)
         if size > LARGEST_FILE_BYTES:
             self._path.replace(self._path.with_suffix(".jsonl.1"))
+
+
+def _line(at: datetime, seen: Seen, repeated: int) -> str:
+    line: dict[str, object] = {
+        "at_ms": to_unix_milliseconds(at),
+        "pid": seen.peer.pid,
+        "uid": seen.peer.uid,
+        "method": seen.method,
+        "code": seen.code,
+        "profile": seen.profile,
+        "generation": seen.generation,
+        "why": seen.why,
+    }
+    if repeated:
+        line["repeated"] = repeated
+    return _encode(line) + "\n"
 
 
 def _what(result: Result | None) -> tuple[str, str]:

@@ -32,27 +32,16 @@ LONGEST_DETAIL = 200
 KEPT_MS = 24 * 3600 * 1000
 TOGETHER_MS = 60_000
 """Repeats within so long are one moment."""
-_SEARCHED = 32
-"""How far back a repeat is looked for: many profiles may be used at once, and the loop must not be held up."""
+_What = tuple[str, str | None, str | None, str, int | None]
+"""Type, profile, generation, detail and process: equal for two that may be one moment."""
 
 
 @dataclass(slots=True)
 class _Moment:
-    type: str
-    profile: str | None
-    generation: str | None
-    detail: str
-    pid: int | None
+    what: _What
     at_ms: int
     until_ms: int
     count: int = 1
-
-    def is_repeated_by(self, other: _Moment) -> bool:
-        mine = (self.type, self.profile, self.generation, self.detail, self.pid)
-        return (
-            mine == (other.type, other.profile, other.generation, other.detail, other.pid)
-            and 0 <= other.at_ms - self.at_ms < TOGETHER_MS
-        )
 
 
 class History:
@@ -65,13 +54,14 @@ class History:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._happened: deque[_Moment] = deque(maxlen=LARGEST_RING)
-        self._used: deque[_Moment] = deque(maxlen=LARGEST_RING)
+        self._used: deque[_Moment] = deque()
+        self._latest: dict[_What, _Moment] = {}
+        """Of the second ring, by what happened: a repeat is found however many others there were between."""
 
     def happened(self, event: Event, _trouble: object = None) -> None:
         """Keep an event; what lies behind it is in its words."""
-        self._happened.append(
-            _Moment(event.type, event.profile, event.generation, event.detail, None, event.at_ms, event.at_ms)
-        )
+        what = (event.type, event.profile, event.generation, event.detail, None)
+        self._happened.append(_Moment(what, event.at_ms, event.at_ms))
 
     def reported(self, profile: str, generation: str, result: ReportResult) -> None:
         """Keep what a caller reported.
@@ -82,7 +72,7 @@ class History:
             result: what we made of it.
         """
         detail = "ok" if result.failure is None else f"{result.failure}, told to {result.action}"
-        self._use(self._now("reported", profile, generation, detail))
+        self._use(("reported", profile, generation, detail, None), 1)
 
     def asked(self, seen: Seen, times: int) -> None:
         """Keep who asked; the audit tells.
@@ -92,21 +82,21 @@ class History:
             times: how often.
         """
         detail = seen.method if seen.code == 0 else f"{seen.method} refused ({seen.code})"
-        moment = self._now("asked", seen.profile or None, seen.generation or None, detail)
-        moment.pid, moment.count = seen.peer.pid, times
-        self._use(moment)
+        self._use(("asked", seen.profile or None, seen.generation or None, detail, seen.peer.pid), times)
 
-    def _now(self, type_: str, profile: str | None, generation: str | None, detail: str) -> _Moment:
+    def _use(self, what: _What, times: int) -> None:
         now = to_unix_milliseconds(self._clock.wall())
-        return _Moment(type_, profile, generation, detail, None, now, now)
-
-    def _use(self, new: _Moment) -> None:
-        for index in range(1, min(_SEARCHED, len(self._used)) + 1):
-            if self._used[-index].is_repeated_by(new):
-                self._used[-index].count += new.count
-                self._used[-index].until_ms = new.at_ms
-                return
-        self._used.append(new)
+        latest = self._latest.get(what)
+        if latest is not None and 0 <= now - latest.at_ms < TOGETHER_MS:
+            latest.count += times
+            latest.until_ms = now
+            return
+        if len(self._used) >= LARGEST_RING:
+            oldest = self._used.popleft()
+            if self._latest[oldest.what] is oldest:
+                del self._latest[oldest.what]
+        moment = self._latest[what] = _Moment(what, now, now, times)
+        self._used.append(moment)
 
     def between(self, at_ms: int | None, before_ms: int | None, profiles: Collection[str] | None) -> HistoryResult:
         """The newest of what is known, the oldest of them first.
@@ -126,7 +116,7 @@ class History:
             for moment in ring
             if moment.until_ms >= earliest
             and (before_ms is None or moment.at_ms <= before_ms)
-            and (profiles is None or moment.profile is None or moment.profile in profiles)
+            and (profiles is None or moment.what[1] is None or moment.what[1] in profiles)
         ]
         found.sort(key=lambda moment: moment.at_ms)
         newest = found[-MOST_AT_ONCE:]
@@ -136,15 +126,16 @@ class History:
 def _shown(moment: _Moment) -> MomentResult:
     from tokenward.daemon.history_models import MomentResult  # only who looks back needs them
 
+    type_, profile, generation, detail, pid = moment.what
     return MomentResult.model_validate(
         {
-            "type": moment.type,
-            "profile": moment.profile,
-            "generation": moment.generation,
+            "type": type_,
+            "profile": profile,
+            "generation": generation,
             "at_ms": moment.at_ms,
             "until_ms": moment.until_ms,
             "count": moment.count,
-            "pid": moment.pid,
-            "detail": moment.detail[:LONGEST_DETAIL],
+            "pid": pid,
+            "detail": detail[:LONGEST_DETAIL],
         }
     )
