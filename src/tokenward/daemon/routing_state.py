@@ -91,8 +91,8 @@ class RoutingState:
         self.changed: Callable[[], None] = _unheard
         """Called on the event loop's thread by whatever may be lost; must not block."""
         self.gather: Callable[[], None] = _unheard
-        """Called on the event loop's thread before ``write``, to put what was noted elsewhere. Who has something to
-        put calls ``changed`` once before; a decision is written without it."""
+        """Called on the event loop's thread before ``write``, to put what was noted elsewhere. Who has any
+        calls ``changed`` once before; a decision is written without it."""
         self.decided = 0
         """How often a person decided something."""
         self._writing = Lock()  # held through a write, in worker threads only
