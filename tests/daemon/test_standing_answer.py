@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,16 +25,19 @@ from tokenward.core.classify import FailureClass
 from tokenward.core.credential import Kind, Profile
 from tokenward.core.freshness import RefreshTiming
 from tokenward.core.lifecycle import Phase
+from tokenward.core.roster import Roster
 from tokenward.core.selection import Resolution, Selector
 from tokenward.core.serving import Serve, Wish
 from tokenward.daemon import answers
+from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.household import Kept
+from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.orders import order_of
 from tokenward.daemon.peer import Peer
 from tokenward.daemon.restricted import RestrictedTokens
 from tokenward.daemon.routing_models import OrderSetParams
-from tokenward.daemon.routing_state import Section
+from tokenward.daemon.routing_state import RoutingState, Section
 from tokenward.daemon.rpc_types import Result
 from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import TokenParams
@@ -412,6 +416,34 @@ def test_whatever_happened_it_says_what_is_decided_anew(
     anyio.run(run)
 
 
+@given(
+    happened=st.lists(
+        st.sampled_from(EVENTS)
+        | st.sampled_from(ASKED)
+        | st.sampled_from(LOGINS).map(lambda key: {"profile": key, **ACME}),
+        max_size=30,
+    )
+)
+@settings(derandomize=True, deadline=None, max_examples=150)
+def test_any_history_of_uses_and_changes_leads_to_the_same_choice(
+    happened: list[Callable[[Household], Awaitable[None]] | dict[str, Any]],
+) -> None:
+    """In turn and by name, between windows, removals, orders and clocks that step: as if decided each time."""
+
+    async def run() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            async with _household(Path(directory)) as home:
+                for each in happened:
+                    if isinstance(each, dict):
+                        home.check(each)
+                    else:
+                        await each(home)
+                for _ in LOGINS:
+                    home.check(ACME)
+
+    anyio.run(run)
+
+
 # That it stands, and for what
 
 
@@ -464,6 +496,39 @@ async def test_the_turn_still_goes_round(home: Household) -> None:
     ]  # fmt: skip
     assert counted.decided == 2
     assert len({generation for _, generation in counted.audited}) == 3
+
+
+async def test_a_turn_asks_nobody_else_and_makes_nothing_anew(
+    home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four rounds over fifty: one stat an answer, and each profile is decided about and encoded once."""
+    many = [f"acme:m{number:02}" for number in range(50)]
+    for key in LOGINS:
+        await home.ward.forget(key)
+    for number, key in enumerate(many):
+        home.store.place(key).overwrite(home.credential(number, left=3000.0))
+    await home.fill()
+    calls: Counter[str] = Counter()
+
+    def counted(owner: type, name: str) -> None:
+        true = getattr(owner, name)
+
+        def counting(*args: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return true(*args, **named)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    counted_lane = Counted(home)
+    assert counted_lane.ask(**ACME) == many[0]
+    counted(MemoryPlace, "signature")
+    counted(EncodedAnswer, "__init__")
+    counted(Keeper, "standing")
+    counted(Roster, "put")
+    counted(RoutingState, "put_all")
+    assert [counted_lane.ask(**ACME) for _ in range(4 * len(many))] == 4 * [*many[1:], many[0]]
+    assert counted_lane.decided == 1
+    assert calls == {"signature": 4 * len(many), "__init__": len(many) - 1, "standing": len(many)}
 
 
 @given(asked=st.lists(st.tuples(st.sampled_from([None, *LOGINS]), st.sampled_from([0.0, 0.3, 2.0])), max_size=20))
@@ -549,4 +614,4 @@ async def test_nothing_made_of_a_value_outlives_it(home: Household) -> None:
     assert handed_out.standing.take() is None
     assert keeper.held is None
     assert keeper.prepared.encoded == {}
-    assert keeper.prepared._terms is None
+    assert keeper.prepared.ready is None

@@ -63,10 +63,22 @@ def hold(credential: Credential, *, now: datetime, boot_now: float) -> Held:
 
 def remaining(held: Held, *, now: datetime, boot_now: float) -> float:
     """Seconds of life left; negative when past, infinite when the end is unknown."""
-    if held.credential.expires_at is None:
+    return until(held.credential.expires_at, held.boot_end, now=now, boot_now=boot_now)
+
+
+def until(ends_at: datetime | None, boot_end: float | None, *, now: datetime, boot_now: float) -> float:
+    """Seconds until an end that was noted on both clocks; see ``remaining``.
+
+    Args:
+        ends_at: the end, aware UTC; None = unknown.
+        boot_end: the boot-clock reading, in seconds, at the end; None = unknown.
+        now: the wall clock, aware UTC.
+        boot_now: the boot clock in seconds.
+    """
+    if ends_at is None:
         return math.inf
-    by_wall = (held.credential.expires_at - now).total_seconds()
-    return by_wall if held.boot_end is None else min(by_wall, held.boot_end - boot_now)
+    by_wall = (ends_at - now).total_seconds()
+    return by_wall if boot_end is None else min(by_wall, boot_end - boot_now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from tokenward.core.selection import (
     Selector,
     Shortlist,
     Unusable,
+    Window,
     soonest_first,
     step_and_kind,
 )
@@ -46,12 +47,14 @@ class _Member:
         key: the profile's.
         candidate: as it was put; its last use may be older than ``used``.
         used: its last use; ``NEVER`` if there was none.
+        windows: the candidate's; nearly always there are none, and the candidate need not be looked at.
         shelf: where it stands; None while it waits for the end of a window, or is disabled.
     """
 
     key: str
     candidate: Candidate
     used: datetime
+    windows: tuple[Window, ...]
     shelf: deque[_Member] | None = None
 
     @property
@@ -91,7 +94,9 @@ class Rotation:
             now: aware UTC.
         """
         member = self.shelf[0]
-        return member.key if member.candidate.unusable(now, None) is None else None
+        if member.windows and member.candidate.unusable(now, None) is not None:
+            return None
+        return member.key
 
 
 class Roster:
@@ -137,7 +142,7 @@ class Roster:
         if known is not None:
             self._take_out(known)
             used = max(known.used, used)
-        member = self._members[key] = _Member(key, candidate, used)
+        member = self._members[key] = _Member(key, candidate, used, candidate.windows)
         self._latest = max(self._latest, used)
         self._put_in(member)
 

@@ -111,14 +111,16 @@ class StandingAnswer:
         key = first if isinstance(first, str) else first.first(now)
         if key is None or (serving := self._keepers.get(key)) is None:
             return None
-        left = serving.prepared.left(self._min_valid, self._in_force, now)
-        if left is None:
-            return None
-        encoded = self._encoded(serving)
+        ready = serving.prepared.ready
+        handed_out = None if ready is None else ready.take(self._in_force, self._min_valid, now, self._why)
+        if handed_out is None:
+            ready = serving.prepared.make_ready(self._min_valid, self._in_force, self._encoded)
+            handed_out = None if ready is None else ready.take(self._in_force, self._min_valid, now, self._why)
+            if handed_out is None:
+                return None
         if now >= self._noted_until or key != self._noted_key or line.latest_use != self._noted:
             self._note_use(key, now)
-        generation = encoded.credential.generation
-        return HandedOut(encoded.with_life(left), serving.profile.id, generation, key, self._why)
+        return handed_out
 
     def _note_use(self, key: str, now: datetime) -> None:
         self._line.served(key, now)
