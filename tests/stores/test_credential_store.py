@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -379,3 +380,33 @@ def test_a_record_that_may_not_be_read_is_not_absent(tmp_path: Path) -> None:
     record_of(tmp_path).chmod(0)
     assert isinstance(store.place(PROFILE).read(), Unreadable)
     assert store.place(PROFILE).signature() is not None
+
+
+@pytest.mark.parametrize("member", ["st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_each_member_of_a_stat_makes_another_signature(
+    tmp_path: Path, member: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the same size put in its place with its times, or one written in place, is a change."""
+    store = store_in(tmp_path)
+    store.add(PROFILE, oauth_credential(1))
+    place = store.place(PROFILE)
+    before, found = place.signature(), record_of(tmp_path).stat()
+    members = {
+        name: getattr(found, name) for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+    }
+    monkeypatch.setattr("tokenward.stores.credential_store.os.stat", lambda _: SimpleNamespace(**members))
+    assert place.signature() == before
+    members[member] += 1
+    assert place.signature() != before
+
+
+def test_what_is_gone_and_what_cannot_be_looked_at_have_signatures_too(tmp_path: Path) -> None:
+    """Nothing is None; what a loop of links hides is something, and the same as long as it does."""
+    store = store_in(tmp_path)
+    place = store.place(PROFILE)
+    assert place.signature() is None
+    record_of(tmp_path).symlink_to(record_of(tmp_path))
+    hidden = place.signature()
+    assert hidden is not None
+    assert place.signature() == hidden
+    assert store_in(tmp_path / "file").place(PROFILE).signature() is None
