@@ -25,13 +25,14 @@ from tokenward.daemon.doctor_models import (
     DoctorRunResult,
     FindingResult,
 )
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
 from tokenward.daemon.pace import Pace
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.routing_models import (
@@ -186,9 +187,9 @@ class Feed:
     """Events put in by a test."""
 
     def __init__(self) -> None:
-        self.send, self.receive = anyio.create_memory_object_stream[Event](1000)
+        self.send, self.receive = anyio.create_memory_object_stream[Happening](1000)
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[Happening]:
         return self.receive.__aiter__()
 
 
@@ -309,7 +310,7 @@ class ScriptedService:
         self.is_stopping = False
         self.lane_served = 0
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane, where it is open."""
         if params.profile not in {None, "acme:me"} or params.credential is not None:
             if params.profile == "acme:broken":
@@ -323,7 +324,7 @@ class ScriptedService:
             result.model_dump_json().encode(), result.profile, result.generation, result.profile, "turn"
         )
 
-    def result(self, params: TokenParams) -> TokenResult:
+    def result(self, params: TokenRequest) -> TokenResult:
         """An answer that shows what was understood, so that a difference between two readings is seen."""
         return TOKEN.model_copy(
             update={"tier": params.tier, "valid_for": params.min_valid, "source": params.agent}
@@ -573,7 +574,7 @@ async def until(condition: Any) -> None:
 
 def answered_by(
     service: Service,
-) -> tuple[Callable[[TokenParams], HandedOut | None], Callable[[], Awaitable[Service]]]:
+) -> tuple[Callable[[TokenRequest], HandedOut | None], Callable[[], Awaitable[Service]]]:
     """What a server takes of a service: what its lane asks, and whom everything else is asked."""
 
     async def whole() -> Service:

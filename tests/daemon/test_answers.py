@@ -18,6 +18,7 @@ from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.refresher import DirectRefresher
+from tokenward.daemon.token_models import TokenResult
 from tokenward.provider_files import provider_named
 
 ANTHROPIC = provider_named("anthropic")
@@ -90,8 +91,13 @@ def test_an_inline_credential_is_shaped_and_belongs_to_nobody() -> None:
 # Encoded once
 
 
+TOKENS = ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀", "half a pair \ud83d"]
+
+
 @pytest.mark.parametrize("left", [0.0004, 0.5, 59.9996, 60.0, 1234.5678, 31_622_400.25])
-@pytest.mark.parametrize("token", ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀"])
+@pytest.mark.parametrize(
+    "token", ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀", "half a pair \ud83d"]
+)
 async def test_an_encoded_answer_is_the_answer(left: float, token: str, home: Keeping) -> None:
     """For every life that is left, and whatever is in the token."""
     value = replace(home.credential(left=left), access=Secret(token))
@@ -99,8 +105,8 @@ async def test_an_encoded_answer_is_the_answer(left: float, token: str, home: Ke
     result = answers.token_result(keeper, ANTHROPIC, None)
     seconds = keeper.left()
     assert seconds is not None
-    encoded = EncodedAnswer(result, value)
-    assert json.loads(encoded.with_life(seconds)) == json.loads(result.model_dump_json())
+    encoded = EncodedAnswer(answers.token_members(keeper, ANTHROPIC, None), value)
+    assert list(json.loads(encoded.with_life(seconds))) == list(TokenResult.model_fields)
     assert json.loads(encoded.with_life(seconds)) == result.model_dump(mode="json")
     assert b"\n" not in encoded.with_life(seconds)
     assert json.loads(encoded.with_life(seconds / 2))["valid_for"] == pytest.approx(seconds / 2, abs=0.001)
@@ -111,7 +117,21 @@ async def test_an_encoded_answer_without_an_end_has_no_gap(home: Keeping) -> Non
     value = Credential(Kind.API_KEY, Secret("k"))
     keeper = await home.directly(value)
     result = answers.token_result(keeper, ANTHROPIC, None)
-    assert json.loads(EncodedAnswer(result, value).with_life(5.0)) == result.model_dump(mode="json")
+    assert json.loads(
+        EncodedAnswer(answers.token_members(keeper, ANTHROPIC, None), value).with_life(5.0)
+    ) == result.model_dump(mode="json")
+
+
+async def test_what_a_profile_says_of_its_api_goes_before_what_its_provider_says(home: Keeping) -> None:
+    """Its root, and headers of its own, for the lane as for the call."""
+    value = Credential(Kind.API_KEY, Secret("k"))
+    keeper = await home.directly(value)
+    keeper.profile = replace(keeper.profile, base_url="https://other.example", headers=(("x-more", "1"),))
+    members = answers.token_members(keeper, ANTHROPIC, None)
+    assert members["base_url"] == "https://other.example"
+    assert members["headers"]["x-more"] == "1"
+    assert members["headers"]["x-api-key"] == "k"
+    assert members == answers.token_result(keeper, ANTHROPIC, None).model_dump(mode="json")
 
 
 # What status shows

@@ -31,6 +31,7 @@ from tokenward.daemon.household import Kept
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.orders import order_of
 from tokenward.daemon.peer import Peer
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.restricted import RestrictedTokens
 from tokenward.daemon.routing_models import OrderSetParams
 from tokenward.daemon.routing_state import Section
@@ -428,7 +429,7 @@ class Counted:
         self.audited: list[tuple[str, str]] = []
         self._lane = Lane(self._token_nowait, self._audit)
 
-    def _token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def _token_nowait(self, params: TokenRequest) -> HandedOut | None:
         self.decided += 1
         return self._home.ward.token_nowait(params)
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from tokenward.core import selection
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Secret
@@ -39,9 +39,12 @@ from tokenward.daemon.orders import order_of
 from tokenward.daemon.resting import refused_at_rest
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
-from tokenward.daemon.token_models import TokenParams, TokenResult
 from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, TokenwardError
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
+
+if TYPE_CHECKING:
+    from tokenward.daemon.plain_request import TokenRequest
+    from tokenward.daemon.token_models import TokenParams, TokenResult
 
 MOST_LOOKED_AT = 16
 """Profiles that one request looks at besides those it asks; the watcher tells of the others."""
@@ -103,7 +106,7 @@ class Broker:
         self.choice = Choice()
         """Of the last answer; whoever wants to know it looks before anything else is awaited."""
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The encoded answer of the first choice, if one stat is all it needs; else None."""
         if params.credential is not None:
             return None
@@ -137,7 +140,7 @@ class Broker:
         return empty, None
 
     def _standing(
-        self, params: TokenParams, selector: Selector, keeper: Keeper, empty: Sequence[Keeper], why: str
+        self, params: TokenRequest, selector: Selector, keeper: Keeper, empty: Sequence[Keeper], why: str
     ) -> StandingAnswer | None:
         """What answers the same request again; None where more decides about it than is compared there."""
         if params.session is not None or params.newer_than is not None or params.tier is not None:
@@ -158,8 +161,8 @@ class Broker:
         assert credential is not None  # noqa: S101 - only asked when something is served
         encoded = keeper.prepared.encoded.get(degraded)
         if encoded is None or encoded.credential is not credential:
-            result = answers.token_result(keeper, self.household.provider(keeper.profile.provider), degraded)
-            encoded = keeper.prepared.encoded[degraded] = EncodedAnswer(result, credential)
+            members = answers.token_members(keeper, self.household.provider(keeper.profile.provider), degraded)
+            encoded = keeper.prepared.encoded[degraded] = EncodedAnswer(members, credential)
         return encoded
 
     async def token(self, params: TokenParams, model: str | None = None) -> TokenResult:
@@ -253,7 +256,7 @@ class Broker:
 
     def _served(
         self,
-        params: TokenParams,
+        params: TokenRequest,
         selector: Selector,
         keeper: Keeper,
         generation: str,
@@ -271,12 +274,12 @@ class Broker:
         self.choice.set(profile.id, generation, key, why)
         return why
 
-    def _for_session(self, params: TokenParams, selector: Selector) -> Selector:
+    def _for_session(self, params: TokenRequest, selector: Selector) -> Selector:
         if params.session is None:
             return selector
         return self._sessions.selector(params.session, selector, params.compactions)
 
-    def _selector(self, params: TokenParams, model: str | None = None) -> Selector:
+    def _selector(self, params: TokenRequest, model: str | None = None) -> Selector:
         choice = choose(params.provider or self.household.default_provider)
         kinds = choice.kinds
         for more in (

@@ -22,7 +22,7 @@ from tokenward.ports import Clock
 
 if TYPE_CHECKING:
     from tokenward.daemon.audit import Seen
-    from tokenward.daemon.event_models import Event
+    from tokenward.daemon.event_hub import Happening
     from tokenward.daemon.history_models import HistoryResult, MomentResult
     from tokenward.daemon.token_models import ReportResult
 
@@ -67,7 +67,7 @@ class History:
         self._happened: deque[_Moment] = deque(maxlen=LARGEST_RING)
         self._used: deque[_Moment] = deque(maxlen=LARGEST_RING)
 
-    def happened(self, event: Event, _trouble: object = None) -> None:
+    def happened(self, event: Happening, _trouble: object = None) -> None:
         """Keep an event; what lies behind it is in its words."""
         self._happened.append(
             _Moment(event.type, event.profile, event.generation, event.detail, None, event.at_ms, event.at_ms)

@@ -19,13 +19,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.peer import Peer
+from tokenward.daemon.plain_request import PlainRequest, read_plain
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
-from tokenward.daemon.token_models import TokenParams
 
 if TYPE_CHECKING:
     from tokenward.daemon.methods.method import Audit
@@ -57,7 +55,7 @@ class _Asked:
 
     __slots__ = ("line", "params", "request_id", "standing")
 
-    def __init__(self, line: bytes, request_id: bytes, params: TokenParams) -> None:
+    def __init__(self, line: bytes, request_id: bytes, params: PlainRequest) -> None:
         self.line = line
         self.request_id = request_id
         self.params = params
@@ -72,7 +70,7 @@ class Lane:
         audit: told of every answer; None to tell nobody.
     """
 
-    def __init__(self, token_nowait: Callable[[TokenParams], HandedOut | None], audit: Audit | None) -> None:
+    def __init__(self, token_nowait: Callable[[PlainRequest], HandedOut | None], audit: Audit | None) -> None:
         self._token_nowait = token_nowait
         self._audit = audit
         self._shapes: dict[bytes, _Asked] = {}
@@ -123,8 +121,10 @@ class Lane:
                 return None
             if request.get("method") != _METHOD or message.fault_of(request) is not None:
                 return None
-            params = TokenParams.model_validate(request.get("params", {}))
-        except (message.Unreadable, UnicodeDecodeError, ValidationError, RecursionError):
+            params = read_plain(request.get("params", {}))
+        except (message.Unreadable, UnicodeDecodeError, RecursionError):
+            return None
+        if params is None:
             return None
         asked = _Asked(line, message.encode_text(request["id"]).encode("ascii"), params)
         if found is not None:
@@ -135,7 +135,7 @@ class Lane:
         start, end = found.span(1)
         line = asked.line
         shape = line[:start] + line[end:]
-        if asked.params.credential is not None or len(shape) > MAX_SHAPE_BYTES:
+        if len(shape) > MAX_SHAPE_BYTES:
             return
         if b"\\" in shape or shape.count(b'"id"') != 1:
             return

@@ -39,12 +39,12 @@ from tokenward.ports import Clock
 
 if TYPE_CHECKING:
     from tokenward.daemon.dispatcher import Dispatcher
-    from tokenward.daemon.event_models import Event
+    from tokenward.daemon.event_hub import Happening
     from tokenward.daemon.methods.method import Audit, Subscribe
+    from tokenward.daemon.plain_request import PlainRequest
     from tokenward.daemon.restricted import Restriction
     from tokenward.daemon.service import Service
     from tokenward.daemon.standing_answer import HandedOut
-    from tokenward.daemon.token_models import TokenParams
 
 ACCEPTS_AT_ONCE = 32
 """Connections accepted before those already open get their turn again."""
@@ -77,7 +77,7 @@ class RpcServer:
 
     def __init__(
         self,
-        token_nowait: Callable[[TokenParams], HandedOut | None],
+        token_nowait: Callable[[PlainRequest], HandedOut | None],
         service: Callable[[], Awaitable[Service]],
         *,
         clock: Clock,
@@ -396,5 +396,5 @@ class RpcServer:
             self._everybody_gone.set()
 
 
-def _event_line(event: Event) -> bytes:
-    return _EVENT_HEAD + event.model_dump_json().encode("utf-8") + b"}\n"
+def _event_line(event: Happening) -> bytes:
+    return _EVENT_HEAD + message.encode_text(event._asdict()).encode("ascii") + b"}\n"

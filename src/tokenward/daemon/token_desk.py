@@ -10,13 +10,16 @@ Rule: what is imported here is imported by every start. ``tests/daemon/test_star
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.keepers import Keepers
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.standing_answer import HandedOut
-from tokenward.daemon.token_models import TokenParams
+
+if TYPE_CHECKING:
+    from tokenward.daemon.plain_request import TokenRequest
 
 
 class TokenDesk:
@@ -43,7 +46,7 @@ class TokenDesk:
         await self.kept.keep(wanted)
         self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane's answer; see ``Service``."""
         if params.model is not None or params.betas:
             return None
