@@ -20,6 +20,29 @@ from tokenward.daemon.plain_request import (
 )
 from tokenward.daemon.token_models import TokenParams
 
+ODD: list[Any] = [
+    *(
+        "",
+        " ",
+        "a",
+        "main",
+        "acme",
+        "acme:",
+        "acme:me",
+        "acme:me\n",
+        "Acme:me",
+        "x/acme:me",
+        "wörk",
+        "\ud800",
+        "60",
+    ),
+    *("0123456789ab", "0123456789ab\n", "0123456789AB", "0123456789a", "oauth", "api_key", "federated"),
+    *("x" * length for length in (32, 33, 64, 65, 128, 129)),
+    *("é" * length for length in (32, 33, 64, 65, 128, 129)),
+    *(None, True, False, -1, 0, 1, -0.0, 0.5, -0.5, 5.0, 10**400, math.nan, math.inf, -math.inf),
+    *(border + more for border in (MOST_COMPACTIONS, LONGEST_LIFE, LONGEST_TIMEOUT) for more in (-1, 0, 0.5, 1)),
+    *([], ["oauth"], ["other"], [1], [None], [["oauth"]], {}, {"access_token": "x"}, {"x": 1}),
+]
 TEXTS = st.one_of(
     st.text(st.characters(), max_size=130),
     st.from_regex(names.PROFILE_ID),
@@ -54,6 +77,15 @@ def test_what_is_taken_is_taken_by_the_models_and_means_the_same(members: Any) -
     if read is not None:
         assert read._asdict() == dict(TokenParams.model_validate(members))
         assert {type(each) for each in read.kinds or ()} <= {str}
+
+
+@pytest.mark.parametrize("name", [*TokenParams.model_fields, "other", "Tier"])
+def test_each_member_is_taken_as_the_models_take_it(name: str) -> None:
+    """At every border of what it may be, and beyond."""
+    for value in ODD:
+        read = read_plain({name: value})
+        if read is not None:
+            assert read._asdict() == dict(TokenParams.model_validate({name: value})), (name, value)
 
 
 @pytest.mark.parametrize(
