@@ -31,13 +31,14 @@ from typing import Literal
 from tokenward.core import selection
 from tokenward.core.classify import FailureClass
 from tokenward.core.ladders import Ladders, Steps
-from tokenward.core.reset_times import LONGEST_WAIT
 
 IDLE = timedelta(hours=24)
 """So long after the last counted failure the next one is the first again."""
 MOST_MODELS = 32
 """Models of one profile that are remembered; callers name them, and may name anything."""
 
+LONGEST_WAIT = timedelta(days=7)
+"""The longest that a header may keep a profile out at once: the weekly window of subscriptions."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The end of a window that does not end by itself."""
 

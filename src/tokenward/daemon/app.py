@@ -99,7 +99,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         if daemon.sharing is not None:
             await daemon.sharing.bring_left()
         await daemon.tidying.clear_left_marks()
-        await daemon.publish()
+        await daemon.offer()
         daemon.hub.listen(daemon.notices.happened)
         daemon.notices.look()  # at what was found at the start
         server = daemon.server = RpcServer(
@@ -109,7 +109,6 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
             pace=daemon.pace,
             audit=daemon.audit,
         )
-        await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
         await daemon.open_second_sockets()
         daemon.group.start_soon(_obey_signals, daemon)
@@ -124,7 +123,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         await daemon.stop.wait()
         sd.notify("STOPPING=1", options.environ)
         daemon.hub.announce("stopping")
-        await daemon.second_sockets.aclose()
+        await daemon.side_services.aclose()
         await server.aclose()
         await daemon.desk.kept.save_unsaved()
         await daemon.tidying.write_audit(everything=True)

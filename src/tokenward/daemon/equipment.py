@@ -24,11 +24,8 @@ from anyio.abc import TaskGroup
 from tokenward.daemon.adopted import AdoptedFiles
 from tokenward.daemon.machine import SystemProcesses
 from tokenward.daemon.options import Options
-from tokenward.daemon.shared_records import SharedRecords
 from tokenward.disk import family_file
-from tokenward.disk.holder_name import holder_name
 from tokenward.disk.private_dir import ensure_private_dir
-from tokenward.http import HttpClient
 from tokenward.paths import Paths
 from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
@@ -44,6 +41,8 @@ from tokenward.stores.systemd_key import SystemdKeyPlace
 
 if TYPE_CHECKING:
     from tokenward.daemon.endpoint_gate import EndpointGate
+    from tokenward.daemon.network import Network
+    from tokenward.daemon.shared_records import SharedRecords
 
 RECORDS_NAME = "credentials"
 """The directory of our own records, in the state directory."""
@@ -73,7 +72,7 @@ class Equipment:
         environ: the environment of the daemon.
         clock: the machine's clocks.
         entropy: the machine's randomness.
-        http: the one HTTP client.
+        network: what reaches servers.
         sealer: seals what goes into family files.
         processes: other programs.
         flights: the worker threads of flights.
@@ -89,7 +88,7 @@ class Equipment:
     environ: Mapping[str, str]
     clock: Clock
     entropy: Entropy
-    http: HttpClient
+    network: Network
     sealer: Sealer
     processes: Processes
     flights: CapacityLimiter
@@ -150,6 +149,8 @@ def shared_records(
     if said.shared is None:
         return None
     from tokenward.daemon.fleet_access import fleet_place
+    from tokenward.daemon.shared_records import SharedRecords
+    from tokenward.disk.holder_name import holder_name
     from tokenward.stores.shared_stores import open_shared
 
     host = socket.gethostname()
@@ -181,7 +182,7 @@ def equip(
     *,
     clock: Clock,
     entropy: Entropy,
-    http: HttpClient,
+    network: Network,
     group: TaskGroup,
 ) -> Equipment:
     """Open our own store and the key of the families, and put together what a daemon has once.
@@ -192,7 +193,7 @@ def equip(
         said: what the configuration says of stores.
         clock: the machine's clocks.
         entropy: the machine's randomness.
-        http: the one HTTP client.
+        network: what reaches servers.
         group: where programs are waited for.
 
     Raises:
@@ -209,7 +210,7 @@ def equip(
         environ=options.environ,
         clock=clock,
         entropy=entropy,
-        http=http,
+        network=network,
         sealer=AesGcmSealer(family_key, entropy),
         processes=SystemProcesses(group),
         flights=flight_limiter(),

@@ -80,7 +80,7 @@ class Federated:
             headers=federation.headers,
             mint_parameters=federation.parameters,
             clock=equipment.clock,
-            http_client=equipment.http,
+            http_client=equipment.network.http,
             timeout=self.settings.default.refresh_timeout,
         )
         refresher = MintRefresher(place, identity, endpoint, gate=equipment.gate(url), clock=equipment.clock)

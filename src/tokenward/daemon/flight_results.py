@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from typing import TYPE_CHECKING
 
 from tokenward.core.credential import Credential
-from tokenward.core.grants import (
-    Unavailable,
-)
+
+if TYPE_CHECKING:
+    from tokenward.core.grants import Unavailable
 
 
 class Cause(StrEnum):

@@ -123,7 +123,7 @@ class Gathering:
                 body="json",
                 headers={"anthropic-beta": anthropic_profile.OAUTH_BETA},
                 clock=self.equipment.clock,
-                http_client=self.equipment.http,
+                http_client=self.equipment.network.http,
                 timeout=self.settings.default.refresh_timeout,
             )
             refresher = self.direct(profile.id, place, endpoint, CLAUDE_CODE_PROVIDER)

@@ -40,7 +40,8 @@ from tokenward.core.sharing import (
     SharedRecord,
 )
 from tokenward.errors import StoreUnavailable
-from tokenward.ports import Clock, CredentialStore, SharedSealer, SharedStore, SharedStoreAway
+from tokenward.ports import Clock, CredentialStore
+from tokenward.ports.sharing import SharedSealer, SharedStore, SharedStoreAway
 
 log = getLogger(__name__)
 

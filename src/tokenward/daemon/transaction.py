@@ -31,6 +31,7 @@ from logging import getLogger
 from pathlib import Path
 
 from tokenward.core.credential import Credential, Secret, family_of, to_unix_milliseconds
+from tokenward.core.freshness import lengthens_life
 from tokenward.core.grants import (
     Ambiguous,
     Condemned,
@@ -38,7 +39,6 @@ from tokenward.core.grants import (
     NotSent,
     RefreshOutcome,
     Unavailable,
-    lengthens_life,
     renewed,
 )
 from tokenward.core.reading import Blanked, Found, Reading, Unreadable
@@ -57,18 +57,8 @@ from tokenward.daemon.leasing import are_lost, condemn, give_back, locks_to_send
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.errors import StoreUnavailable
-from tokenward.ports import (
-    Clock,
-    HeldLocks,
-    KnownDead,
-    LocksBusy,
-    PerhapsSpent,
-    Place,
-    PlaceWriter,
-    Sealer,
-    Stored,
-    Superseded,
-)
+from tokenward.ports import Clock, HeldLocks, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
+from tokenward.ports.leases import KnownDead, PerhapsSpent
 
 log = getLogger(__name__)
 LOCK_PATIENCE_SECONDS = 12.0
