@@ -96,8 +96,6 @@ class ClaudeLogins:
 
     def _claude_place(self) -> ClaudeCodeFile | KeychainOrFile:
         """Where Claude Code keeps its login on this platform; a configured path means that file alone."""
-        from tokenward.sources.keychain import SECURITY, KeychainLogin, KeychainOrFile, claude_code_item  # macOS
-
         said, equipment = self.settings.sources.claude_code, self.equipment
         file = ClaudeCodeFile(
             said.path or equipment.paths.claude_credentials,
@@ -107,6 +105,8 @@ class ClaudeLogins:
         )
         if equipment.platform != "darwin" or said.path is not None:
             return file
+        from tokenward.sources.keychain import SECURITY, KeychainLogin, KeychainOrFile, claude_code_item  # macOS
+
         self.keychain = KeychainLogin(
             claude_code_item(equipment.environ),
             environ=clean_environment(equipment.environ),

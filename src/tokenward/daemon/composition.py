@@ -69,6 +69,8 @@ class Composition:
 
     def outlets(self) -> list[Outlet]:
         """Every sink of the configuration."""
+        if not self.settings.sinks:
+            return []
         from tokenward.daemon.outlets import outlet_of  # most publish no files
 
         equipment = self._equipment

@@ -27,7 +27,7 @@ from tokenward.daemon.options import Options
 from tokenward.disk import family_file
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.paths import Paths
-from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
+from tokenward.ports import Clock, CredentialStore, Entropy, KeyPlace, Processes, Sealer
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.claude_code_command import clean_environment
@@ -35,9 +35,6 @@ from tokenward.store_settings import StoreSettings
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
-from tokenward.stores.keyring_key import KeyringKeyPlace
-from tokenward.stores.passphrase import PassphraseSource
-from tokenward.stores.systemd_key import SystemdKeyPlace
 
 if TYPE_CHECKING:
     from tokenward.daemon.endpoint_gate import EndpointGate
@@ -117,17 +114,41 @@ def key_custody(state: Path, environ: Mapping[str, str], said: StoreSettings, en
         said: what the configuration says of the store.
         entropy: where keys and nonces come from.
     """
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    passphrase = PassphraseSource(credentials, said.askpass, clean_environment(environ, ASKPASS_NEEDS))
-    places = (
-        FileKeyPlace(state, entropy),
-        KeyringKeyPlace(entropy),
-        SystemdKeyPlace(credentials),
-        PassphraseKeyPlace(state, entropy, passphrase),
-    )
-    return KeyCustody(
-        state, state / RECORDS_NAME, {place.name: place for place in places}, entropy, wanted=said.key
-    )
+    places = _KeyPlaces(state, environ, said, entropy)
+    return KeyCustody(state, state / RECORDS_NAME, places, entropy, wanted=said.key)
+
+
+class _KeyPlaces(dict[str, KeyPlace]):
+    """The places that a key can lie in, by name, each made when it is first asked for: most keys lie in a file."""
+
+    def __init__(self, state: Path, environ: Mapping[str, str], said: StoreSettings, entropy: Entropy) -> None:
+        super().__init__(file=FileKeyPlace(state, entropy))
+        self._state = state
+        self._environ = environ
+        self._said = said
+        self._entropy = entropy
+
+    def __missing__(self, name: str) -> KeyPlace:
+        credentials = self._environ.get("CREDENTIALS_DIRECTORY")
+        place: KeyPlace
+        match name:
+            case "keyring":
+                from tokenward.stores.keyring_key import KeyringKeyPlace
+
+                place = KeyringKeyPlace(self._entropy)
+            case "systemd":
+                from tokenward.stores.systemd_key import SystemdKeyPlace
+
+                place = SystemdKeyPlace(credentials)
+            case "passphrase":
+                from tokenward.stores.passphrase import PassphraseSource
+
+                environ = clean_environment(self._environ, ASKPASS_NEEDS)
+                asked = PassphraseSource(credentials, self._said.askpass, environ)
+                place = PassphraseKeyPlace(self._state, self._entropy, asked)
+            case _:
+                raise KeyError(name)
+        return self.setdefault(name, place)
 
 
 def shared_records(
