@@ -32,7 +32,7 @@ from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
 from tokenward.daemon.pace import Pace
-from tokenward.daemon.plain_request import TokenRequest
+from tokenward.daemon.plain_request import PlainRequest, TokenRequest
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.routing_models import (
@@ -309,6 +309,7 @@ class ScriptedService:
         self.models = Models(NoProviders(), tier=lambda _provider, _agent: None)
         self.is_stopping = False
         self.lane_served = 0
+        self.plain_asked = 0
 
     def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane, where it is open."""
@@ -323,6 +324,16 @@ class ScriptedService:
         return HandedOut(
             result.model_dump_json().encode(), result.profile, result.generation, result.profile, "turn"
         )
+
+    def token_later(self, params: PlainRequest) -> Awaitable[HandedOut] | None:
+        """What waits and is plain, where the lane is open; sessions are the dispatcher's."""
+        return None if params.session is not None or not self.has_lane else self._handed_out(params)
+
+    async def _handed_out(self, params: PlainRequest) -> HandedOut:
+        self.plain_asked += 1
+        result = await self.token(TokenParams.model_validate(params._asdict()))
+        encoded = result.model_dump_json().encode()
+        return HandedOut(encoded, result.profile, result.generation, result.profile, "turn", None, result.degraded)
 
     def result(self, params: TokenRequest) -> TokenResult:
         """An answer that shows what was understood, so that a difference between two readings is seen."""
@@ -340,6 +351,8 @@ class ScriptedService:
             raise RuntimeError(SECRET)
         if profile == "acme:locked":
             raise errors.LoginRequired("the login ended", hint="log in again", command="tokenward login acme")
+        if profile == "acme:short":
+            return TOKEN.model_copy(update={"degraded": "short"})
         if profile == "acme:huge":
             return TOKEN.model_copy(update={"token": "x" * (1024 * 1024)})
         if profile == "acme:large":
@@ -590,7 +603,9 @@ async def serving(
     """A server on a socket of its own, closed at the end."""
     service = service or ScriptedService()
     clock = StillClock()
-    server = RpcServer(*answered_by(service), clock=clock, pace=Pace(clock), audit=audit)
+    server = RpcServer(
+        *answered_by(service), clock=clock, pace=Pace(clock), audit=audit, token_later=service.token_later
+    )
     path = directory / "run" / "t.sock"
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [bind_socket(str(path))])

@@ -100,7 +100,7 @@ class Household(Warding):
                 if not isinstance(decision, Serve):
                     return None
                 named = household.provider(keeper.profile.provider)
-                return answers.token_result(keeper, named, decision.degraded).model_dump(mode="json")
+                return answers.token_members(keeper, named, decision.degraded)
         return None
 
     def check(self, *asked: dict[str, Any]) -> None:

@@ -24,20 +24,14 @@ if TYPE_CHECKING:
     from tokenward.daemon.profile_models import LastFailure, ProfileResult
     from tokenward.daemon.provider_models import ProviderResult
     from tokenward.daemon.rpc_types import Degraded
-    from tokenward.daemon.token_models import TokenResult
 
 ACCESS_HINT = "log in with a Pro or Max account, or use an API key: tokenward login anthropic --method api-key"
 _GAP = 0.987654321
 """Stands where the seconds go until they are known; no token, name or URL is a number."""
 
 
-def token_result(keeper: Keeper, provider: Provider, degraded: str | None) -> TokenResult:
-    """The answer to ``token.get`` from what a keeper holds now."""
-    return _result(token_members(keeper, provider, degraded))
-
-
 def token_members(keeper: Keeper, provider: Provider, degraded: str | None) -> dict[str, Any]:
-    """The members of that answer, in their order: all that the lane needs."""
+    """The answer to ``token.get`` from what a keeper holds now: what a ``TokenResult`` has, in its order."""
     credential = keeper.credential
     assert credential is not None  # noqa: S101 - only asked when something is served
     left = keeper.left()
@@ -49,16 +43,10 @@ def token_members(keeper: Keeper, provider: Provider, degraded: str | None) -> d
     return members
 
 
-def inline_result(credential: Credential, provider_name: str, provider: Provider) -> TokenResult:
-    """The answer for a credential that the caller brought itself: shaped, never kept."""
+def inline_members(credential: Credential, provider_name: str, provider: Provider) -> dict[str, Any]:
+    """The same for a credential that the caller brought itself: shaped, never kept."""
     whose = (f"{provider_name}:inline", provider_name, "request")
-    return _result(_members(credential, provider, whose=whose, left=None, degraded=None))
-
-
-def _result(members: Mapping[str, Any]) -> TokenResult:
-    from tokenward.daemon.token_models import TokenResult  # the lane needs no model
-
-    return TokenResult.model_validate(members)
+    return _members(credential, provider, whose=whose, left=None, degraded=None)
 
 
 def _members(
@@ -108,10 +96,10 @@ class EncodedAnswer:
         self.credential = credential
         self._whole: bytes | None = None
         if members["valid_for"] is None:
-            self._whole = _encode(members)
+            self._whole = encode(members)
             self._before = self._after = b""
             return
-        encoded = _encode({**members, "valid_for": _GAP})
+        encoded = encode({**members, "valid_for": _GAP})
         self._before, self._after = encoded.split(b'"valid_for":' + str(_GAP).encode(), 1)
         self._before += b'"valid_for":'
 
@@ -122,7 +110,8 @@ class EncodedAnswer:
         return b"%b%.3f%b" % (self._before, left, self._after)
 
 
-def _encode(document: Mapping[str, object]) -> bytes:
+def encode(document: Mapping[str, object]) -> bytes:
+    """An answer, as it is given once."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -108,6 +108,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
             clock=daemon.clock,
             pace=daemon.pace,
             audit=daemon.audit,
+            token_later=daemon.desk.token_later,
         )
         await daemon.group.start(server.serve, listeners)
         await daemon.open_second_sockets()

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tokenward.core import selection
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Secret
@@ -31,7 +31,7 @@ from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
 from tokenward.daemon import answers, nothing_served
 from tokenward.daemon.answers import EncodedAnswer
-from tokenward.daemon.household import Household
+from tokenward.daemon.household import STORE, UNLOCK, Household
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.nothing_served import Asked, Refused
@@ -39,12 +39,12 @@ from tokenward.daemon.orders import order_of
 from tokenward.daemon.resting import refused_at_rest
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
-from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, TokenwardError
+from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, StoreUnavailable, TokenwardError
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
 
 if TYPE_CHECKING:
     from tokenward.daemon.plain_request import TokenRequest
-    from tokenward.daemon.token_models import TokenParams, TokenResult
+    from tokenward.daemon.token_models import CredentialInput
 
 MOST_LOOKED_AT = 16
 """Profiles that one request looks at besides those it asks; the watcher tells of the others."""
@@ -165,8 +165,8 @@ class Broker:
             encoded = keeper.prepared.encoded[degraded] = EncodedAnswer(members, credential)
         return encoded
 
-    async def token(self, params: TokenParams, model: str | None = None) -> TokenResult:
-        """A token that is valid now.
+    async def token(self, params: TokenRequest, model: str | None = None) -> dict[str, Any]:
+        """A token that is valid now, as the members of the answer.
 
         Args:
             params: what is asked for.
@@ -175,10 +175,8 @@ class Broker:
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
-        from tokenward.daemon import store_care
-
         if params.credential is not None:
-            return self._inline(params)
+            return self._inline(params.provider, params.credential)
         asked = self._selector(params, model)
         selector = self._for_session(params, asked)
         refusals: list[Refused] = []
@@ -202,18 +200,19 @@ class Broker:
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
                 if selector.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
-                    locked = store_care.locked(self.household.custody, keeper)
+                    locked = self._locked(keeper)
                     refusals.append(Refused(keeper.profile, locked or refusal))
             else:
                 # Its place may hold another kind now than when it was chosen.
                 if turn.key in self._line and selector.admits(self._line[turn.key]):
                     provider = self.household.provider(keeper.profile.provider)
-                    result = answers.token_result(keeper, provider, degraded or turn.degraded)
-                    self._served(params, selector, keeper, result.generation, others_failed=bool(refusals))
-                    return result
+                    members = answers.token_members(keeper, provider, degraded or turn.degraded)
+                    generation = members["generation"]
+                    self._served(params, selector, keeper, generation, others_failed=bool(refusals))
+                    return members
         raise self._nobody(params, selector, refusals, shortlist.unusable)
 
-    def _serves_at_once(self, key: str, params: TokenParams) -> bool:
+    def _serves_at_once(self, key: str, params: TokenRequest) -> bool:
         """Whether a profile has something valid in hand that the caller has not refused."""
         keeper = self._keepers.get(key)
         if keeper is None or keeper.credential is None:
@@ -233,7 +232,7 @@ class Broker:
         return self._line.shortlist(selector) if shortlist.unusable else shortlist
 
     def _nobody(
-        self, params: TokenParams, selector: Selector, refusals: list[Refused], unusable: tuple[Unusable, ...]
+        self, params: TokenRequest, selector: Selector, refusals: list[Refused], unusable: tuple[Unusable, ...]
     ) -> TokenwardError:
         now = self._line.now()
         cooling = [
@@ -320,16 +319,22 @@ class Broker:
             return True, None
         return False, next((each for each in shortlist.unusable if each.until != NEVER), None)
 
-    def _inline(self, params: TokenParams) -> TokenResult:
-        inline = params.credential
-        assert inline is not None  # noqa: S101 - the caller has checked it
-        name = choose(params.provider or self.household.default_provider).provider
+    def _inline(self, provider: str | None, inline: CredentialInput) -> dict[str, Any]:
+        name = choose(provider or self.household.default_provider).provider
         credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
-        result = answers.inline_result(credential, name, self.household.provider(name))
-        self.choice.set(result.profile, result.generation, result.profile, "brought by the caller")
-        return result
+        members = answers.inline_members(credential, name, self.household.provider(name))
+        profile = members["profile"]
+        self.choice.set(profile, members["generation"], profile, "brought by the caller")
+        return members
 
-    def _asked(self, params: TokenParams, selector: Selector) -> Asked:
+    def _locked(self, keeper: Keeper) -> StoreUnavailable | None:
+        """Why a profile of our own store has nothing to give, if it is its key that is locked."""
+        if keeper.profile.source != STORE or keeper.credential is not None:
+            return None
+        fault = self.household.custody.status().locked
+        return None if fault is None else StoreUnavailable(fault, hint=UNLOCK)
+
+    def _asked(self, params: TokenRequest, selector: Selector) -> Asked:
         provider = selector.provider
         if provider == CLAUDE_CODE_PROVIDER:
             looked_at = self.household.looked_at()

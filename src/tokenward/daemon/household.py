@@ -36,6 +36,8 @@ STORE = "store"
 """The source's name of what we own."""
 ADOPTED = "adopted"
 """The source's name of a foreign file that a person told us to keep."""
+UNLOCK = "unlock it, then: tokenward store status"
+"""What to do with a store whose key is locked."""
 
 
 class FindingLike(Protocol):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.peer import Peer
-from tokenward.daemon.plain_request import PlainRequest, read_plain
+from tokenward.daemon.plain_request import METHOD, PlainRequest, read_plain
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ MAX_SHAPES = 256
 MAX_SHAPE_BYTES = 512
 """A longer request is read anew each time; this bounds what is remembered to some 256 KiB of lines."""
 
-_METHOD = "token.get"
-_METHOD_BYTES = b"token.get"
+_METHOD_BYTES = METHOD.encode()
 _HEAD = f'{{"jsonrpc":"{protocol.JSONRPC}","id":'.encode()
 _RESULT = b',"result":'
 _TAIL = b"}\n"
@@ -107,7 +106,7 @@ class Lane:
                 if handed_out is None:
                     return None
             if self._audit is not None:
-                self._audit(peer, _METHOD, 0, handed_out)
+                self._audit(peer, METHOD, 0, handed_out)
         except Exception as error:  # noqa: BLE001 - the dispatcher meets it again and answers it as an error
             logger.debug("the lane steps aside: %s", fault.describe(error))
             return None
@@ -119,7 +118,7 @@ class Lane:
             request = message.load(str(line, "utf-8"))
             if not isinstance(request, dict) or "id" not in request:
                 return None
-            if request.get("method") != _METHOD or message.fault_of(request) is not None:
+            if request.get("method") != METHOD or message.fault_of(request) is not None:
                 return None
             params = read_plain(request.get("params", {}))
         except (message.Unreadable, UnicodeDecodeError, RecursionError):

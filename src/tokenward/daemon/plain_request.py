@@ -22,6 +22,7 @@ from tokenward.core.credential import MAIN_AGENT, Kind
 if TYPE_CHECKING:
     from tokenward.daemon.token_models import TokenParams
 
+METHOD = "token.get"
 MOST_COMPACTIONS = 1_000_000
 LONGEST_LIFE = 31_622_400
 """Seconds: a leap year."""

@@ -153,7 +153,8 @@ class Ward:
             TokenwardError: if no profile that fits can serve one.
         """
         params, model = self.models.wanted(self._as_chosen(params))
-        result = await self.broker.token(params, None if model is None else model.model)
+        members = await self.broker.token(params, None if model is None else model.model)
+        result = TokenResult.model_validate(members)
         return self.models.dressed(result, params, model)
 
     def _as_chosen(self, params: TokenParams) -> TokenParams:
