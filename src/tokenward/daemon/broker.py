@@ -55,7 +55,7 @@ PATIENCE_BESIDE_OTHERS = 5.0
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Choice:
     """Who was chosen to answer the last request, and how; an answer of the lane says it itself.
 

@@ -41,7 +41,7 @@ CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.cl
 ClaudeMode = Literal["delegate", "direct", "watch"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ClaudeLogins:
     """The logins of one configuration that were made under Claude Code's client_id.
 

@@ -60,7 +60,7 @@ FLIGHT_THREADS = 32
 log = logging.getLogger("tokenward")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Equipment:
     """What every refresher is made of.
 

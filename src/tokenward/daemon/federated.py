@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenward.core.federation import Federation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Federated:
     """The federated profiles of one configuration.
 

@@ -36,7 +36,7 @@ CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.an
 log = getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Gathering:
     """The sources of one configuration.
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from tokenward import errors
 from tokenward.core import protocol
@@ -148,8 +147,7 @@ def fault_of(message: Any) -> bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What one line asks for.
 
     Args:
