@@ -174,7 +174,7 @@ class HttpClient:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Attempt:
     """What is known of a request under way.
 

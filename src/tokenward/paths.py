@@ -12,8 +12,8 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenward.core import protocol
 from tokenward.errors import ConfigurationFault
@@ -22,8 +22,7 @@ CONFIG_NAME = "config.toml"
 CREDENTIALS_FILE = ".credentials.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """The places of one user.
 
     Args:

@@ -22,7 +22,7 @@ from tokenward.core.sharing import (
     SealedValue,
     SharedRecord,
 )
-from tokenward.ports import SharedStore, SharedStoreAway
+from tokenward.ports.sharing import SharedStore, SharedStoreAway
 
 ME = "acme:me"
 RACERS = 8

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenward.core.credential import Credential, Kind, Secret
+from tokenward.core.freshness import lengthens_life
 from tokenward.core.grants import (
     LONGEST_LIFE_SECONDS,
     Granted,
-    lengthens_life,
     parse_expires_in,
     parse_retry_after,
     renewed,

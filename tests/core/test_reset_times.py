@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenward.core.classify import FailureClass
-from tokenward.core.reset_times import LONGEST_WAIT, is_account_wide, reset_at
+from tokenward.core.health import LONGEST_WAIT
+from tokenward.core.reset_times import is_account_wide, reset_at
 
 LAW = settings(derandomize=True, deadline=None)
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -16,9 +16,8 @@ from tokenward.config import Settings
 from tokenward.daemon.adopted import AdoptedFiles
 from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.machine import SystemProcesses
+from tokenward.daemon.network import Network
 from tokenward.daemon.providers_in_force import ProvidersInForce
-from tokenward.http import HttpClient
-from tokenward.oauth.metadata import MetadataCache
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.stores.memory import MemoryCredentialStore
 
@@ -51,7 +50,7 @@ async def equipped(
     """
     environ = environ or environment(home)
     clock, entropy = FakeClock(), CountingEntropy()
-    http = HttpClient(user_agent="tokenward/0 (test)")
+    network = Network(clock)
     async with anyio.create_task_group() as group:
         yield Equipment(
             **{
@@ -59,7 +58,7 @@ async def equipped(
                 "environ": environ,
                 "clock": clock,
                 "entropy": entropy,
-                "http": http,
+                "network": network,
                 "sealer": sealer(),
                 "processes": SystemProcesses(group),
                 "flights": anyio.CapacityLimiter(1),
@@ -70,9 +69,9 @@ async def equipped(
                 **members,
             }
         )
-        await http.aclose()
+        await network.aclose()
 
 
 def in_force(equipment: Equipment, settings: Settings) -> ProvidersInForce:
     """The providers of one configuration."""
-    return ProvidersInForce(settings, equipment, MetadataCache(equipment.http, equipment.clock))
+    return ProvidersInForce(settings, equipment)

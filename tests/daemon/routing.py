@@ -10,8 +10,7 @@ from anyio.abc import TaskGroup
 from daemon.on_lane import OnLane
 from daemon.warding import Warding
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.daemon.event_hub import Feed
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Feed, Happening
 from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams
 
 A, B, C = "anthropic:a", "anthropic:b", "anthropic:c"
@@ -61,7 +60,7 @@ class Callers(Warding):
         await self.fill()
 
 
-async def heard(feed: Feed, *types: str) -> list[Event]:
+async def heard(feed: Feed, *types: str) -> list[Happening]:
     """The events of these types that came until now."""
     feed.end()
     return [event async for event in feed if event.type in types]

@@ -25,13 +25,14 @@ from tokenward.daemon.doctor_models import (
     DoctorRunResult,
     FindingResult,
 )
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.history_models import HistoryParams, HistoryResult
 from tokenward.daemon.listener import bind_socket
 from tokenward.daemon.logins import Started
 from tokenward.daemon.methods.method import Audit
 from tokenward.daemon.models import Models
 from tokenward.daemon.pace import Pace
+from tokenward.daemon.plain_request import PlainRequest, TokenRequest
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.routing_models import (
@@ -186,9 +187,9 @@ class Feed:
     """Events put in by a test."""
 
     def __init__(self) -> None:
-        self.send, self.receive = anyio.create_memory_object_stream[Event](1000)
+        self.send, self.receive = anyio.create_memory_object_stream[Happening](1000)
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[Happening]:
         return self.receive.__aiter__()
 
 
@@ -308,8 +309,9 @@ class ScriptedService:
         self.models = Models(NoProviders(), tier=lambda _provider, _agent: None)
         self.is_stopping = False
         self.lane_served = 0
+        self.plain_asked = 0
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane, where it is open."""
         if params.profile not in {None, "acme:me"} or params.credential is not None:
             if params.profile == "acme:broken":
@@ -323,7 +325,17 @@ class ScriptedService:
             result.model_dump_json().encode(), result.profile, result.generation, result.profile, "turn"
         )
 
-    def result(self, params: TokenParams) -> TokenResult:
+    def token_later(self, params: PlainRequest) -> Awaitable[HandedOut] | None:
+        """What waits and is plain, where the lane is open; sessions are the dispatcher's."""
+        return None if params.session is not None or not self.has_lane else self._handed_out(params)
+
+    async def _handed_out(self, params: PlainRequest) -> HandedOut:
+        self.plain_asked += 1
+        result = await self.token(TokenParams.model_validate(params._asdict()))
+        encoded = result.model_dump_json().encode()
+        return HandedOut(encoded, result.profile, result.generation, result.profile, "turn", None, result.degraded)
+
+    def result(self, params: TokenRequest) -> TokenResult:
         """An answer that shows what was understood, so that a difference between two readings is seen."""
         return TOKEN.model_copy(
             update={"tier": params.tier, "valid_for": params.min_valid, "source": params.agent}
@@ -339,6 +351,8 @@ class ScriptedService:
             raise RuntimeError(SECRET)
         if profile == "acme:locked":
             raise errors.LoginRequired("the login ended", hint="log in again", command="tokenward login acme")
+        if profile == "acme:short":
+            return TOKEN.model_copy(update={"degraded": "short"})
         if profile == "acme:huge":
             return TOKEN.model_copy(update={"token": "x" * (1024 * 1024)})
         if profile == "acme:large":
@@ -573,7 +587,7 @@ async def until(condition: Any) -> None:
 
 def answered_by(
     service: Service,
-) -> tuple[Callable[[TokenParams], HandedOut | None], Callable[[], Awaitable[Service]]]:
+) -> tuple[Callable[[TokenRequest], HandedOut | None], Callable[[], Awaitable[Service]]]:
     """What a server takes of a service: what its lane asks, and whom everything else is asked."""
 
     async def whole() -> Service:
@@ -589,7 +603,9 @@ async def serving(
     """A server on a socket of its own, closed at the end."""
     service = service or ScriptedService()
     clock = StillClock()
-    server = RpcServer(*answered_by(service), clock=clock, pace=Pace(clock), audit=audit)
+    server = RpcServer(
+        *answered_by(service), clock=clock, pace=Pace(clock), audit=audit, token_later=service.token_later
+    )
     path = directory / "run" / "t.sock"
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.serve, [bind_socket(str(path))])

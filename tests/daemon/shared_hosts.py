@@ -18,7 +18,7 @@ from fakes.shared_sealer import OneKeySealer
 from tokenward.core.credential import Credential, Profile, agent_and_id
 from tokenward.core.lifecycle import Phase
 from tokenward.core.sharing import SharedRecord
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.gathering import one_of_each
 from tokenward.daemon.household import Kept
 from tokenward.daemon.keeper import Keeper
@@ -51,7 +51,7 @@ class SharingHost(Warding):
         self.refresh_stored = True
         self.copies = MemoryCredentialStore()
         self._following = anyio.CancelScope()
-        self.events: list[Event] = []
+        self.events: list[Happening] = []
         self.hub.listen(lambda event, _trouble: self.events.append(event))
         self.prepare()
 

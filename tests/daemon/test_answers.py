@@ -18,6 +18,7 @@ from tokenward.daemon.answers import EncodedAnswer
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.profile_models import ProfileResult
 from tokenward.daemon.refresher import DirectRefresher
+from tokenward.daemon.token_models import TokenResult
 from tokenward.provider_files import provider_named
 
 ANTHROPIC = provider_named("anthropic")
@@ -43,12 +44,17 @@ def shown(keeper: Keeper) -> ProfileResult:
 # What a caller gets
 
 
+def token_result(keeper: Keeper, degraded: str | None) -> TokenResult:
+    """What the model makes of the members."""
+    return TokenResult.model_validate(answers.token_members(keeper, ANTHROPIC, degraded))
+
+
 @pytest.mark.covers("P26")
 async def test_an_oauth_token_comes_with_its_headers(home: Keeping) -> None:
     """Token, life, and what a request needs; never the refresh token."""
     value = replace(home.credential(left=1234.5), tier="max_5x")
     keeper = await home.directly(value)
-    result = answers.token_result(keeper, ANTHROPIC, "short")
+    result = token_result(keeper, "short")
     assert result.token == "sk-ant-oat01-access-0"
     assert result.kind == "oauth"
     assert result.token_type == "Bearer"
@@ -72,7 +78,7 @@ async def test_an_oauth_token_comes_with_its_headers(home: Keeping) -> None:
 async def test_an_api_key_comes_in_its_own_header(home: Keeping) -> None:
     """And has no end."""
     keeper = await home.directly(Credential(Kind.API_KEY, Secret("sk-ant-api03-x")))
-    result = answers.token_result(keeper, ANTHROPIC, None)
+    result = token_result(keeper, None)
     assert result.headers["x-api-key"] == "sk-ant-api03-x"
     assert "authorization" not in result.headers
     assert result.expires_at_ms is None
@@ -82,7 +88,9 @@ async def test_an_api_key_comes_in_its_own_header(home: Keeping) -> None:
 
 def test_an_inline_credential_is_shaped_and_belongs_to_nobody() -> None:
     """Its profile says so."""
-    result = answers.inline_result(Credential(Kind.API_KEY, Secret("k")), "anthropic", ANTHROPIC)
+    result = TokenResult.model_validate(
+        answers.inline_members(Credential(Kind.API_KEY, Secret("k")), "anthropic", ANTHROPIC)
+    )
     assert (result.profile, result.source, result.token) == ("anthropic:inline", "request", "k")
     assert result.headers["x-api-key"] == "k"
 
@@ -90,17 +98,22 @@ def test_an_inline_credential_is_shaped_and_belongs_to_nobody() -> None:
 # Encoded once
 
 
+TOKENS = ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀", "half a pair \ud83d"]
+
+
 @pytest.mark.parametrize("left", [0.0004, 0.5, 59.9996, 60.0, 1234.5678, 31_622_400.25])
-@pytest.mark.parametrize("token", ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀"])
+@pytest.mark.parametrize(
+    "token", ["plain", 'quote " backslash \\ "valid_for":0.987654321', "ünï ☃ 😀", "half a pair \ud83d"]
+)
 async def test_an_encoded_answer_is_the_answer(left: float, token: str, home: Keeping) -> None:
     """For every life that is left, and whatever is in the token."""
     value = replace(home.credential(left=left), access=Secret(token))
     keeper = await home.directly(value)
-    result = answers.token_result(keeper, ANTHROPIC, None)
+    result = token_result(keeper, None)
     seconds = keeper.left()
     assert seconds is not None
-    encoded = EncodedAnswer(result, value)
-    assert json.loads(encoded.with_life(seconds)) == json.loads(result.model_dump_json())
+    encoded = EncodedAnswer(answers.token_members(keeper, ANTHROPIC, None), value)
+    assert list(json.loads(encoded.with_life(seconds))) == list(TokenResult.model_fields)
     assert json.loads(encoded.with_life(seconds)) == result.model_dump(mode="json")
     assert b"\n" not in encoded.with_life(seconds)
     assert json.loads(encoded.with_life(seconds / 2))["valid_for"] == pytest.approx(seconds / 2, abs=0.001)
@@ -110,8 +123,22 @@ async def test_an_encoded_answer_without_an_end_has_no_gap(home: Keeping) -> Non
     """Unknown stays unknown."""
     value = Credential(Kind.API_KEY, Secret("k"))
     keeper = await home.directly(value)
-    result = answers.token_result(keeper, ANTHROPIC, None)
-    assert json.loads(EncodedAnswer(result, value).with_life(5.0)) == result.model_dump(mode="json")
+    result = token_result(keeper, None)
+    assert json.loads(
+        EncodedAnswer(answers.token_members(keeper, ANTHROPIC, None), value).with_life(5.0)
+    ) == result.model_dump(mode="json")
+
+
+async def test_what_a_profile_says_of_its_api_goes_before_what_its_provider_says(home: Keeping) -> None:
+    """Its root, and headers of its own, for the lane as for the call."""
+    value = Credential(Kind.API_KEY, Secret("k"))
+    keeper = await home.directly(value)
+    keeper.profile = replace(keeper.profile, base_url="https://other.example", headers=(("x-more", "1"),))
+    members = answers.token_members(keeper, ANTHROPIC, None)
+    assert members["base_url"] == "https://other.example"
+    assert members["headers"]["x-more"] == "1"
+    assert members["headers"]["x-api-key"] == "k"
+    assert members == token_result(keeper, None).model_dump(mode="json")
 
 
 # What status shows

@@ -8,11 +8,11 @@ import pytest
 from daemon.keeping import turns
 from fakes.machine import FakeClock
 from tokenward.core.protocol import MAX_QUEUED_EVENTS
-from tokenward.daemon.event_hub import EventHub, Feed
+from tokenward.daemon.event_hub import EventHub, Feed, Happening
 from tokenward.daemon.event_models import Event
 
 
-async def rest(feed: Feed) -> list[Event]:
+async def rest(feed: Feed) -> list[Happening]:
     """What is queued; ends the feed."""
     feed.end()
     return [event async for event in feed]
@@ -25,13 +25,17 @@ async def test_an_event_says_what_when_and_to_whom() -> None:
     async with hub.subscribe(None) as feed:
         hub.announce("rotated", profile="acme:me", generation="0123456789ab", detail="why")
         [event] = await rest(feed)
-    assert event.model_dump() == {
-        "type": "rotated",
-        "profile": "acme:me",
-        "generation": "0123456789ab",
-        "at_ms": round(clock.now.timestamp() * 1000),
-        "detail": "why",
-    }
+    assert (
+        event._asdict()
+        == Event.model_validate(event._asdict()).model_dump()
+        == {
+            "type": "rotated",
+            "profile": "acme:me",
+            "generation": "0123456789ab",
+            "at_ms": round(clock.now.timestamp() * 1000),
+            "detail": "why",
+        }
+    )
 
 
 async def test_every_subscriber_hears_in_order() -> None:

@@ -12,9 +12,8 @@ from daemon.keeping import keeping, settled
 from fakes.machine import FakeClock
 from tokenward.core.grants import Unavailable
 from tokenward.core.repeats import FIRST_GAP_SECONDS
-from tokenward.daemon.event_hub import EventHub, Trouble
+from tokenward.daemon.event_hub import EventHub, EventType, Happening, Trouble
 from tokenward.daemon.event_log import LINES, EventLog
-from tokenward.daemon.event_models import Event
 
 TROUBLE = Trouble("unavailable", 1, 30.0)
 
@@ -41,7 +40,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, dict[str, Any
 
 def test_every_type_of_event_has_its_words() -> None:
     """None is forgotten but ``lost``, which is a subscriber's alone; a new type must be given its level."""
-    assert LINES.keys() == set(get_args(Event.model_fields["type"].annotation)) - {"lost"}
+    assert LINES.keys() == set(get_args(EventType)) - {"lost"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,7 @@ def test_every_type_of_event_has_its_words() -> None:
     ],
 )
 def test_the_level_says_who_should_care(
-    hub: EventHub, caplog: pytest.LogCaptureFixture, kind: str, level: str
+    hub: EventHub, caplog: pytest.LogCaptureFixture, kind: EventType, level: str
 ) -> None:
     """An error is for a person to act on, a warning may heal, the rest went well."""
     hub.announce(kind, profile="acme:me", generation="0123456789ab")
@@ -163,7 +162,7 @@ async def test_a_keeper_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 async def test_a_listener_that_fails_is_nobodys_trouble(caplog: pytest.LogCaptureFixture) -> None:
     """The other listeners and the subscribers hear all the same, and its text is not shown."""
 
-    def broken(event: Event, trouble: Trouble | None) -> None:
+    def broken(event: Happening, trouble: Trouble | None) -> None:
         raise ValueError("sk-secret")
 
     heard: list[str] = []

@@ -194,13 +194,28 @@ async def test_an_adoption_can_be_changed(own_home: Path, opened: Opened) -> Non
         assert [each.refresh for each in (await ward.sources()).adopted] == ["direct"]
 
 
-@pytest.mark.parametrize("content", ["{", '{"version": 2, "adopted": []}', '{"version": 1, "adopted": [{}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{", "[]", "1", "\xff", "{}", "[" * 100_000, '{"version": 2, "adopted": []}',
+        '{"adopted": [], "more": 1}', '{"adopted": {"a": 1}}', '{"adopted": 1}', '{"adopted": null}',
+        '{"adopted": [{}]}', '{"adopted": [1]}', '{"adopted": [["a:a", "/f", "l"]]}',
+        '{"adopted": [{"profile": "a:a", "path": "/f"}]}',
+        '{"adopted": [{"profile": "a:a", "path": "/f", "layout": "l", "more": 1}]}',
+        '{"adopted": [{"profile": 1, "path": "/f", "layout": "l"}]}',
+        '{"adopted": [{"profile": "a:a", "path": null, "layout": "l"}]}',
+        '{"adopted": [{"profile": "a:a", "path": "/f", "layout": []}]}',
+        '{"adopted": [{"profile": "a:a", "path": "/f", "layout": "l", "entry": 0}]}',
+        '{"adopted": [{"profile": "a:a", "path": "/f", "layout": "l", "refresh": "both"}]}',
+        '{"adopted": [{"profile": "a:a", "path": "/f", "layout": "l", "refresh": []}]}',
+    ],
+)  # fmt: skip
 def test_a_list_that_cannot_be_read_stops_the_start(tmp_path: Path, content: str) -> None:
     """To take it for empty would lose every adoption at the next one."""
-    (tmp_path / FILE).write_text(content)
+    (tmp_path / FILE).write_text(content, "latin-1")
     with pytest.raises(ConfigurationFault, match=FILE):
         AdoptedFiles(tmp_path)
-    assert (tmp_path / FILE).read_text() == content
+    assert (tmp_path / FILE).read_text("latin-1") == content
 
 
 def test_the_list_is_what_was_put_there(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.shared_records import SharedRecords
 from tokenward.daemon.token_models import ReportParams
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.memory import MemoryCredentialStore
 from tokenward.stores.memory_shared import MemorySharedStore
 

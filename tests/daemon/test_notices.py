@@ -262,7 +262,7 @@ class TestNotify:
     def test_no_words_become_a_script_on_macos(self) -> None:
         """Quotes, backslashes and AppleScript of a hostile server arrive as they are, as text to be shown."""
         hostile = 'x" & (do shell script "id") & "\\" -e quit'
-        matter = replace(MATTER, summary=hostile, detail=hostile, hint=hostile)
+        matter = MATTER._replace(summary=hostile, detail=hostile, hint=hostile)
         argv = argv_for(["notify"], matter, platform="darwin")
         assert argv[:-2] == argv_for(["notify"], MATTER, platform="darwin")[:-2]
         assert argv[-2:] == [hostile, f"{hostile}\n{hostile}"]

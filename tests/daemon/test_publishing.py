@@ -14,7 +14,7 @@ from daemon.keeping import PROFILE, Keeping, settled
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Resting
 from tokenward.daemon import timetable
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.publishing import Outlet, Publishing
 from tokenward.daemon.sink_models import SinkResult
@@ -62,7 +62,7 @@ class Publisher:
         self.command_may_end.set()
         self.running = 0
         self.kept: Collection[Path] = ()
-        self.events: list[Event] = []
+        self.events: list[Happening] = []
         self.publishing = Publishing(
             keeping.around,
             self.keepers,

@@ -25,6 +25,7 @@ from tokenward.daemon.audit import AuditLog
 from tokenward.daemon.listener import bind_second_socket
 from tokenward.daemon.methods.registry import METHODS
 from tokenward.daemon.pace import Pace
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.restricted import RestrictedTokens, Restriction
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.standing_answer import HandedOut
@@ -174,7 +175,7 @@ class Failing:
     def __init__(self, error: errors.TokenwardError) -> None:
         self.error = error
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """Nothing lies ready."""
         return None
 

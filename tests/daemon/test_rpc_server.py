@@ -28,7 +28,7 @@ from daemon.served import (
 from tokenward.core import protocol
 from tokenward.daemon import listener as listener_module
 from tokenward.daemon import rpc_server as rpc_server_module
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.pace import Pace
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.service import Service
@@ -306,7 +306,9 @@ async def test_the_last_events_go_out_before_the_end(tmp_path: Path) -> None:
     """What lies ready for a subscriber when the server is asked to end is still sent."""
     async with serving(tmp_path) as served, served.peer() as peer:
         await peer.call("events.subscribe")
-        served.service.feeds[0].send.send_nowait(Event(type="stopping", profile=None, generation=None, at_ms=1))
+        served.service.feeds[0].send.send_nowait(
+            Happening(type="stopping", profile=None, generation=None, at_ms=1)
+        )
         await served.server.aclose()
         assert json.loads(await peer.rest())["params"]["type"] == "stopping"
 

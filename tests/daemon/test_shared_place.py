@@ -16,7 +16,8 @@ from tokenward.core.reading import Absent, Found
 from tokenward.core.sharing import Removal, SealedValue
 from tokenward.daemon.shared_place import SharedPlace
 from tokenward.daemon.shared_records import SharedNews, SharedRecords
-from tokenward.ports import HeldLease, KnownDead, LocksBusy, PerhapsSpent
+from tokenward.ports import LocksBusy
+from tokenward.ports.leases import HeldLease, KnownDead, PerhapsSpent
 from tokenward.stores.memory import MemoryCredentialStore
 from tokenward.stores.memory_shared import MemorySharedStore
 

@@ -35,6 +35,7 @@ from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.orders import order_of
 from tokenward.daemon.peer import Peer
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.restricted import RestrictedTokens
 from tokenward.daemon.routing_models import OrderSetParams
 from tokenward.daemon.routing_state import RoutingState, Section
@@ -103,7 +104,7 @@ class Household(Warding):
                 if not isinstance(decision, Serve):
                     return None
                 named = household.provider(keeper.profile.provider)
-                return answers.token_result(keeper, named, decision.degraded).model_dump(mode="json")
+                return answers.token_members(keeper, named, decision.degraded)
         return None
 
     def check(self, *asked: dict[str, Any]) -> None:
@@ -460,7 +461,7 @@ class Counted:
         self.audited: list[tuple[str, str]] = []
         self._lane = Lane(self._token_nowait, self._audit)
 
-    def _token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def _token_nowait(self, params: TokenRequest) -> HandedOut | None:
         self.decided += 1
         return self._home.ward.token_nowait(params)
 

@@ -13,11 +13,11 @@ from daemon.served import (
     until,
 )
 from tokenward.core import protocol
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 
 
-def _event(number: int = 0, detail: str = "") -> Event:
-    return Event(type="rotated", profile="acme:me", generation="0123456789ab", at_ms=number, detail=detail)
+def _event(number: int = 0, detail: str = "") -> Happening:
+    return Happening(type="rotated", profile="acme:me", generation="0123456789ab", at_ms=number, detail=detail)
 
 
 async def test_a_subscriber_gets_events_after_its_answer(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ async def test_a_subscriber_gets_events_after_its_answer(tmp_path: Path) -> None
         for number in range(3):
             await served.service.feeds[0].send.send(_event(number))
         for number in range(3):
-            expected = {"jsonrpc": "2.0", "method": "event", "params": _event(number).model_dump(mode="json")}
+            expected = {"jsonrpc": "2.0", "method": "event", "params": _event(number)._asdict()}
             assert await peer.line() == expected
         assert (await peer.call("token.get"))["result"]
 
@@ -69,7 +69,7 @@ async def test_a_subscriber_that_overflows_is_told_and_closed(tmp_path: Path) ->
     async with serving(tmp_path) as served, served.peer() as peer:
         await peer.call("events.subscribe")
         feed = served.service.feeds[0]
-        await feed.send.send(Event(type="lost", profile=None, generation=None, at_ms=0))
+        await feed.send.send(Happening(type="lost", profile=None, generation=None, at_ms=0))
         feed.send.close()
         assert json.loads(await peer.rest())["params"]["type"] == "lost"
         await until(lambda: served.service.open_feeds == 0)

@@ -12,8 +12,7 @@ import pytest
 
 from daemon.warding import Warding, warding
 from tokenward.core.credential import to_unix_milliseconds
-from tokenward.daemon.event_hub import Feed
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Feed, Happening
 from tokenward.daemon.routing_state import STATE_NAME
 from tokenward.daemon.token_models import ReportParams, ReportResult
 from tokenward.daemon.usage_models import UsageParams, UsageReportParams, UsageResult
@@ -48,7 +47,7 @@ async def told(home: Warding, **members: Any) -> ReportResult:
     return await home.ward.report(ReportParams(profile=KEY, generation=generation, **members))
 
 
-async def heard(feed: Feed) -> list[Event]:
+async def heard(feed: Feed) -> list[Happening]:
     """The warnings that came until now."""
     feed.end()
     return [event async for event in feed if event.type == "usage_warning"]

@@ -17,7 +17,6 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -125,7 +124,7 @@ def refresh_as_a_daemon_does(transaction: Transaction, place: Place, clock: Sett
                 result = transaction.refresh(held)
             case _:
                 break
-    shown = asdict(result) if isinstance(result, Rejected | Failed) else {}
+    shown = result._asdict() if isinstance(result, Rejected | Failed) else {}
     return {"result": type(result).__name__, **shown}
 
 

@@ -14,7 +14,7 @@ from fakes.pgbouncer import pgbouncer
 from postgres_server import PostgresServer
 from stores.test_postgres_shared import ROLE, Rig, subscribed
 from tokenward.core.sharing import SharedRecord
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 
 
 @pytest.fixture(scope="module")

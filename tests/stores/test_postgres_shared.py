@@ -14,7 +14,7 @@ from postgres_server import PostgresServer
 from tokenward.core.credential import Secret
 from tokenward.core.sharing import Orphan, SealedValue
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.postgres.administration import Administration
 from tokenward.stores.postgres.follower import (
     FIRST_WAIT_SECONDS,

@@ -11,7 +11,7 @@ import pytest
 from fakes.authority import Authority
 from postgres_server import PostgresServer, programs_or_skip
 from tokenward.core.credential import Secret
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.postgres import authorities
 from tokenward.stores.postgres.wire import Wire
 

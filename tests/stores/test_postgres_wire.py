@@ -17,7 +17,7 @@ from fakes.pooler import Pooler
 from postgres_server import PostgresServer, programs_or_skip
 from tokenward.core.credential import Secret
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.postgres.administration import Administration
 from tokenward.stores.postgres.follower import Follower
 from tokenward.stores.postgres.hosts import Host

@@ -10,7 +10,7 @@ from contracts.place import oauth_credential
 from fakes.machine import CountingEntropy
 from tokenward.core.sharing import SealedValue
 from tokenward.errors import ConfigurationFault, StoreUnavailable
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.key_ring import key_id_of
 from tokenward.stores.shared_keys import (
     REREAD_SECONDS,

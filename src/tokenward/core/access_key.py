@@ -8,15 +8,14 @@ reduced to its known members; the end is the credential's, as everywhere.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 MEMBERS = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 """The last one belongs to temporary credentials only."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccessKey:
+class AccessKey(NamedTuple):
     """An access key.
 
     Args:

@@ -173,3 +173,20 @@ def retry_delay(failures: int, *, draw: float, retry_after: float | None = None)
 def later(now: datetime, seconds: float) -> datetime:
     """The moment ``seconds`` after ``now``, for a schedule."""
     return now + timedelta(seconds=seconds)
+
+
+def lengthens_life(old: Credential, new: Credential) -> bool:
+    """Whether a refresh was worth its request; one that was not counts as a failure (design section 4.11).
+
+    A value that came with no life at all (``expires_in`` of zero or less, section 4.8) was not, even if the old
+    one had ended before it: taken for a success, it would be due again at once.
+
+    Args:
+        old: the value whose refresh token was spent.
+        new: what ``renewed`` made of the answer.
+    """
+    if new.expires_at is None:
+        return True
+    if new.granted_life is None:
+        return False
+    return old.expires_at is None or new.expires_at > old.expires_at

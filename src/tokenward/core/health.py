@@ -24,20 +24,20 @@ Rules (formats.md 5.3):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tokenward.core import selection
 from tokenward.core.classify import FailureClass
 from tokenward.core.ladders import Ladders, Steps
-from tokenward.core.reset_times import LONGEST_WAIT
 
 IDLE = timedelta(hours=24)
 """So long after the last counted failure the next one is the first again."""
 MOST_MODELS = 32
 """Models of one profile that are remembered; callers name them, and may name anything."""
 
+LONGEST_WAIT = timedelta(days=7)
+"""The longest that a header may keep a profile out at once: the weekly window of subscriptions."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The end of a window that does not end by itself."""
 
@@ -46,8 +46,7 @@ _OF_MODELS = frozenset({FailureClass.RATE_LIMIT, FailureClass.OVERLOADED, Failur
 _COOLING = frozenset({FailureClass.AUTH, FailureClass.RATE_LIMIT, FailureClass.MODEL})
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A span of time in which a profile, or a model of it, does not serve.
 
     Args:
@@ -67,8 +66,7 @@ class Window:
         return self.ends is None or now < self.ends
 
 
-@dataclass(frozen=True, slots=True)
-class Streak:
+class Streak(NamedTuple):
     """The failures of one scope.
 
     Args:
@@ -86,8 +84,7 @@ class Streak:
         return self.window if self.window is not None and self.window.is_open(now) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """What is known of one profile.
 
     Args:
@@ -140,7 +137,7 @@ def after_refresh(health: Health) -> Health:
     window = health.cooldown.window
     if window is None or window.reason is not FailureClass.AUTH:
         return health
-    return replace(health, cooldown=Streak())
+    return health._replace(cooldown=Streak())
 
 
 def after_failure(
@@ -166,7 +163,7 @@ def after_failure(
     scope = _scope(failure, model, ladders)
     named = min(reset_at, now + LONGEST_WAIT) if reset_at is not None and reset_at > now else None
     if scope is None:
-        return replace(health, last_failure=failure, last_failure_at=now)
+        return health._replace(last_failure=failure, last_failure_at=now)
     own = _streak(health, scope, model)
     if _covering(health, scope, model, now) is None:
         streak = _next(own, failure, ladders, named, now)
@@ -174,7 +171,7 @@ def after_failure(
         streak = _moved(own, failure, named, now)
     else:
         return health
-    return _with_streak(replace(health, last_failure=failure, last_failure_at=now), scope, model, streak, now)
+    return _with_streak(health._replace(last_failure=failure, last_failure_at=now), scope, model, streak, now)
 
 
 def streaks(health: Health) -> list[tuple[str | None, Streak]]:
@@ -249,7 +246,7 @@ def _next(own: Streak, failure: FailureClass, ladders: Ladders, named: datetime 
     """The failures of a scope with one more, and the window that it opens."""
     if failure is FailureClass.OVERLOADED and failure not in ladders.also_cooling:
         brief = named or now + timedelta(seconds=ladders.overloaded)
-        return replace(own, window=Window(failure, now, brief, named is not None))
+        return own._replace(window=Window(failure, now, brief, named is not None))
     idle = own.anchor is None or now - own.anchor > IDLE
     failures = 1 if idle else own.failures + 1
     if named is not None and failure not in _REFUSED:
@@ -281,8 +278,8 @@ def _moved(own: Streak, failure: FailureClass, named: datetime, now: datetime) -
     held = own.open_window(now)
     # The beginning moves too: a window is never longer than the server's word, which counts from now.
     window = Window(failure if held is None else held.reason, now, named, named=True)
-    return replace(
-        own, window=window, anchor=None if own.anchor is None else _anchor(window, min(own.anchor, now))
+    return own._replace(
+        window=window, anchor=None if own.anchor is None else _anchor(window, min(own.anchor, now))
     )
 
 
@@ -296,13 +293,13 @@ def _anchor(window: Window, counted: datetime) -> datetime:
 def _with_streak(health: Health, scope: Scope, model: str | None, streak: Streak, now: datetime) -> Health:
     match scope:
         case "refused":
-            return replace(health, refused=streak)
+            return health._replace(refused=streak)
         case "billing":
-            return replace(health, billing=streak)
+            return health._replace(billing=streak)
         case "cooldown":
-            return replace(health, cooldown=streak)
+            return health._replace(cooldown=streak)
         case "model":
-            return replace(health, models=_with_model(health.models, model or "", streak, now))
+            return health._replace(models=_with_model(health.models, model or "", streak, now))
 
 
 def _with_model(
@@ -326,8 +323,7 @@ def rebased(health: Health, *, now: datetime) -> Health:
         now: the wall clock, aware UTC.
     """
     at = health.last_failure_at
-    rebuilt = replace(
-        health,
+    rebuilt = health._replace(
         cooldown=_rebased(health.cooldown, now),
         billing=_rebased(health.billing, now),
         refused=_rebased(health.refused, now),
@@ -341,12 +337,12 @@ def _rebased(streak: Streak, now: datetime) -> Streak:
     window, anchor = streak.window, streak.anchor
     if window is None or window.began <= now:
         latest = now if window is None or window.ends is None else max(now, window.ends)
-        return streak if anchor is None or anchor <= latest else replace(streak, anchor=latest)
+        return streak if anchor is None or anchor <= latest else streak._replace(anchor=latest)
     counted = None if anchor is None else min(anchor, now)
     if window.ends is None:
-        return replace(streak, anchor=counted, window=replace(window, began=now))
+        return streak._replace(anchor=counted, window=window._replace(began=now))
     length = window.ends - window.began
     if window.began - now > length:
-        return replace(streak, anchor=counted, window=None)
-    moved = replace(window, began=now, ends=now + length)
+        return streak._replace(anchor=counted, window=None)
+    moved = window._replace(began=now, ends=now + length)
     return Streak(streak.failures, None if counted is None else _anchor(moved, counted), moved)

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tokenward.core.classify import FailureClass
-from tokenward.core.health import MOST_MODELS, Health, Streak, Window
-from tokenward.core.reset_times import LONGEST_WAIT
+from tokenward.core.health import LONGEST_WAIT, MOST_MODELS, Health, Streak, Window
 
 MOST_FAILURES = 1_000_000
 """No streak is longer; a larger number is a mistake."""

@@ -21,8 +21,8 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum, auto
+from typing import NamedTuple
 
 
 class Phase(StrEnum):
@@ -89,8 +89,7 @@ class Effect(StrEnum):
     ANNOUNCE_FORGOTTEN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What follows an event.
 
     Args:

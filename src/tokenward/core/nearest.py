@@ -9,7 +9,6 @@ Rule: a profile's id is never taken for a mistyped provider, nor the other way r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 LIKENESS = 0.75
 """How like a name must be to be worth a question; ids share much of their letters without being meant."""
@@ -22,6 +21,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
         given: the name that was typed.
         known: the names that there are.
     """
+    from difflib import get_close_matches  # nobody mistypes a name at a start
+
     alike = [name for name in known if name != given and (":" in name) == (":" in given)]
     near = get_close_matches(given, alike, n=1, cutoff=LIKENESS)
     return f"did you mean {near[0]}? " if near else ""

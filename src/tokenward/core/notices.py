@@ -16,10 +16,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from types import MappingProxyType
+from typing import NamedTuple
 
 from tokenward.core.lifecycle import Phase
 
@@ -41,8 +41,7 @@ class Kind(StrEnum):
     REFRESH_FAILING = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """How patiently matters of one kind are told.
 
     Args:
@@ -71,8 +70,7 @@ TABLE: Mapping[Kind, Pace] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How one profile stands.
 
     Args:
@@ -94,8 +92,7 @@ class Standing:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Matter:
+class Matter(NamedTuple):
     """Something that waits for a person.
 
     Args:
@@ -117,8 +114,7 @@ class Matter:
     stage: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is remembered of a matter.
 
     Args:
@@ -140,8 +136,7 @@ Key = tuple[str, Kind]
 """Profile and kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(NamedTuple):
     """What follows from a look.
 
     Args:
@@ -232,7 +227,7 @@ def review(standing: Iterable[Matter], known: Mapping[Key, Known], *, now: datet
         before = _continued(known.get(key), matter, now)
         if _is_due(matter, before, now):
             due.append(matter)
-            before = replace(before, told_at=now, stage=matter.stage)
+            before = before._replace(told_at=now, stage=matter.stage)
         after[key] = before
     for key, before in known.items():
         if key not in after and (kept := _missed(key[1], before, now)) is not None:
@@ -248,7 +243,7 @@ def _continued(before: Known | None, matter: Matter, now: datetime) -> Known:
         return Known(matter.mark, now, before.told_at)
     if before.away_since is not None and now - before.away_since >= TABLE[matter.kind].remembered:
         return Known(matter.mark, now)
-    return replace(before, away_since=None)
+    return before._replace(away_since=None)
 
 
 def _is_due(matter: Matter, known: Known, now: datetime) -> bool:
@@ -269,7 +264,7 @@ def _missed(kind: Kind, before: Known, now: datetime) -> Known | None:
     away = before.away_since or now
     if before.told_at is None or away > now or now - away >= TABLE[kind].remembered:
         return None
-    return replace(before, away_since=away)
+    return before._replace(away_since=away)
 
 
 def _gathered(due: Iterable[Matter]) -> Iterable[Matter]:

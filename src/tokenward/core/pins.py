@@ -19,8 +19,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from tokenward.core.selection import Selector
 from tokenward.errors import InvalidParams, PinnedProfileUnavailable
@@ -33,8 +33,7 @@ _WITH_PROFILE = re.compile(r"(?P<model>.+?)@(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]
 """The first ``@`` after which a profile's id follows; one in a model's name or an e-mail address is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenModel:
+class ChosenModel(NamedTuple):
     """What a person says that a session shall use.
 
     Args:
@@ -61,8 +60,7 @@ def split_profile(text: str) -> tuple[str, str | None]:
     return match["model"], f"{owner.lower()}:{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPin:
+class SessionPin(NamedTuple):
     """What one session uses.
 
     Args:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import NamedTuple
 
 from tokenward.core.credential import Credential
 
@@ -25,15 +26,13 @@ GONE_AFTER_SECONDS = 60.0
 """An owner that rewrites its file removes and creates it within moments; a minute of absence is a logout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A usable credential."""
 
     credential: Credential
 
 
-@dataclass(frozen=True, slots=True)
-class Blanked:
+class Blanked(NamedTuple):
     """The place is whole and holds a stub instead of a credential.
 
     Args:
@@ -48,8 +47,7 @@ class Absent:
     """Nothing is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """Something is there that cannot be read now.
 
     Args:

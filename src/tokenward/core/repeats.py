@@ -9,15 +9,14 @@ passed since it was said, and each time twice as many, up to ``LONGEST_GAP_SECON
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FIRST_GAP_SECONDS = 300.0
 LONGEST_GAP_SECONDS = 6 * 3600.0
 """So that each working day has a line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What was said last of one thing.
 
     Args:

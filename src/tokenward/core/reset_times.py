@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 
 from tokenward.core.classify import FailureClass
 from tokenward.core.grants import parse_retry_after
+from tokenward.core.health import LONGEST_WAIT
 from tokenward.core.limit_headers import (
     PREFIX,
     REJECTED,
@@ -33,8 +34,6 @@ from tokenward.core.limit_headers import (
     readable,
 )
 
-LONGEST_WAIT = timedelta(days=7)
-"""The longest that a header may keep a profile out at once: the weekly window of subscriptions."""
 ABSURD_WAIT = timedelta(days=366)
 """What lies further away is not a moment but another unit or a mistake."""
 BUCKETS = ("requests", "tokens", "input-tokens", "output-tokens")

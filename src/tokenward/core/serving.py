@@ -13,16 +13,15 @@ Rules (design I6, I7):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+from typing import NamedTuple
 
 from tokenward.core import protocol
 from tokenward.core.freshness import wanted_life
 from tokenward.core.lifecycle import Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What the caller wants.
 
     Args:
@@ -36,8 +35,7 @@ class Wish:
     tried: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How things stand.
 
     Args:
@@ -70,8 +68,7 @@ class Resting(StrEnum):
     SET_ASIDE = 'set aside for an API key (resolution = "config-first")'
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(NamedTuple):
     """Serve what is held.
 
     Args:
@@ -81,8 +78,7 @@ class Serve:
     degraded: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(NamedTuple):
     """Start or join a flight, then decide again.
 
     Args:

@@ -8,8 +8,8 @@ that prints several has printed its help.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from tokenward.core import access_key, login_document
 from tokenward.core.credential import Credential, Kind, Secret, from_unix_milliseconds
@@ -18,8 +18,7 @@ from tokenward.core.recognise import Recognised, Shape, jwt_end, misplaced, natu
 from tokenward.errors import ConfigurationFault
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """Where a text stands, as far as it matters for its meaning.
 
     Args:

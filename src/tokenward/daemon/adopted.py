@@ -13,17 +13,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, Literal, NamedTuple, get_args
 
 from tokenward.disk.atomic_file import read_regular, replace_file
 from tokenward.errors import ConfigurationFault
 
 FILE = "adopted.json"
+VERSION = 1
+
+Refresh = Literal["watch", "direct"]
 
 
-class Adoption(BaseModel):
+class Adoption(NamedTuple):
     """One credential in one foreign file.
 
     Args:
@@ -34,20 +35,11 @@ class Adoption(BaseModel):
         refresh: whether we may spend its refresh token.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     profile: str
     path: str
     layout: str
     entry: str | None = None
-    refresh: Literal["watch", "direct"] = "watch"
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", defer_build=True)
-
-    version: Literal[1] = 1
-    adopted: list[Adoption]
+    refresh: Refresh = "watch"
 
 
 class AdoptedFiles:
@@ -89,19 +81,32 @@ class AdoptedFiles:
         self._write({name: each for name, each in self._all.items() if name != profile})
 
     def _write(self, wanted: dict[str, Adoption]) -> None:
-        record = _Record(adopted=[wanted[name] for name in sorted(wanted)])
-        text = json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
+        record = {"version": VERSION, "adopted": [wanted[name]._asdict() for name in sorted(wanted)]}
+        text = json.dumps(record, indent=1) + "\n"
         replace_file(self._path, text.encode())
         self._all = wanted
 
 
 def _read(path: Path) -> list[Adoption]:
     try:
-        return _Record.model_validate_json(read_regular(path).data).adopted
+        document = json.loads(read_regular(path).data)
+        if document.keys() - {"version"} != {"adopted"} or document.get("version", VERSION) != VERSION:
+            raise ValueError(VERSION)
+        return [_adoption(members) for members in document["adopted"]]
     except FileNotFoundError:
         return []
-    except (ValidationError, OSError):
+    except (ValueError, RecursionError, TypeError, AttributeError, OSError):
         raise ConfigurationFault(
             f"{path} cannot be read, or was written by a newer tokenward",
             hint="correct it, or move it away and adopt anew",
         ) from None
+
+
+def _adoption(members: dict[str, Any]) -> Adoption:
+    adoption = Adoption(**members)
+    said = (adoption.profile, adoption.path, adoption.layout, adoption.refresh)
+    if not all(isinstance(text, str) for text in said) or adoption.refresh not in get_args(Refresh):
+        raise ValueError(VERSION)
+    if not isinstance(adoption.entry, str | None):
+        raise ValueError(VERSION)  # noqa: TRY004 - a fault of the file
+    return adoption

@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from tokenward.core.lifecycle import Effect
-from tokenward.daemon.event_hub import EventHub, Trouble
+from tokenward.daemon.event_hub import EventHub, EventType, Trouble
 
 if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper
 
-APPEARED = "appeared"
-_EVENT_TYPES: Mapping[Effect, str] = MappingProxyType(
+APPEARED: EventType = "appeared"
+_EVENT_TYPES: Mapping[Effect, EventType] = MappingProxyType(
     {
         Effect.PUBLISH: "rotated",
         Effect.ANNOUNCE_FAILING: "refresh_failed",
@@ -45,7 +45,7 @@ def unheard(_keeper: Keeper, /, *, by_refresh: bool) -> None:
     """Nobody listens yet."""
 
 
-def announce(keeper: Keeper, effect: Effect, hub: EventHub, *, as_type: str | None = None) -> None:
+def announce(keeper: Keeper, effect: Effect, hub: EventHub, *, as_type: EventType | None = None) -> None:
     """Tell subscribers what became of a keeper.
 
     Args:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tokenward.core import headers
 from tokenward.core.credential import Credential, Kind, to_unix_milliseconds
@@ -18,72 +18,64 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Decision, Refusal, Serve, Wish
 from tokenward.core.subscription_tier import insufficient_access, tier_of
 from tokenward.daemon.keeper import Keeper
-from tokenward.daemon.rpc_types import Degraded
-from tokenward.daemon.token_models import TokenResult
 from tokenward.provider_files import Provider
 
 if TYPE_CHECKING:
     from tokenward.daemon.profile_models import LastFailure, ProfileResult
     from tokenward.daemon.provider_models import ProviderResult
+    from tokenward.daemon.rpc_types import Degraded
 
 ACCESS_HINT = "log in with a Pro or Max account, or use an API key: tokenward login anthropic --method api-key"
 _GAP = 0.987654321
 """Stands where the seconds go until they are known; no token, name or URL is a number."""
 
 
-def token_result(keeper: Keeper, provider: Provider, degraded: str | None) -> TokenResult:
-    """The answer to ``token.get`` from what a keeper holds now."""
+def token_members(keeper: Keeper, provider: Provider, degraded: str | None) -> dict[str, Any]:
+    """The answer to ``token.get`` from what a keeper holds now: what a ``TokenResult`` has, in its order."""
     credential = keeper.credential
     assert credential is not None  # noqa: S101 - only asked when something is served
     left = keeper.left()
     whose = (keeper.profile.id, keeper.profile.provider, keeper.profile.source)
-    result = _result(credential, provider, whose=whose, left=left, degraded=degraded)
+    members = _members(credential, provider, whose=whose, left=left, degraded=degraded)
     said = keeper.profile
-    if said.base_url is None and not said.headers:
-        return result
-    return result.model_copy(
-        update={
-            "base_url": said.base_url or result.base_url,
-            "headers": {**result.headers, **dict(said.headers)},
-        }
-    )
+    members["base_url"] = said.base_url or members["base_url"]
+    members["headers"].update(said.headers)
+    return members
 
 
-def inline_result(credential: Credential, provider_name: str, provider: Provider) -> TokenResult:
-    """The answer for a credential that the caller brought itself: shaped, never kept."""
+def inline_members(credential: Credential, provider_name: str, provider: Provider) -> dict[str, Any]:
+    """The same for a credential that the caller brought itself: shaped, never kept."""
     whose = (f"{provider_name}:inline", provider_name, "request")
-    return _result(credential, provider, whose=whose, left=None, degraded=None)
+    return _members(credential, provider, whose=whose, left=None, degraded=None)
 
 
-def _result(
+def _members(
     credential: Credential,
     provider: Provider,
     *,
     whose: tuple[str, str, str],
     left: float | None,
     degraded: str | None,
-) -> TokenResult:
+) -> dict[str, Any]:
     profile, provider_name, source = whose
-    return TokenResult.model_validate(
-        {
-            "token": credential.access.reveal(),
-            "kind": credential.kind.value,
-            "token_type": credential.token_type,
-            "profile": profile,
-            "provider": provider_name,
-            "source": source,
-            "generation": credential.generation,
-            "expires_at_ms": _milliseconds(credential.expires_at),
-            "valid_for": None if left is None or math.isinf(left) else round(left, 3),
-            "headers": headers.advice(credential, provider.headers),
-            "base_url": provider.registration.base_url,
-            "billing": provider.headers.billing.get(credential.kind),
-            "tier": provider.tier or tier_of(credential),
-            "degraded": degraded,
-            "model": provider.default_model,
-            "model_note": provider.default_model_note,
-        }
-    )
+    return {
+        "token": credential.access.reveal(),
+        "kind": credential.kind.value,
+        "token_type": credential.token_type,
+        "profile": profile,
+        "provider": provider_name,
+        "source": source,
+        "generation": credential.generation,
+        "expires_at_ms": _milliseconds(credential.expires_at),
+        "valid_for": None if left is None or math.isinf(left) else round(left, 3),
+        "headers": headers.advice(credential, provider.headers),
+        "base_url": provider.registration.base_url,
+        "billing": provider.headers.billing.get(credential.kind),
+        "tier": provider.tier or tier_of(credential),
+        "degraded": degraded,
+        "model": provider.default_model,
+        "model_note": provider.default_model_note,
+    }
 
 
 def _milliseconds(moment: datetime | None) -> int | None:
@@ -94,21 +86,20 @@ class EncodedAnswer:
     """One answer, encoded, with a gap for the seconds that are left.
 
     Args:
-        result: the answer.
+        members: the answer (``token_members``).
         credential: what it was made of; another one makes another answer.
     """
 
     __slots__ = ("_after", "_before", "_whole", "credential")
 
-    def __init__(self, result: TokenResult, credential: Credential) -> None:
+    def __init__(self, members: Mapping[str, Any], credential: Credential) -> None:
         self.credential = credential
         self._whole: bytes | None = None
-        document = result.model_dump(mode="json")
-        if result.valid_for is None:
-            self._whole = _encode(document)
+        if members["valid_for"] is None:
+            self._whole = encode(members)
             self._before = self._after = b""
             return
-        encoded = _encode({**document, "valid_for": _GAP})
+        encoded = encode({**members, "valid_for": _GAP})
         self._before, self._after = encoded.split(b'"valid_for":' + str(_GAP).encode(), 1)
         self._before += b'"valid_for":'
 
@@ -119,7 +110,8 @@ class EncodedAnswer:
         return b"%b%.3f%b" % (self._before, left, self._after)
 
 
-def _encode(document: Mapping[str, object]) -> bytes:
+def encode(document: Mapping[str, object]) -> bytes:
+    """An answer, as it is given once."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 

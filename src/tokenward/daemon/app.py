@@ -100,7 +100,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         if daemon.sharing is not None:
             await daemon.sharing.bring_left()
         await daemon.tidying.clear_left_marks()
-        await daemon.publish()
+        await daemon.offer()
         daemon.hub.listen(daemon.notices.happened)
         daemon.notices.look()  # at what was found at the start
         server = daemon.server = RpcServer(
@@ -109,8 +109,8 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
             clock=daemon.clock,
             pace=daemon.pace,
             audit=daemon.audit,
+            token_later=daemon.desk.token_later,
         )
-        await daemon.serve_metrics()
         await daemon.group.start(server.serve, listeners)
         await daemon.open_second_sockets()
         daemon.group.start_soon(_obey_signals, daemon)
@@ -125,7 +125,7 @@ async def _serve(options: Options, loaded: LoadedConfig) -> None:
         await daemon.stop.wait()
         sd.notify("STOPPING=1", options.environ)
         daemon.hub.announce("stopping")
-        await daemon.second_sockets.aclose()
+        await daemon.side_services.aclose()
         await server.aclose()
         await daemon.desk.kept.save_unsaved()
         await daemon.tidying.write_audit(everything=True)

@@ -182,7 +182,9 @@ def _line(at: datetime, seen: Seen, repeated: int) -> str:
 
 def _what(result: Result | None) -> tuple[str, str]:
     """The profile and generation that were handed out or changed; empty where there are none."""
-    from tokenward.daemon.profile_models import ProfileResult  # the lane needs neither
+    if result is None:
+        return "", ""
+    from tokenward.daemon.profile_models import ProfileResult  # whoever asks for tokens alone needs neither
     from tokenward.daemon.token_models import TokenResult
 
     match result:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tokenward.core import selection
 from tokenward.core.credential import MAIN_AGENT, Credential, Kind, Profile, Secret
@@ -31,7 +31,7 @@ from tokenward.core.selection import Selector, Shortlist, Unusable
 from tokenward.core.serving import Refusal, Serve, Wish
 from tokenward.daemon import answers, nothing_served
 from tokenward.daemon.answers import EncodedAnswer
-from tokenward.daemon.household import Household
+from tokenward.daemon.household import STORE, UNLOCK, Household
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.nothing_served import Asked, Refused
@@ -39,9 +39,12 @@ from tokenward.daemon.orders import order_of
 from tokenward.daemon.resting import refused_at_rest
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
-from tokenward.daemon.token_models import TokenParams, TokenResult
-from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, TokenwardError
+from tokenward.errors import AskDifferently, PersonNeeded, RetryLater, StoreUnavailable, TokenwardError
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, choose
+
+if TYPE_CHECKING:
+    from tokenward.daemon.plain_request import TokenRequest
+    from tokenward.daemon.token_models import CredentialInput
 
 MOST_LOOKED_AT = 16
 """Profiles that one request looks at besides those it asks; the watcher tells of the others."""
@@ -52,7 +55,7 @@ PATIENCE_BESIDE_OTHERS = 5.0
 OAUTH_FOR = {"api_key": selection.KEY_KINDS, "oauth": selection.OAUTH_KINDS}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Choice:
     """Who was chosen to answer the last request, and how; an answer of the lane says it itself.
 
@@ -103,7 +106,7 @@ class Broker:
         self.choice = Choice()
         """Of the last answer; whoever wants to know it looks before anything else is awaited."""
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The encoded answer of the first choice, if one stat is all it needs; else None."""
         if params.credential is not None:
             return None
@@ -137,7 +140,7 @@ class Broker:
         return empty, None
 
     def _standing(
-        self, params: TokenParams, selector: Selector, keeper: Keeper, empty: Sequence[Keeper], why: str
+        self, params: TokenRequest, selector: Selector, keeper: Keeper, empty: Sequence[Keeper], why: str
     ) -> StandingAnswer | None:
         """What answers the same request again; None where more decides about it than is compared there."""
         if params.session is not None or params.newer_than is not None or params.tier is not None:
@@ -158,12 +161,12 @@ class Broker:
         assert credential is not None  # noqa: S101 - only asked when something is served
         encoded = keeper.prepared.encoded.get(degraded)
         if encoded is None or encoded.credential is not credential:
-            result = answers.token_result(keeper, self.household.provider(keeper.profile.provider), degraded)
-            encoded = keeper.prepared.encoded[degraded] = EncodedAnswer(result, credential)
+            members = answers.token_members(keeper, self.household.provider(keeper.profile.provider), degraded)
+            encoded = keeper.prepared.encoded[degraded] = EncodedAnswer(members, credential)
         return encoded
 
-    async def token(self, params: TokenParams, model: str | None = None) -> TokenResult:
-        """A token that is valid now.
+    async def token(self, params: TokenRequest, model: str | None = None) -> dict[str, Any]:
+        """A token that is valid now, as the members of the answer.
 
         Args:
             params: what is asked for.
@@ -172,10 +175,8 @@ class Broker:
         Raises:
             TokenwardError: if no profile that fits can serve one.
         """
-        from tokenward.daemon import store_care
-
         if params.credential is not None:
-            return self._inline(params)
+            return self._inline(params.provider, params.credential)
         asked = self._selector(params, model)
         selector = self._for_session(params, asked)
         refusals: list[Refused] = []
@@ -199,18 +200,19 @@ class Broker:
             except (RetryLater, PersonNeeded, AskDifferently) as refusal:
                 # Unless it was asked for, a place with nothing in it was looked at and has not failed.
                 if selector.profile is not None or keeper.credential is not None or keeper.lookout.trouble:
-                    locked = store_care.locked(self.household.custody, keeper)
+                    locked = self._locked(keeper)
                     refusals.append(Refused(keeper.profile, locked or refusal))
             else:
                 # Its place may hold another kind now than when it was chosen.
                 if turn.key in self._line and selector.admits(self._line[turn.key]):
                     provider = self.household.provider(keeper.profile.provider)
-                    result = answers.token_result(keeper, provider, degraded or turn.degraded)
-                    self._served(params, selector, keeper, result.generation, others_failed=bool(refusals))
-                    return result
+                    members = answers.token_members(keeper, provider, degraded or turn.degraded)
+                    generation = members["generation"]
+                    self._served(params, selector, keeper, generation, others_failed=bool(refusals))
+                    return members
         raise self._nobody(params, selector, refusals, shortlist.unusable)
 
-    def _serves_at_once(self, key: str, params: TokenParams) -> bool:
+    def _serves_at_once(self, key: str, params: TokenRequest) -> bool:
         """Whether a profile has something valid in hand that the caller has not refused."""
         keeper = self._keepers.get(key)
         if keeper is None or keeper.credential is None:
@@ -230,7 +232,7 @@ class Broker:
         return self._line.shortlist(selector) if shortlist.unusable else shortlist
 
     def _nobody(
-        self, params: TokenParams, selector: Selector, refusals: list[Refused], unusable: tuple[Unusable, ...]
+        self, params: TokenRequest, selector: Selector, refusals: list[Refused], unusable: tuple[Unusable, ...]
     ) -> TokenwardError:
         now = self._line.now()
         cooling = [
@@ -253,7 +255,7 @@ class Broker:
 
     def _served(
         self,
-        params: TokenParams,
+        params: TokenRequest,
         selector: Selector,
         keeper: Keeper,
         generation: str,
@@ -271,12 +273,12 @@ class Broker:
         self.choice.set(profile.id, generation, key, why)
         return why
 
-    def _for_session(self, params: TokenParams, selector: Selector) -> Selector:
+    def _for_session(self, params: TokenRequest, selector: Selector) -> Selector:
         if params.session is None:
             return selector
         return self._sessions.selector(params.session, selector, params.compactions)
 
-    def _selector(self, params: TokenParams, model: str | None = None) -> Selector:
+    def _selector(self, params: TokenRequest, model: str | None = None) -> Selector:
         choice = choose(params.provider or self.household.default_provider)
         kinds = choice.kinds
         for more in (
@@ -317,16 +319,22 @@ class Broker:
             return True, None
         return False, next((each for each in shortlist.unusable if each.until != NEVER), None)
 
-    def _inline(self, params: TokenParams) -> TokenResult:
-        inline = params.credential
-        assert inline is not None  # noqa: S101 - the caller has checked it
-        name = choose(params.provider or self.household.default_provider).provider
+    def _inline(self, provider: str | None, inline: CredentialInput) -> dict[str, Any]:
+        name = choose(provider or self.household.default_provider).provider
         credential = Credential(Kind(inline.kind), Secret(inline.access_token.get_secret_value()))
-        result = answers.inline_result(credential, name, self.household.provider(name))
-        self.choice.set(result.profile, result.generation, result.profile, "brought by the caller")
-        return result
+        members = answers.inline_members(credential, name, self.household.provider(name))
+        profile = members["profile"]
+        self.choice.set(profile, members["generation"], profile, "brought by the caller")
+        return members
 
-    def _asked(self, params: TokenParams, selector: Selector) -> Asked:
+    def _locked(self, keeper: Keeper) -> StoreUnavailable | None:
+        """Why a profile of our own store has nothing to give, if it is its key that is locked."""
+        if keeper.profile.source != STORE or keeper.credential is not None:
+            return None
+        fault = self.household.custody.status().locked
+        return None if fault is None else StoreUnavailable(fault, hint=UNLOCK)
+
+    def _asked(self, params: TokenRequest, selector: Selector) -> Asked:
         provider = selector.provider
         if provider == CLAUDE_CODE_PROVIDER:
             looked_at = self.household.looked_at()

@@ -41,7 +41,7 @@ CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.cl
 ClaudeMode = Literal["delegate", "direct", "watch"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ClaudeLogins:
     """The logins of one configuration that were made under Claude Code's client_id.
 
@@ -96,8 +96,6 @@ class ClaudeLogins:
 
     def _claude_place(self) -> ClaudeCodeFile | KeychainOrFile:
         """Where Claude Code keeps its login on this platform; a configured path means that file alone."""
-        from tokenward.sources.keychain import SECURITY, KeychainLogin, KeychainOrFile, claude_code_item  # macOS
-
         said, equipment = self.settings.sources.claude_code, self.equipment
         file = ClaudeCodeFile(
             said.path or equipment.paths.claude_credentials,
@@ -107,6 +105,8 @@ class ClaudeLogins:
         )
         if equipment.platform != "darwin" or said.path is not None:
             return file
+        from tokenward.sources.keychain import SECURITY, KeychainLogin, KeychainOrFile, claude_code_item  # macOS
+
         self.keychain = KeychainLogin(
             claude_code_item(equipment.environ),
             environ=clean_environment(equipment.environ),

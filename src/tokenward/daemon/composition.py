@@ -16,24 +16,20 @@ from typing import TYPE_CHECKING
 
 from tokenward.config import Settings
 from tokenward.core.credential import Profile, agent_and_id
-from tokenward.daemon.adopted import Adoption
 from tokenward.daemon.claude_logins import ClaudeLogins
 from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.federated import Federated
 from tokenward.daemon.gathering import Gathering, one_of_each
 from tokenward.daemon.household import ADOPTED, STORE, Kept
 from tokenward.daemon.providers_in_force import ProvidersInForce
-from tokenward.daemon.publishing import Outlet
-from tokenward.daemon.shared_place import SHARED, SharedPlace
-from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Place
-from tokenward.provider_files import (
-    CLAUDE_CODE_PROVIDER,
-)
+from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources import environment
 from tokenward.sources.fixed import FixedCredential
 
 if TYPE_CHECKING:
+    from tokenward.daemon.adopted import Adoption
+    from tokenward.daemon.publishing import Outlet
     from tokenward.daemon.refresher import Refresher
 
 
@@ -46,12 +42,11 @@ class Composition:
     Args:
         settings: the configuration.
         equipment: what refreshers are made of.
-        metadata: what issuers said.
     """
 
-    def __init__(self, settings: Settings, equipment: Equipment, metadata: MetadataCache) -> None:
+    def __init__(self, settings: Settings, equipment: Equipment) -> None:
         self.settings = settings
-        self.providers = ProvidersInForce(settings, equipment, metadata)
+        self.providers = ProvidersInForce(settings, equipment)
         self._claude_logins = ClaudeLogins(settings, equipment, self.providers)
         self._equipment = equipment
         self._alike: dict[_MadeOf, _MadeOf] = {}
@@ -74,6 +69,8 @@ class Composition:
 
     def outlets(self) -> list[Outlet]:
         """Every sink of the configuration."""
+        if not self.settings.sinks:
+            return []
         from tokenward.daemon.outlets import outlet_of  # most publish no files
 
         equipment = self._equipment
@@ -88,6 +85,8 @@ class Composition:
 
     def shared(self, key: str) -> Kept:
         """A profile that many hosts share, by its key; of a namesake in our own store nothing is kept."""
+        from tokenward.daemon.shared_place import SHARED, SharedPlace  # most share nothing
+
         assert self._equipment.shared is not None  # noqa: S101 - asked of none other
         place = SharedPlace(
             key,

@@ -24,30 +24,26 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
-from tokenward import __version__
 from tokenward.config import LoadedConfig
-from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.freshness import RefreshTiming, retry_delay
 from tokenward.core.selection import Resolution
 from tokenward.daemon import sd
 from tokenward.daemon.audit import FILE_NAME as AUDIT_FILE
 from tokenward.daemon.audit import AuditLog
-from tokenward.daemon.change_command import run_change_command
 from tokenward.daemon.composition import Composition
 from tokenward.daemon.equipment import RECORDS_NAME, equip, key_custody, needs_restart
 from tokenward.daemon.event_hub import EventHub
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.import_aside import import_aside
 from tokenward.daemon.machine import SystemEntropy
-from tokenward.daemon.notice_command import tell_person
+from tokenward.daemon.network import Network
 from tokenward.daemon.notices import Notices
 from tokenward.daemon.options import Options
 from tokenward.daemon.pace import Pace
-from tokenward.daemon.publishing import Publishing
 from tokenward.daemon.routing_state import STATE_NAME, RoutingState
 from tokenward.daemon.rpc_server import RpcServer
 from tokenward.daemon.scheduler import BEAT_SECONDS, Scheduler
-from tokenward.daemon.second_sockets import SecondSockets
+from tokenward.daemon.side_services import SideServices
 from tokenward.daemon.state_flush import StateFlush
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.tidying import Tidying
@@ -55,8 +51,6 @@ from tokenward.daemon.token_desk import TokenDesk
 from tokenward.daemon.watcher import Watcher
 from tokenward.disk.private_dir import ensure_private_dir
 from tokenward.errors import ConfigurationFault
-from tokenward.http import HttpClient
-from tokenward.oauth.metadata import MetadataCache
 from tokenward.ports import Clock, LoginServer
 from tokenward.stores.age_archive import AgeArchive
 
@@ -65,7 +59,6 @@ if TYPE_CHECKING:
     from tokenward.daemon.daemon_models import DaemonStatusResult, ReloadResult
     from tokenward.daemon.intake import Doorway
     from tokenward.daemon.metrics import Family
-    from tokenward.daemon.metrics_socket import MetricsSocket
     from tokenward.daemon.profile_models import ProfileResult
     from tokenward.daemon.sharing import Sharing
     from tokenward.daemon.ward import Ward
@@ -102,21 +95,18 @@ class Daemon:
         self.server: RpcServer | None = None
         self.socket_path = str(options.paths.socket)
         self.stop = anyio.Event()
-        self._started_at = clock.wall()
-        self._started_boot = clock.boottime()
-        self._loaded = loaded
-        self._config_error: str | None = None
+        self.started_at = clock.wall()
+        self.started_boot = clock.boottime()
+        self.loaded = loaded
+        self.config_error: str | None = None
         self._reloading = anyio.Lock()
         entropy, state = SystemEntropy(), ensure_private_dir(options.paths.state)
         self.audit = AuditLog(state / AUDIT_FILE, clock)
         self.audit.told = self.hub.history.asked
         self.pace = Pace(clock)
-        self.second_sockets = SecondSockets(group, clock, self.audit.of_restricted, self.pace)
-        self._collectors: MetricsSocket | None = None
-        self._answers_collectors = False
+        self._is_offering = False
         self._unlocking = anyio.CapacityLimiter(1)
-        self._http = HttpClient(user_agent=f"tokenward/{__version__}")
-        self._metadata = MetadataCache(self._http, clock)
+        self._network = Network(clock)
         self.custody = key_custody(state, options.environ, loaded.settings.store, entropy)
         self._equipment = equip(
             options,
@@ -124,16 +114,24 @@ class Daemon:
             loaded.settings.store,
             clock=clock,
             entropy=entropy,
-            http=self._http,
+            network=self._network,
             group=group,
         )
         self._shares_as = loaded.settings.store
-        self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self._composition = Composition(loaded.settings, self._equipment)
         self.desk = TokenDesk(self._household())
         self.sharing = self._sharing()
         self.audit.choice = self.desk.broker.choice
         self.tidying = self._tidying()
-        self.publishing: Publishing | None = None
+        self.side_services = SideServices(
+            self.desk,
+            group,
+            clock,
+            audit=self.audit,
+            pace=self.pace,
+            service=self.service,
+            metrics=self.metrics,
+        )
         self.notices = Notices(
             self.desk.keepers,
             self.desk.household.routing,
@@ -179,7 +177,7 @@ class Daemon:
             entropy=self._equipment.entropy,
             alarm=self.scheduler,
             hub=self.hub,
-            timing=_timing(self._loaded),
+            timing=_timing(self.loaded),
             host=socket.gethostname(),
             reading=anyio.CapacityLimiter(READING_THREADS),
             spawn=self.group.start_soon,
@@ -223,7 +221,7 @@ class Daemon:
         return sharing_of(
             self.desk,
             rearrange=self._keep,
-            request_seconds=lambda: self._loaded.settings.default.refresh_timeout,
+            request_seconds=lambda: self.loaded.settings.default.refresh_timeout,
         )
 
     def _examine(
@@ -253,36 +251,35 @@ class Daemon:
 
     async def _keep(self) -> None:
         household = self.desk.household
-        household.default_provider = self._loaded.settings.default.provider
+        household.default_provider = self.loaded.settings.default.provider
         household.providers = self._composition.providers.all
-        household.resolution = Resolution(self._loaded.settings.default.resolution)
-        household.inherit_agents = self._loaded.settings.default.inherit_agents
-        household.ladders = self._loaded.settings.health.ladders()
-        household.fallbacks = self._loaded.settings.default.fallbacks
+        household.resolution = Resolution(self.loaded.settings.default.resolution)
+        household.inherit_agents = self.loaded.settings.default.inherit_agents
+        household.ladders = self.loaded.settings.health.ladders()
+        household.fallbacks = self.loaded.settings.default.fallbacks
         household.looked_at = self._composition.looked_at
-        said = self._loaded.settings.events
+        said = self.loaded.settings.events
         self.notices.on_event = said.on_event
-        self.notices.run = partial(tell_person, said=said, environ=self.options.environ)
-        await self.desk.keep(self._composition.all_kept())
-        if self.publishing is not None:
-            await self.publishing.have(self._composition.outlets())
+        if said.on_event:
+            from tokenward.daemon.notice_command import tell_person  # most have none told
 
-    async def publish(self) -> None:
-        """Publish files from now on; only who goes on to keep them valid does."""
-        household = self.desk.household
-        self.publishing = Publishing(
-            household.around,
-            self.desk.keepers,
-            base_url=lambda keeper: self._composition.providers.unusual_base_url(keeper.profile),
-            run_command=run_change_command,
-            remove_leftovers=self._equipment.record.remove_leftovers,
-        )
-        household.profiles_changed, household.sinks = self.publishing.look, self.publishing.shown
-        on_event = self.publishing.on_event
-        self.hub.listen(lambda event, _trouble: on_event(event))
-        await self.publishing.have(self._composition.outlets())
-        for keeper in self.desk.keepers.values():
-            keeper.on_alarm()  # its margin may be another now
+            self.notices.run = partial(tell_person, said=said, environ=self.options.environ)
+        await self.desk.keep(self._composition.all_kept())
+        if self._is_offering:
+            await self._publish()
+
+    async def offer(self) -> None:
+        """Offer from now on what the configuration in force names beside the socket.
+
+        Raises:
+            ConfigurationFault: if collectors cannot be answered as it says.
+        """
+        self._is_offering = True
+        await self._publish()
+        await self.side_services.serve_collectors(self.loaded.settings.metrics.socket)
+
+    async def _publish(self) -> None:
+        await self.side_services.publish(lambda: self._composition, self._equipment.record)
 
     async def discover(self) -> None:
         """Ask issuers for their endpoints until none is missing."""
@@ -304,15 +301,15 @@ class Daemon:
 
         try:
             loaded = self.options.load()
-            if self._answers_collectors:
-                await self._serve_collectors(loaded.settings.metrics.socket)
+            if self._is_offering:
+                await self.side_services.serve_collectors(loaded.settings.metrics.socket)
         except ConfigurationFault as fault:
-            self._config_error = fault.cause
+            self.config_error = fault.cause
             log.warning("%s; the settings in force stay", fault.cause)
             return ReloadResult(reloaded=False, error=fault.cause)
-        self._config_error, self._loaded = needs_restart(self._shares_as, loaded.settings.store), loaded
+        self.config_error, self.loaded = needs_restart(self._shares_as, loaded.settings.store), loaded
         warn_of(loaded)
-        self._composition = Composition(loaded.settings, self._equipment, self._metadata)
+        self._composition = Composition(loaded.settings, self._equipment)
         self.custody.wanted = loaded.settings.store.key
         self.desk.household.around.timing = _timing(loaded)
         await self.open_second_sockets()
@@ -320,11 +317,11 @@ class Daemon:
             self.group.start_soon(self.discover)
         await self.desk.kept.look_everywhere()
         self.hub.announce("reloaded")
-        return ReloadResult(reloaded=True, error=self._config_error)
+        return ReloadResult(reloaded=True, error=self.config_error)
 
     async def open_second_sockets(self) -> None:
         """Serve the restricted sockets of the configuration in force, and no other."""
-        await self.second_sockets.serve(self.service, self._loaded.settings.sockets)
+        await self.side_services.serve_restricted(self.loaded.settings.sockets)
 
     # What wakes it
 
@@ -351,7 +348,7 @@ class Daemon:
         self.notices.look()
         if self.custody.status().locked is not None:
             self.group.start_soon(self._unlock)
-        if self.second_sockets.are_missing:
+        if self.side_services.are_missing:
             self.group.start_soon(self.open_second_sockets)
         if self.desk.kept.is_overdue:
             self.group.start_soon(self.desk.kept.keep_overdue)
@@ -363,60 +360,21 @@ class Daemon:
             await self.desk.kept.look_everywhere()
 
     def _status(self, profiles: list[ProfileResult]) -> DaemonStatusResult:
-        from tokenward.daemon.daemon_models import DaemonStatusResult
+        from tokenward.daemon.daemon_status import status_of  # here and below: only who shows it
 
-        key = self.custody.status()
-        return DaemonStatusResult(
-            version=__version__,
-            pid=os.getpid(),
-            started_at_ms=to_unix_milliseconds(self._started_at),
-            uptime=round(self.clock.boottime() - self._started_boot, 3),
-            socket=self.socket_path,
-            state_directory=str(self.options.paths.state),
-            config=str(self._loaded.path) if self._loaded.path is not None else None,
-            config_error=self._config_error,
-            store_key=f"{key.place} {key.description}",
-            store_trouble=key.locked or key.note,
-            sink_troubles=self.publishing.troubles() if self.publishing is not None else [],
-            connections=self.server.connections if self.server is not None else 0,
-            subscribers=self.server.subscribers if self.server is not None else 0,
-            restricted_sockets=self.second_sockets.shown(),
-            shared_store=self.sharing.shown() if self.sharing is not None else None,
-            profiles=profiles,
-        )
+        return status_of(self, profiles)
 
     def metrics(self) -> list[Family]:
         """What can be counted and measured now."""
-        from tokenward.daemon.metrics import Watched, families
+        from tokenward.daemon.daemon_status import figures_of
 
-        watched = Watched(
-            self.desk.keepers, self.desk.broker, self.hub, self.notices, self.server, self._equipment.shared
-        )
-        return families(watched, self.ward.status())
-
-    async def serve_metrics(self) -> None:
-        """Answer collectors from now on, where the configuration in force wants it.
-
-        Raises:
-            ConfigurationFault: if it cannot be done.
-        """
-        self._answers_collectors = True
-        await self._serve_collectors(self._loaded.settings.metrics.socket)
-
-    async def _serve_collectors(self, place: Path | None) -> None:
-        if self._collectors is None and place is not None:
-            from tokenward.daemon import exposition
-            from tokenward.daemon.metrics_socket import MetricsSocket
-
-            self._collectors = MetricsSocket(self.group, lambda accept: exposition.page(self.metrics(), accept))
-        if self._collectors is not None:
-            await self._collectors.serve(place)
+        return figures_of(self)
 
     async def aclose(self) -> None:
         """Write what may still be lost, and let go of subscribers; flights have ended before."""
         await self.state_flush.flush()
         self.hub.end()
-        await self._http.aclose()
+        await self._network.aclose()
 
 
 def _beat_seconds(environ: Mapping[str, str]) -> float:

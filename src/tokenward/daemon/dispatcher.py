@@ -32,7 +32,7 @@ from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.message import Work
 from tokenward.daemon.methods.method import Audit, Call, Method
-from tokenward.daemon.peer import Peer
+from tokenward.daemon.plain_calls import INTERNAL, OK, tell_of_failure
 from tokenward.daemon.rpc_types import Params, Result
 from tokenward.daemon.token_models import TokenResult
 
@@ -41,9 +41,6 @@ MAX_REASONS = 8
 _SHOWABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}").fullmatch
 """A member name that is shown back: long enough for every name there is, too short for a token."""
 
-OK = "ok"
-INTERNAL = "internal"
-"""Results in the count of calls, besides the types of our errors."""
 _CONTEXT = "call"
 """The handlers' parameter that pjrpc fills with the context."""
 
@@ -63,13 +60,6 @@ def no_such_method() -> errors.TokenwardError:
 
 def _invalid_params(cause: str, reasons: list[dict[str, str]]) -> JsonRpcError:
     return _wire_error(errors.InvalidParams(cause, hint="see openrpc.json or call rpc.discover", errors=reasons))
-
-
-def _is_too_long(answer: bytes) -> bool:
-    if len(answer) <= protocol.MAX_LINE_BYTES:
-        return False
-    logger.error("an answer of %d bytes is too long to send", len(answer))
-    return True
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:
@@ -172,7 +162,7 @@ class Dispatcher:
                 for text in work.requests:
                     tasks.start_soon(answer_one, text)
         answer = message.join(tuple(responses), is_batch=work.is_batch)
-        return message.internal_error() if answer is not None and _is_too_long(answer) else answer
+        return message.internal_error() if answer is not None and message.is_too_long(answer) else answer
 
     async def _respond(self, text: str, call: Call) -> bytes | None:
         try:
@@ -185,7 +175,7 @@ class Dispatcher:
         if answer is None:
             return None
         response = answer[0].encode("ascii")
-        return message.internal_error(message.load(text)["id"]) if _is_too_long(response) else response
+        return message.internal_error(message.load(text)["id"]) if message.is_too_long(response) else response
 
     async def _refuse_unknown(
         self, request: Request, context: Call, handler: AsyncHandlerType[Call]
@@ -211,15 +201,7 @@ class Dispatcher:
                 self.calls[method.name, _outcome(result)] += 1
                 return shown
             self.calls[method.name, outcome] += 1
-            self._note_failure(call.peer, method.name, wire.code)
+            tell_of_failure(self._audit, call.peer, method.name, wire.code)
             raise wire
 
         return run
-
-    def _note_failure(self, peer: Peer, method: str, code: int) -> None:
-        if self._audit is None:
-            return
-        try:
-            self._audit(peer, method, code, None)
-        except Exception as error:  # noqa: BLE001 - nothing was handed out, so the caller still gets its reason
-            logger.error("the audit failed: %s", fault.describe(error))  # noqa: TRY400 - no traceback

@@ -24,13 +24,10 @@ from anyio.abc import TaskGroup
 from tokenward.daemon.adopted import AdoptedFiles
 from tokenward.daemon.machine import SystemProcesses
 from tokenward.daemon.options import Options
-from tokenward.daemon.shared_records import SharedRecords
 from tokenward.disk import family_file
-from tokenward.disk.holder_name import holder_name
 from tokenward.disk.private_dir import ensure_private_dir
-from tokenward.http import HttpClient
 from tokenward.paths import Paths
-from tokenward.ports import Clock, CredentialStore, Entropy, Processes, Sealer
+from tokenward.ports import Clock, CredentialStore, Entropy, KeyPlace, Processes, Sealer
 from tokenward.sinks.publication_record import FILE_NAME as PUBLISHED_NAME
 from tokenward.sinks.publication_record import PublicationRecord
 from tokenward.sources.claude_code_command import clean_environment
@@ -38,12 +35,11 @@ from tokenward.store_settings import StoreSettings
 from tokenward.stores.custody import KeyCustody
 from tokenward.stores.key_files import FileKeyPlace, PassphraseKeyPlace
 from tokenward.stores.key_ring import AesGcmSealer, open_key_file
-from tokenward.stores.keyring_key import KeyringKeyPlace
-from tokenward.stores.passphrase import PassphraseSource
-from tokenward.stores.systemd_key import SystemdKeyPlace
 
 if TYPE_CHECKING:
     from tokenward.daemon.endpoint_gate import EndpointGate
+    from tokenward.daemon.network import Network
+    from tokenward.daemon.shared_records import SharedRecords
 
 RECORDS_NAME = "credentials"
 """The directory of our own records, in the state directory."""
@@ -64,7 +60,7 @@ FLIGHT_THREADS = 32
 log = logging.getLogger("tokenward")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Equipment:
     """What every refresher is made of.
 
@@ -73,7 +69,7 @@ class Equipment:
         environ: the environment of the daemon.
         clock: the machine's clocks.
         entropy: the machine's randomness.
-        http: the one HTTP client.
+        network: what reaches servers.
         sealer: seals what goes into family files.
         processes: other programs.
         flights: the worker threads of flights.
@@ -89,7 +85,7 @@ class Equipment:
     environ: Mapping[str, str]
     clock: Clock
     entropy: Entropy
-    http: HttpClient
+    network: Network
     sealer: Sealer
     processes: Processes
     flights: CapacityLimiter
@@ -118,17 +114,41 @@ def key_custody(state: Path, environ: Mapping[str, str], said: StoreSettings, en
         said: what the configuration says of the store.
         entropy: where keys and nonces come from.
     """
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    passphrase = PassphraseSource(credentials, said.askpass, clean_environment(environ, ASKPASS_NEEDS))
-    places = (
-        FileKeyPlace(state, entropy),
-        KeyringKeyPlace(entropy),
-        SystemdKeyPlace(credentials),
-        PassphraseKeyPlace(state, entropy, passphrase),
-    )
-    return KeyCustody(
-        state, state / RECORDS_NAME, {place.name: place for place in places}, entropy, wanted=said.key
-    )
+    places = _KeyPlaces(state, environ, said, entropy)
+    return KeyCustody(state, state / RECORDS_NAME, places, entropy, wanted=said.key)
+
+
+class _KeyPlaces(dict[str, KeyPlace]):
+    """The places that a key can lie in, by name, each made when it is first asked for: most keys lie in a file."""
+
+    def __init__(self, state: Path, environ: Mapping[str, str], said: StoreSettings, entropy: Entropy) -> None:
+        super().__init__(file=FileKeyPlace(state, entropy))
+        self._state = state
+        self._environ = environ
+        self._said = said
+        self._entropy = entropy
+
+    def __missing__(self, name: str) -> KeyPlace:
+        credentials = self._environ.get("CREDENTIALS_DIRECTORY")
+        place: KeyPlace
+        match name:
+            case "keyring":
+                from tokenward.stores.keyring_key import KeyringKeyPlace
+
+                place = KeyringKeyPlace(self._entropy)
+            case "systemd":
+                from tokenward.stores.systemd_key import SystemdKeyPlace
+
+                place = SystemdKeyPlace(credentials)
+            case "passphrase":
+                from tokenward.stores.passphrase import PassphraseSource
+
+                environ = clean_environment(self._environ, ASKPASS_NEEDS)
+                asked = PassphraseSource(credentials, self._said.askpass, environ)
+                place = PassphraseKeyPlace(self._state, self._entropy, asked)
+            case _:
+                raise KeyError(name)
+        return self.setdefault(name, place)
 
 
 def shared_records(
@@ -150,6 +170,8 @@ def shared_records(
     if said.shared is None:
         return None
     from tokenward.daemon.fleet_access import fleet_place
+    from tokenward.daemon.shared_records import SharedRecords
+    from tokenward.disk.holder_name import holder_name
     from tokenward.stores.shared_stores import open_shared
 
     host = socket.gethostname()
@@ -180,7 +202,7 @@ def equip(
     *,
     clock: Clock,
     entropy: Entropy,
-    http: HttpClient,
+    network: Network,
     group: TaskGroup,
 ) -> Equipment:
     """Open our own store and the key of the families, and put together what a daemon has once.
@@ -191,7 +213,7 @@ def equip(
         said: what the configuration says of stores.
         clock: the machine's clocks.
         entropy: the machine's randomness.
-        http: the one HTTP client.
+        network: what reaches servers.
         group: where programs are waited for.
 
     Raises:
@@ -208,7 +230,7 @@ def equip(
         environ=options.environ,
         clock=clock,
         entropy=entropy,
-        http=http,
+        network=network,
         sealer=AesGcmSealer(family_key, entropy),
         processes=SystemProcesses(group),
         flights=flight_limiter(),

@@ -13,22 +13,45 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import anyio
 
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.protocol import MAX_QUEUED_EVENTS
 from tokenward.daemon import fault
-from tokenward.daemon.event_models import Event
 from tokenward.daemon.history import History
 from tokenward.ports import Clock
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+EventType = Literal[
+    "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
+    "forgotten", "sink_failed", "usage_warning", "cooling", "recovered", "clock_stepped", "reloaded",
+    "shared_store_away", "shared_store_back", "orphaned", "stopping", "lost",
+]  # fmt: skip
+
+
+class Happening(NamedTuple):
+    """What happened, as it is told; the members are those of ``event_models.Event``, which a subscriber reads.
+
+    Args:
+        type: of what kind it is.
+        profile: whose, as events name it; None = the daemon's.
+        generation: the value it speaks of, if any.
+        at_ms: when, in Unix milliseconds.
+        detail: one line for people, without a secret.
+    """
+
+    type: EventType
+    profile: str | None
+    generation: str | None
+    at_ms: int
+    detail: str = ""
+
+
+class Trouble(NamedTuple):
     """What lies behind an event of failure, for those who listen.
 
     Args:
@@ -42,7 +65,7 @@ class Trouble:
     retry_in: float | None
 
 
-Listener = Callable[[Event, Trouble | None], None]
+Listener = Callable[[Happening, Trouble | None], None]
 """Told of each event, on the event loop's thread; must not block."""
 
 
@@ -55,11 +78,11 @@ class Feed:
 
     def __init__(self, profiles: frozenset[str] | None) -> None:
         self._profiles = profiles
-        self._queue: deque[Event] = deque()
+        self._queue: deque[Happening] = deque()
         self._news = anyio.Event()
         self._ended = False
 
-    def offer(self, event: Event) -> bool:
+    def offer(self, event: Happening) -> bool:
         """Queue an event; the one that does not fit is replaced by ``lost``, and nothing follows it.
 
         Returns:
@@ -69,13 +92,13 @@ class Feed:
             return False
         fits = len(self._queue) < MAX_QUEUED_EVENTS
         if not fits:
-            event = Event(type="lost", profile=None, generation=None, at_ms=event.at_ms)
+            event = Happening(type="lost", profile=None, generation=None, at_ms=event.at_ms)
             self._ended = True
         self._queue.append(event)
         self._news.set()
         return not fits
 
-    def _wants(self, event: Event) -> bool:
+    def _wants(self, event: Happening) -> bool:
         return self._profiles is None or event.profile is None or event.profile in self._profiles
 
     def end(self) -> None:
@@ -83,7 +106,7 @@ class Feed:
         self._ended = True
         self._news.set()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
+    async def __aiter__(self) -> AsyncIterator[Happening]:
         """Each event once, until the feed ends."""
         while True:
             while self._queue:
@@ -116,7 +139,7 @@ class EventHub:
 
     def announce(
         self,
-        type_: str,
+        type_: EventType,
         *,
         profile: str | None = None,
         generation: str | None = None,
@@ -124,15 +147,7 @@ class EventHub:
         trouble: Trouble | None = None,
     ) -> None:
         """Tell every listener, and every subscriber that wants to know; never blocks."""
-        event = Event.model_validate(
-            {
-                "type": type_,
-                "profile": profile,
-                "generation": generation,
-                "at_ms": to_unix_milliseconds(self._clock.wall()),
-                "detail": detail,
-            }
-        )
+        event = Happening(type_, profile, generation, to_unix_milliseconds(self._clock.wall()), detail)
         for listener in self._listeners:
             try:
                 listener(event, trouble)

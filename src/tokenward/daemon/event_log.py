@@ -18,8 +18,7 @@ from types import MappingProxyType
 
 from tokenward.core.redact import printable
 from tokenward.core.repeats import Said, heard
-from tokenward.daemon.event_hub import Trouble
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening, Trouble
 from tokenward.daemon.logs import fields
 from tokenward.ports import Clock
 
@@ -64,7 +63,7 @@ class EventLog:
         self._clock = clock
         self._said: dict[tuple[str, str | None], Said] = {}
 
-    def __call__(self, event: Event, trouble: Trouble | None) -> None:
+    def __call__(self, event: Happening, trouble: Trouble | None) -> None:
         """Write one event, or keep it back."""
         level, words = LINES.get(event.type, (logging.INFO, event.type.replace("_", " ")))
         kept_back = 0
@@ -94,13 +93,13 @@ class EventLog:
         )
 
 
-def _what(event: Event, trouble: Trouble | None) -> str:
+def _what(event: Happening, trouble: Trouble | None) -> str:
     """What sets it apart from another that is said at once; the words of a window name its end."""
     if event.type == COOLING:
         return COOLING
     return event.detail if trouble is None else trouble.cause
 
 
-def _ends_a_failure(event: Event, trouble: Trouble | None) -> bool:
+def _ends_a_failure(event: Happening, trouble: Trouble | None) -> bool:
     """A refresh whose token lives no longer than the one before is told as rotated too, and goes on failing."""
     return event.type in ENDS_A_FAILURE and not (event.type == "rotated" and trouble is not None)

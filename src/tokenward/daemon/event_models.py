@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tokenward.daemon.event_hub import EventType
 from tokenward.daemon.rpc_types import Params, ProfileKey, Result
 
 
@@ -28,11 +29,7 @@ class SubscribeResult(Result):
 class Event(Result):
     """Something that happened; never holds a token."""
 
-    type: Literal[
-        "appeared", "rotated", "refresh_failed", "login_required", "unsaved", "saved", "logged_out",
-        "forgotten", "sink_failed", "usage_warning", "cooling", "recovered", "clock_stepped", "reloaded",
-        "shared_store_away", "shared_store_back", "orphaned", "stopping", "lost",
-    ]  # fmt: skip
+    type: EventType
     profile: str | None = Field(
         description="Whose, null = the daemon's; of another agent than main, `agent/provider:name`."
     )

@@ -25,7 +25,7 @@ from tokenward.daemon.equipment import key_custody
 from tokenward.daemon.machine import SystemClock, SystemEntropy
 from tokenward.daemon.options import Options
 from tokenward.errors import ConfigurationFault, TokenwardError
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER
 from tokenward.sources.anthropic_profile import directory_in
 from tokenward.sources.keychain import claude_code_item, question

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenward.core.federation import Federation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Federated:
     """The federated profiles of one configuration.
 
@@ -80,7 +80,7 @@ class Federated:
             headers=federation.headers,
             mint_parameters=federation.parameters,
             clock=equipment.clock,
-            http_client=equipment.http,
+            http_client=equipment.network.http,
             timeout=self.settings.default.refresh_timeout,
         )
         refresher = MintRefresher(place, identity, endpoint, gate=equipment.gate(url), clock=equipment.clock)

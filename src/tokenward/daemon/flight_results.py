@@ -10,13 +10,13 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum, auto
+from typing import TYPE_CHECKING, NamedTuple
 
 from tokenward.core.credential import Credential
-from tokenward.core.grants import (
-    Unavailable,
-)
+
+if TYPE_CHECKING:
+    from tokenward.core.grants import Unavailable
 
 
 class Cause(StrEnum):
@@ -37,8 +37,7 @@ class Cause(StrEnum):
     NO_LONGER_LIFE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
+class Refreshed(NamedTuple):
     """A new value, durable in its place.
 
     Args:
@@ -50,15 +49,13 @@ class Refreshed:
     locks_lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(NamedTuple):
     """The place holds a newer value; nothing was spent, or ours lies sealed in the family file."""
 
     credential: Credential
 
 
-@dataclass(frozen=True, slots=True)
-class SaveFailed:
+class SaveFailed(NamedTuple):
     """A new value that its place does not hold yet.
 
     Args:
@@ -76,8 +73,7 @@ class SaveFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """The refresh token of the generation ``sent`` is dead.
 
     Args:
@@ -89,8 +85,7 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """No new value; trying again may help.
 
     Args:

@@ -23,8 +23,7 @@ import anyio
 
 from tokenward.core import freshness
 from tokenward.core.credential import Credential
-from tokenward.core.freshness import Held
-from tokenward.core.grants import lengthens_life
+from tokenward.core.freshness import Held, lengthens_life
 from tokenward.core.lifecycle import Event, Phase
 from tokenward.daemon import landing
 from tokenward.daemon.attempts import NO_ATTEMPTS

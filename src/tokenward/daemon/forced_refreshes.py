@@ -19,7 +19,7 @@ from tokenward.errors import RefreshFailed
 from tokenward.ports import Clock
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Shared:
     """What several families' names may stand for.
 

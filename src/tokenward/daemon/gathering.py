@@ -22,7 +22,7 @@ from tokenward.core.written_token import Written
 from tokenward.daemon.household import Kept
 from tokenward.ports import Place
 from tokenward.provider_files import CLAUDE_CODE_PROVIDER, Provider, goes_to_gateway, provider_named
-from tokenward.sources import anthropic_profile, dotenv, environment
+from tokenward.sources import environment
 from tokenward.sources.claude_code_command import clean_environment
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ CONSENT = 'to let tokenward refresh it, set refresh = "direct" under [sources.an
 log = getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Gathering:
     """The sources of one configuration.
 
@@ -55,10 +55,11 @@ class Gathering:
     def all_kept(self) -> list[Kept]:
         """Every profile that they offer."""
         said, environ, beside = self.settings.sources, self.equipment.environ, self._gateway()
-        offers = [
-            *environment.offered(environ, beside),
-            *dotenv.offered(said.dotenv.paths, environ, beside),
-        ]
+        offers = [*environment.offered(environ, beside)]
+        if said.dotenv.paths:
+            from tokenward.sources import dotenv  # here and below: for whom they are named
+
+            offers.extend(dotenv.offered(said.dotenv.paths, environ, beside))
         kept = [Kept(each.profile, each.place, None, each.note, (each.profile, *each.made_of)) for each in offers]
         kept.extend(self._command(name, each) for name, each in said.command.items())
         if said.anthropic_profile.enabled:
@@ -94,6 +95,8 @@ class Gathering:
 
     def _anthropic_profiles(self) -> list[Kept]:
         """The profiles of Anthropic's SDKs that the configuration names, or the active one."""
+        from tokenward.sources import anthropic_profile
+
         said, environ = self.settings.sources.anthropic_profile, self.equipment.environ
         directory = said.directory or anthropic_profile.directory_in(environ, self.equipment.paths.home)
         kept = []
@@ -106,6 +109,7 @@ class Gathering:
 
     def _anthropic_profile(self, directory: Path, name: str, *, direct: bool) -> Kept:
         from tokenward.oauth.token_endpoint import HttpTokenEndpoint
+        from tokenward.sources import anthropic_profile
 
         config = anthropic_profile.config_of(directory, name)
         place = anthropic_profile.AnthropicProfileFile(directory, name, clock=self.equipment.clock)
@@ -123,7 +127,7 @@ class Gathering:
                 body="json",
                 headers={"anthropic-beta": anthropic_profile.OAUTH_BETA},
                 clock=self.equipment.clock,
-                http_client=self.equipment.http,
+                http_client=self.equipment.network.http,
                 timeout=self.settings.default.refresh_timeout,
             )
             refresher = self.direct(profile.id, place, endpoint, CLAUDE_CODE_PROVIDER)

@@ -18,9 +18,8 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import to_thread
 
@@ -32,10 +31,11 @@ from tokenward.core.health_document import from_document, to_document
 from tokenward.daemon.routing_state import Section
 
 if TYPE_CHECKING:
+    from tokenward.daemon.event_hub import EventType
     from tokenward.daemon.household import Household
 
-COOLING = "cooling"
-RECOVERED = "recovered"
+COOLING: EventType = "cooling"
+RECOVERED: EventType = "recovered"
 LONGEST_REQUEST_SECONDS = 600.0
 """A success that is told while a window is open may be that of a request made before it; one that old is not."""
 _GENERATION = "generation"
@@ -43,8 +43,7 @@ _WELL = Health()
 """Of whoever never failed: nothing is kept for any of ten thousand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A window that is open.
 
     Args:
@@ -210,7 +209,7 @@ class HealthBook:
         if was and not rules.open_windows(after, now=now):
             self._tell(RECOVERED, key, "")
 
-    def _tell(self, type_: str, key: str, detail: str) -> None:
+    def _tell(self, type_: EventType, key: str, detail: str) -> None:
         generation = self._generations.get(key)
         self._household.hub.announce(type_, profile=key, generation=generation, detail=detail)
 

@@ -22,7 +22,7 @@ from tokenward.ports import Clock
 
 if TYPE_CHECKING:
     from tokenward.daemon.audit import Seen
-    from tokenward.daemon.event_models import Event
+    from tokenward.daemon.event_hub import Happening
     from tokenward.daemon.history_models import HistoryResult, MomentResult
     from tokenward.daemon.token_models import ReportResult
 
@@ -58,7 +58,7 @@ class History:
         self._latest: dict[_What, _Moment] = {}
         """Of the second ring, by what happened: a repeat is found however many others there were between."""
 
-    def happened(self, event: Event, _trouble: object = None) -> None:
+    def happened(self, event: Happening, _trouble: object = None) -> None:
         """Keep an event; what lies behind it is in its words."""
         what = (event.type, event.profile, event.generation, event.detail, None)
         self._happened.append(_Moment(what, event.at_ms, event.at_ms))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from anyio import CapacityLimiter
 
@@ -36,6 +36,8 @@ STORE = "store"
 """The source's name of what we own."""
 ADOPTED = "adopted"
 """The source's name of a foreign file that a person told us to keep."""
+UNLOCK = "unlock it, then: tokenward store status"
+"""What to do with a store whose key is locked."""
 
 
 class FindingLike(Protocol):
@@ -65,8 +67,7 @@ class FindingLike(Protocol):
 Examine: TypeAlias = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any] | None], Sequence[FindingLike]]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A profile that is to be kept: what the configuration, the store and the sources make of it.
 
     Args:
@@ -88,7 +89,7 @@ def _nothing_shared(profile: str) -> Kept:
     raise AssertionError(f"{profile} is not shared: nothing is")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Household:
     """What the ward needs from the one who composed it.
 

@@ -21,11 +21,11 @@ from anyio import to_thread
 
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.imported import Gathered, Imported, Skipped
+from tokenward.core.names import PROFILE_ID
 from tokenward.core.reading import Found, Unreadable
 from tokenward.daemon import twins
 from tokenward.daemon.adopted import AdoptedFiles, Adoption
 from tokenward.daemon.profile_models import ProfileResult
-from tokenward.daemon.rpc_types import PROFILE_ID
 from tokenward.daemon.source_models import (
     AdoptedResult,
     ImportedResult,
@@ -101,7 +101,7 @@ class Intake:
             return [SourceResult(source=name, files=list(foreign.present(name))) for name in foreign.names()]
 
         found = await to_thread.run_sync(look, limiter=self._ward.household.around.reading)
-        adopted = [AdoptedResult(**each.model_dump()) for each in self._doorway.adopted.all()]
+        adopted = [AdoptedResult(**each._asdict()) for each in self._doorway.adopted.all()]
         return SourceListResult(sources=found, layouts=list(self._doorway.layouts), adopted=adopted)
 
     async def take_over(self, params: SourceImportParams) -> SourceImportResult:

@@ -7,15 +7,14 @@ spent value, and the same words from a server condemn one generation and not its
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokenward.core.credential import Credential
 from tokenward.core.lifecycle import Event
 from tokenward.daemon.flight_results import Adopted, Cause, Failed, FlightResult, Refreshed, Rejected, SaveFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A value to hold and to serve.
 
     Args:
@@ -27,8 +26,7 @@ class Value:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """No value, or none that is durable.
 
     Args:

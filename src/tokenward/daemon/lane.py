@@ -19,13 +19,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from tokenward.core import protocol
 from tokenward.daemon import fault, message
 from tokenward.daemon.peer import Peer
+from tokenward.daemon.plain_request import METHOD, PlainRequest, read_plain
 from tokenward.daemon.standing_answer import HandedOut, StandingAnswer
-from tokenward.daemon.token_models import TokenParams
 
 if TYPE_CHECKING:
     from tokenward.daemon.methods.method import Audit
@@ -35,8 +33,7 @@ MAX_SHAPES = 256
 MAX_SHAPE_BYTES = 512
 """A longer request is read anew each time; this bounds what is remembered to some 256 KiB of lines."""
 
-_METHOD = "token.get"
-_METHOD_BYTES = b"token.get"
+_METHOD_BYTES = METHOD.encode()
 _HEAD = f'{{"jsonrpc":"{protocol.JSONRPC}","id":'.encode()
 _RESULT = b',"result":'
 _TAIL = b"}\n"
@@ -57,7 +54,7 @@ class _Asked:
 
     __slots__ = ("line", "params", "request_id", "standing")
 
-    def __init__(self, line: bytes, request_id: bytes, params: TokenParams) -> None:
+    def __init__(self, line: bytes, request_id: bytes, params: PlainRequest) -> None:
         self.line = line
         self.request_id = request_id
         self.params = params
@@ -72,7 +69,7 @@ class Lane:
         audit: told of every answer; None to tell nobody.
     """
 
-    def __init__(self, token_nowait: Callable[[TokenParams], HandedOut | None], audit: Audit | None) -> None:
+    def __init__(self, token_nowait: Callable[[PlainRequest], HandedOut | None], audit: Audit | None) -> None:
         self._token_nowait = token_nowait
         self._audit = audit
         self._shapes: dict[bytes, _Asked] = {}
@@ -109,7 +106,7 @@ class Lane:
                 if handed_out is None:
                     return None
             if self._audit is not None:
-                self._audit(peer, _METHOD, 0, handed_out)
+                self._audit(peer, METHOD, 0, handed_out)
         except Exception as error:  # noqa: BLE001 - the dispatcher meets it again and answers it as an error
             logger.debug("the lane steps aside: %s", fault.describe(error))
             return None
@@ -121,10 +118,12 @@ class Lane:
             request = message.load(str(line, "utf-8"))
             if not isinstance(request, dict) or "id" not in request:
                 return None
-            if request.get("method") != _METHOD or message.fault_of(request) is not None:
+            if request.get("method") != METHOD or message.fault_of(request) is not None:
                 return None
-            params = TokenParams.model_validate(request.get("params", {}))
-        except (message.Unreadable, UnicodeDecodeError, ValidationError, RecursionError):
+            params = read_plain(request.get("params", {}))
+        except (message.Unreadable, UnicodeDecodeError, RecursionError):
+            return None
+        if params is None:
             return None
         asked = _Asked(line, message.encode_text(request["id"]).encode("ascii"), params)
         if found is not None:
@@ -135,7 +134,7 @@ class Lane:
         start, end = found.span(1)
         line = asked.line
         shape = line[:start] + line[end:]
-        if asked.params.credential is not None or len(shape) > MAX_SHAPE_BYTES:
+        if len(shape) > MAX_SHAPE_BYTES:
             return
         if b"\\" in shape or shape.count(b'"id"') != 1:
             return

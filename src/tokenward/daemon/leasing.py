@@ -11,7 +11,8 @@ from collections.abc import Callable
 from logging import getLogger
 
 from tokenward.daemon.flight_results import Cause, Failed, FlightResult, SaveFailed
-from tokenward.ports import HeldLease, HeldLocks, KnownDead, LeasedPlace, LocksBusy, PerhapsSpent, Place
+from tokenward.ports import HeldLocks, LocksBusy, Place
+from tokenward.ports.leases import HeldLease, KnownDead, LeasedPlace, PerhapsSpent
 
 log = getLogger(__name__)
 

@@ -13,8 +13,9 @@ Rules:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, NoReturn
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
 
 from tokenward import errors
 from tokenward.core import protocol
@@ -27,6 +28,8 @@ class Unreadable(ValueError):
 def _refuse_constant(_name: str) -> NoReturn:
     raise Unreadable  # RFC 8259 section 6: NaN and the infinities are not JSON
 
+
+logger = logging.getLogger(__name__)
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -58,6 +61,31 @@ def error_object(code: int, message: str, data: dict[str, Any], request_id: str 
     """
     error = {"code": code, "message": message, "data": data}
     return encode_text({"jsonrpc": protocol.JSONRPC, "id": request_id, "error": error}).encode("ascii")
+
+
+def result_object(result: bytes, request_id: str | int | None) -> bytes:
+    """The response to a call that went well, without the newline.
+
+    Args:
+        result: its result, encoded.
+        request_id: the request's id.
+    """
+    shown_id = encode_text(request_id).encode("ascii")
+    return b'{"jsonrpc":"%b","id":%b,"result":%b}' % (protocol.JSONRPC.encode(), shown_id, result)
+
+
+def notification(method: str, params: Mapping[str, Any]) -> bytes:
+    """A notification of ours (JSON-RPC 2.0 section 4.1), newline included."""
+    said = {"jsonrpc": protocol.JSONRPC, "method": method, "params": params}
+    return encode_text(said).encode("ascii") + b"\n"
+
+
+def is_too_long(answer: bytes) -> bool:
+    """Whether an answer, without its newline, is more than a peer must take; says so in the log."""
+    if len(answer) <= protocol.MAX_LINE_BYTES:
+        return False
+    logger.error("an answer of %d bytes is too long to send", len(answer))
+    return True
 
 
 def refusal(error: errors.TokenwardError, request_id: str | int | None = None) -> bytes:
@@ -119,8 +147,7 @@ def fault_of(message: Any) -> bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What one line asks for.
 
     Args:

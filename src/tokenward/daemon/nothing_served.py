@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenward.core.classify import FailureClass
 from tokenward.core.credential import MAIN_AGENT, Profile, to_unix_milliseconds
@@ -39,8 +38,7 @@ _STATE = {COOLDOWN: "cooling", DISABLED: "out of use"}
 _UNLESS_INHERITED = "agents have no credentials but their own, unless inherit_agents = true under [default]"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request asked for.
 
     Args:
@@ -60,8 +58,7 @@ class Asked:
     known: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A profile that was asked and could not serve.
 
     Args:

@@ -23,7 +23,7 @@ from tokenward.core.notices import Kind, Matter, Standing, matters, review
 from tokenward.core.notices_document import from_documents, to_documents
 from tokenward.core.redact import printable
 from tokenward.core.repeats import Said, heard
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logs import fields
 from tokenward.daemon.refusals import login_command
@@ -94,7 +94,7 @@ class Notices:
         self._at_work = False
         self._failure: Said | None = None
 
-    def happened(self, event: Event, _trouble: object = None) -> None:
+    def happened(self, event: Happening, _trouble: object = None) -> None:
         """Hear of an event; never blocks."""
         if event.type in AT_ONCE:
             self.look()

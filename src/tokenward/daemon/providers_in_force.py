@@ -20,8 +20,6 @@ from tokenward.core.subscription_tier import TIERS, tier_named
 from tokenward.daemon.default_model import default_models
 from tokenward.daemon.equipment import Equipment
 from tokenward.daemon.household import unconfigured
-from tokenward.oauth.metadata import MetadataCache, Undiscovered, token_endpoint_for
-from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 from tokenward.ports import LoginServer, Place
 from tokenward.provider_files import (
     CLAUDE_CODE_PROVIDER,
@@ -33,7 +31,9 @@ from tokenward.provider_files import (
 
 if TYPE_CHECKING:
     from tokenward.core.grants import RefreshOutcome
+    from tokenward.core.provider import ProviderRegistration
     from tokenward.daemon.refresher import Refresher
+    from tokenward.oauth.token_endpoint import HttpTokenEndpoint
 
 SUBSCRIPTION_TIER = "ANTHROPIC_SUBSCRIPTION_TIER"
 
@@ -46,10 +46,9 @@ class ProvidersInForce:
     Args:
         settings: the configuration.
         equipment: what endpoints and refreshers are made of.
-        metadata: what issuers said.
     """
 
-    def __init__(self, settings: Settings, equipment: Equipment, metadata: MetadataCache) -> None:
+    def __init__(self, settings: Settings, equipment: Equipment) -> None:
         self.all: dict[str, Provider] = {
             name: provider_named(name, given) for name, given in settings.providers.items()
         }
@@ -60,7 +59,6 @@ class ProvidersInForce:
         self.undiscovered: dict[str, str] = {}
         self._refresh_timeout = settings.default.refresh_timeout
         self._equipment = equipment
-        self._metadata = metadata
 
     def named(self, name: str) -> Provider:
         """A provider in force, configured or built in; one that is only asked about is not in force afterwards."""
@@ -82,22 +80,29 @@ class ProvidersInForce:
             if registration.token_endpoint is None and not online:
                 self.undiscovered[name] = f"{registration.issuer} has not been asked for its endpoints yet"
                 continue
-            found = await token_endpoint_for(
-                registration,
-                metadata=self._metadata,
-                http_client=self._equipment.http,
-                clock=self._equipment.clock,
-                refresh_timeout=self._refresh_timeout,
-            )
-            if isinstance(found, Undiscovered):
-                self.undiscovered[name] = found.reason
-            else:
-                self.endpoints[name] = found
-                self.undiscovered.pop(name, None)
+            await self._find_endpoint(name, registration)
         return not self.undiscovered
+
+    async def _find_endpoint(self, name: str, registration: ProviderRegistration) -> None:
+        from tokenward.oauth.metadata import Undiscovered, token_endpoint_for  # for whom we refresh something
+
+        found = await token_endpoint_for(
+            registration,
+            metadata=self._equipment.network.metadata,
+            http_client=self._equipment.network.http,
+            clock=self._equipment.clock,
+            refresh_timeout=self._refresh_timeout,
+        )
+        if isinstance(found, Undiscovered):
+            self.undiscovered[name] = found.reason
+        else:
+            self.endpoints[name] = found
+            self.undiscovered.pop(name, None)
 
     def claude_code_endpoint(self) -> HttpTokenEndpoint:
         """Where Claude Code's own login is refreshed, under its own client_id; never discovered."""
+        from tokenward.oauth.token_endpoint import HttpTokenEndpoint  # a person has to consent to it
+
         registration = claude_code_registration(self.named(CLAUDE_CODE_PROVIDER))
         return HttpTokenEndpoint(
             url=registration.token_endpoint or "",
@@ -105,7 +110,7 @@ class ProvidersInForce:
             body=registration.body,
             dead_errors=registration.dead_errors,
             clock=self._equipment.clock,
-            http_client=self._equipment.http,
+            http_client=self._equipment.network.http,
             timeout=self._refresh_timeout,
         )
 
@@ -150,8 +155,8 @@ class ProvidersInForce:
             registration=provider.registration,
             rules=provider.login,
             headers=provider.headers,
-            metadata=self._metadata,
-            http_client=equipment.http,
+            metadata=equipment.network.metadata,
+            http_client=equipment.network.http,
             clock=equipment.clock,
             entropy=equipment.entropy,
         )

@@ -32,7 +32,7 @@ from tokenward.core import freshness
 from tokenward.core.credential import to_unix_milliseconds
 from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Serve, Wish
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.errors import ConfigurationFault
@@ -170,7 +170,7 @@ class Publishing:
         except (OSError, ConfigurationFault) as error:  # the record knows it: the next start tries again
             log.warning("the sink %s could not be withdrawn: %s", standing.outlet.name, _why(error)[0])
 
-    def on_event(self, event: Event) -> None:
+    def on_event(self, event: Happening) -> None:
         """Something happened to a profile; never blocks."""
         if event.profile is not None and event.type != "sink_failed":
             self.look(event.profile)

@@ -32,6 +32,7 @@ from tokenward.daemon import nothing_served
 from tokenward.daemon.methods import daemon as daemon_methods
 from tokenward.daemon.methods import token as token_methods
 from tokenward.daemon.methods.method import Call, Method
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.rpc_types import Result
 from tokenward.daemon.standing_answer import HandedOut
 from tokenward.daemon.token_models import ReportParams, ReportResult, TokenParams, TokenResult
@@ -55,7 +56,7 @@ _OFFERED = {
 class Tokens(Protocol):
     """The part of the service that is asked."""
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """See ``Service``."""
 
     async def token(self, params: TokenParams) -> TokenResult:
@@ -101,7 +102,7 @@ class RestrictedTokens:
             name: replace(method, handler=handlers.get(name, method.handler)) for name, method in _OFFERED.items()
         }
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane's answer; whoever rejects a token or has nobody to ask is for the dispatcher.
 
         It does not stand: who is first here changes with what cools here, of which the ward knows nothing.
@@ -193,7 +194,7 @@ class RestrictedTokens:
         others = any(self._cool_until.get(each, 0.0) <= now for each in self._profiles)
         return ReportResult(failure="rate_limit", action="rotate" if others else "wait", retry_after=seconds)
 
-    def _order(self, params: TokenParams) -> Iterator[str]:
+    def _order(self, params: TokenRequest) -> Iterator[str]:
         """The listed profiles that fit, those that cool last."""
         fitting = [key for key in self._profiles if _fits(key, params)]
         if not self._cool_until:
@@ -220,7 +221,7 @@ def _canonical(key: str) -> str:
     return profile_key(profile, agent)
 
 
-def _fits(key: str, params: TokenParams) -> bool:
+def _fits(key: str, params: TokenRequest) -> bool:
     if params.profile is not None:
         return key == profile_key(params.profile, params.agent)
     agent, profile = agent_and_id(key)
@@ -229,7 +230,7 @@ def _fits(key: str, params: TokenParams) -> bool:
     return params.provider is None or profile.partition(":")[0] == choose(params.provider).provider
 
 
-def _narrowed(params: TokenParams, key: str, *, timeout: float | None = None) -> TokenParams:
+def _narrowed(params: TokenRequest, key: str, *, timeout: float | None = None) -> TokenParams:
     """The request, for exactly this profile."""
     agent, profile = agent_and_id(key)
     passed: dict[str, Any] = {name: getattr(params, name) for name in _PASSED_ON}

@@ -35,16 +35,16 @@ from tokenward.daemon.import_aside import import_aside
 from tokenward.daemon.lane import Lane
 from tokenward.daemon.pace import Pace
 from tokenward.daemon.peer import Peer, admitted_uids, peer_of
+from tokenward.daemon.plain_calls import PlainCalls, TokenLater
 from tokenward.ports import Clock
 
 if TYPE_CHECKING:
     from tokenward.daemon.dispatcher import Dispatcher
-    from tokenward.daemon.event_models import Event
     from tokenward.daemon.methods.method import Audit, Subscribe
+    from tokenward.daemon.plain_request import PlainRequest
     from tokenward.daemon.restricted import Restriction
     from tokenward.daemon.service import Service
     from tokenward.daemon.standing_answer import HandedOut
-    from tokenward.daemon.token_models import TokenParams
 
 ACCEPTS_AT_ONCE = 32
 """Connections accepted before those already open get their turn again."""
@@ -56,8 +56,6 @@ MIN_SWEEP_SECONDS = 0.01
 """So that a deadline rounded down does not make the timer spin."""
 MAX_NAMED_STRANGERS = 32
 """Foreign uids whose refusal is logged, once each: the log is not theirs to fill."""
-
-_EVENT_HEAD = f'{{"jsonrpc":"{protocol.JSONRPC}","method":"event","params":'.encode()
 
 logger = logging.getLogger(__name__)
 
@@ -72,18 +70,20 @@ class RpcServer:
         pace: how often one process may call, over the sockets of all servers.
         allow_root: whether root may call too.
         audit: told of every call that was carried out; None to tell nobody.
+        token_later: what a plain ``token.get`` waits for; None = all that waits is the dispatcher's.
         restriction: what the sockets are narrowed to; None = they offer everything to our own user.
     """
 
     def __init__(
         self,
-        token_nowait: Callable[[TokenParams], HandedOut | None],
+        token_nowait: Callable[[PlainRequest], HandedOut | None],
         service: Callable[[], Awaitable[Service]],
         *,
         clock: Clock,
         pace: Pace,
         allow_root: bool = False,
         audit: Audit | None = None,
+        token_later: TokenLater | None = None,
         restriction: Restriction | None = None,
     ) -> None:
         self._service = service
@@ -95,7 +95,8 @@ class RpcServer:
         self._lane = Lane(token_nowait, audit)
         self._dispatcher: Dispatcher | None = None
         self.calls: Counter[tuple[str, str]] = Counter()
-        """How many calls the dispatcher has answered, by method and result."""
+        """How many calls were answered that had to wait, by method and result."""
+        self._plain = None if token_later is None else PlainCalls(token_later, audit, self.calls)
         if restriction is None:
             self._admitted = admitted_uids(allow_root=allow_root)
         else:
@@ -295,7 +296,10 @@ class RpcServer:
             answered.set()
 
     async def _carry_out(self, work: message.Work, peer: Peer, subscribe: Subscribe) -> bytes | None:
-        """What only the dispatcher answers; it is imported for the first such call, as the service is."""
+        """What the lane does not answer; the dispatcher is imported for its first call, as the service is."""
+        answer = None if self._plain is None else await self._plain.answer(work, peer)
+        if answer is not None:
+            return answer
         try:
             await import_aside("tokenward.daemon.methods.registry", "tokenward.daemon.dispatcher")
             from tokenward.daemon.methods.method import Call
@@ -350,7 +354,7 @@ class RpcServer:
                     await answered.wait()
                     async for event in feed:
                         await connection.wait_drained()
-                        connection.send(_event_line(event))
+                        connection.send(message.notification("event", event._asdict()))
         except Exception as error:
             if not is_started:
                 raise
@@ -394,7 +398,3 @@ class RpcServer:
             self._accept()  # it gave a descriptor back
         if self._closing_deadline < math.inf and not self._connections:
             self._everybody_gone.set()
-
-
-def _event_line(event: Event) -> bytes:
-    return _EVENT_HEAD + event.model_dump_json().encode("utf-8") + b"}\n"

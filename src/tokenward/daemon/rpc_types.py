@@ -15,31 +15,35 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from tokenward.core import names
 from tokenward.core.model_reference import MODEL_TEXT, may_be_model
 
-PROFILE_ID = r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileId = Annotated[
     str,
     Field(
-        pattern=PROFILE_ID,
+        pattern=names.PROFILE_ID,
         description="A profile's id, `provider:name`.",
         examples=["anthropic:claude-cli", "acme:me@work.com"],
     ),
 ]
-PROFILE_KEY = r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$"
 ProfileKey = Annotated[
     str,
     Field(
-        pattern=PROFILE_KEY,
+        pattern=names.PROFILE_KEY,
         description="A profile's id; of another agent than main, `agent/provider:name`.",
     ),
 ]
-AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="A namespace of profiles.")]
+AgentName = Annotated[str, Field(pattern=names.AGENT, description="A namespace of profiles.")]
 KindName = Literal["api_key", "auth_token", "setup_token", "oauth", "federated"]
 SessionName = Annotated[
-    str, Field(min_length=1, max_length=128, description="Any text by which the caller knows a conversation.")
+    str,
+    Field(
+        min_length=1,
+        max_length=names.LONGEST_SESSION,
+        description="Any text by which the caller knows a conversation.",
+    ),
 ]
-Generation = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="Names one value of a credential.")]
+Generation = Annotated[str, Field(pattern=names.GENERATION, description="Names one value of a credential.")]
 Degraded = Literal["short", "refresh_failing", "unsaved", "cooling"]
 
 

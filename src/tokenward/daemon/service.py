@@ -17,7 +17,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from tokenward.daemon.daemon_models import DaemonStatusResult, MetricsParams, MetricsResult, ReloadResult
-from tokenward.daemon.event_models import Event
+from tokenward.daemon.event_hub import Happening
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.store_models import (
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 class EventFeed(Protocol):
     """One subscriber's events, bounded by ``MAX_QUEUED_EVENTS``."""
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[Happening]:
         """Each event once; after an overflow a last one of type ``lost``, then the end."""
 
 
@@ -73,7 +74,7 @@ class Service(Protocol):
     def decisions(self) -> Decisions:
         """What people decide about routing."""
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane: the encoded ``TokenResult`` if it can be had without I/O beyond one stat, else None."""
 
     async def token(self, params: TokenParams) -> TokenResult:

@@ -38,7 +38,9 @@ from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.shared_records import SharedRecords
 from tokenward.disk.family_file import FamilyFile
 from tokenward.errors import ConfigurationFault, ProfileUnavailable, StoreUnavailable, TokenwardError
-from tokenward.ports import CredentialStore, HeldLease, LeasedPlace, SharedStoreAway
+from tokenward.ports import CredentialStore
+from tokenward.ports.leases import HeldLease, LeasedPlace
+from tokenward.ports.sharing import SharedStoreAway
 
 if TYPE_CHECKING:
     from tokenward.daemon.keeper import Keeper

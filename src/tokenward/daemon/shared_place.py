@@ -36,20 +36,9 @@ from tokenward.core.credential import Credential
 from tokenward.core.reading import Absent, Found, Reading
 from tokenward.core.sharing import Claimed, Committed, Condemnation, SharedRecord
 from tokenward.daemon.shared_records import SharedRecords
-from tokenward.ports import (
-    Clock,
-    HeldLease,
-    HeldLocks,
-    KnownDead,
-    LockIdentity,
-    LocksBusy,
-    NoLocks,
-    PerhapsSpent,
-    PlaceWriter,
-    SharedStoreAway,
-    Stored,
-    Superseded,
-)
+from tokenward.ports import Clock, HeldLocks, LockIdentity, LocksBusy, NoLocks, PlaceWriter, Stored, Superseded
+from tokenward.ports.leases import HeldLease, KnownDead, PerhapsSpent
+from tokenward.ports.sharing import SharedStoreAway
 
 SHARED = "shared"
 """The source's name of what many hosts hold."""

@@ -28,6 +28,7 @@ from enum import StrEnum, auto
 from logging import getLogger
 
 from tokenward.core.credential import Credential
+from tokenward.core.names import PROFILE_KEY
 from tokenward.core.reading import GONE_AFTER_SECONDS, Absent, Found, Reading, Unreadable
 from tokenward.core.sharing import (
     Claimed,
@@ -38,9 +39,9 @@ from tokenward.core.sharing import (
     SealedValue,
     SharedRecord,
 )
-from tokenward.daemon.rpc_types import PROFILE_KEY
 from tokenward.errors import StoreUnavailable
-from tokenward.ports import Clock, CredentialStore, SharedSealer, SharedStore, SharedStoreAway
+from tokenward.ports import Clock, CredentialStore
+from tokenward.ports.sharing import SharedSealer, SharedStore, SharedStoreAway
 
 log = getLogger(__name__)
 

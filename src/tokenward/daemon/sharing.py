@@ -38,7 +38,7 @@ from tokenward.daemon.shared_place import SHARED
 from tokenward.daemon.shared_records import SharedNews, SharedRecords
 from tokenward.daemon.surroundings import Surroundings
 from tokenward.daemon.token_desk import TokenDesk
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 
 RETURN_SPREAD_SECONDS = 5.0
 """Within which hosts try again what failed while the engine was away: none of them serves later for it by more."""

@@ -43,6 +43,7 @@ class HandedOut(NamedTuple):
         key: the profile's key.
         why: how the profile was chosen, in a word or two (``SECURITY.md``).
         standing: answers the same request again; None if each is decided for itself.
+        degraded: why the token is less than what was asked for, if it is.
     """
 
     result: bytes
@@ -51,6 +52,7 @@ class HandedOut(NamedTuple):
     key: str
     why: str
     standing: StandingAnswer | None = None
+    degraded: str | None = None
 
 
 class StandingAnswer:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from tokenward.core.credential import Credential
 from tokenward.core.reading import Absent, Found, Reading, Unreadable
 from tokenward.core.record import UnknownRecord, from_record, to_record
-from tokenward.daemon.household import STORE
+from tokenward.daemon.household import STORE, UNLOCK
 from tokenward.daemon.rpc_types import ProfileId
 from tokenward.daemon.store_models import (
     ExportParams,
@@ -37,13 +37,10 @@ from tokenward.daemon.store_models import (
 )
 from tokenward.disk.atomic_file import read_regular, replace_file
 from tokenward.errors import InvalidParams, StoreUnavailable
-from tokenward.ports import Custody
 
 if TYPE_CHECKING:
-    from tokenward.daemon.keeper import Keeper
     from tokenward.daemon.ward import Ward
 
-UNLOCK = "unlock it, then: tokenward store status"
 LARGEST_ARCHIVE = 64 * 1024 * 1024
 """Hundreds of records of the largest size."""
 LARGEST_IDENTITIES = 64 * 1024
@@ -86,14 +83,6 @@ async def status(ward: Ward) -> StoreStatusResult:
         note=found.note,
         records=len(await _in_thread(ward, household.store.profiles)),
     )
-
-
-def locked(custody: Custody, keeper: Keeper) -> StoreUnavailable | None:
-    """Why a profile of our own store has nothing to give, if it is its key that is locked."""
-    if keeper.profile.source != STORE or keeper.credential is not None:
-        return None
-    fault = custody.status().locked
-    return None if fault is None else StoreUnavailable(fault, hint=UNLOCK)
 
 
 async def rekey(ward: Ward, params: RekeyParams) -> StoreStatusResult:

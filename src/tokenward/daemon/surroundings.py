@@ -15,7 +15,7 @@ from tokenward.daemon.scheduler import Alarm
 from tokenward.ports import Clock, Entropy
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Surroundings:
     """What all keepers share.
 

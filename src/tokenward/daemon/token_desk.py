@@ -9,14 +9,18 @@ Rule: what is imported here is imported by every start. ``tests/daemon/test_star
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
+from tokenward.daemon import answers
 from tokenward.daemon.broker import Broker
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.keepers import Keepers
 from tokenward.daemon.sessions import SessionPins
 from tokenward.daemon.standing_answer import HandedOut
-from tokenward.daemon.token_models import TokenParams
+
+if TYPE_CHECKING:
+    from tokenward.daemon.plain_request import PlainRequest, TokenRequest
 
 
 class TokenDesk:
@@ -43,10 +47,28 @@ class TokenDesk:
         await self.kept.keep(wanted)
         self.sessions.drop_vanished({keeper.profile.id for keeper in self.keepers.values()})
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane's answer; see ``Service``."""
         if params.model is not None or params.betas:
             return None
         if params.session is not None and self.sessions.is_chosen(params.session):
             return None
         return self.broker.token_nowait(params)
+
+    def token_later(self, params: PlainRequest) -> Awaitable[HandedOut] | None:
+        """A token that does not lie ready; None if the ward must say for which model it is."""
+        if params.session is not None and self.sessions.is_chosen(params.session):
+            return None
+        return self._token(params)
+
+    async def _token(self, params: PlainRequest) -> HandedOut:
+        members = await self.broker.token(params)
+        chosen = self.broker.choice
+        return HandedOut(
+            answers.encode(members),
+            members["profile"],
+            members["generation"],
+            chosen.key,
+            chosen.why,
+            degraded=members["degraded"],
+        )

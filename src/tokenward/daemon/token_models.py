@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
-from tokenward.core import protocol
+from tokenward.core import names, protocol
+from tokenward.daemon.plain_request import LONGEST_LIFE, LONGEST_TIMEOUT, MOST_COMPACTIONS
 from tokenward.daemon.rpc_types import (
     AgentName,
     BetaName,
@@ -35,24 +36,34 @@ class CredentialInput(Params):
 class TokenParams(Params):
     """What kind of token is wanted, and how long it must live."""
 
-    provider: str | None = Field(default=None, max_length=64, description="Any profile of this provider.")
+    provider: str | None = Field(
+        default=None, max_length=names.LONGEST_PROVIDER, description="Any profile of this provider."
+    )
     profile: ProfileId | None = Field(default=None, description="Exactly this profile.")
     agent: AgentName = "main"
     session: SessionName | None = Field(
         default=None, description="Stays with one profile while that is usable, and obeys the session's pin."
     )
     compactions: int = Field(
-        default=0, ge=0, le=1_000_000, description="How often the session was compacted: then it may change."
+        default=0,
+        ge=0,
+        le=MOST_COMPACTIONS,
+        description="How often the session was compacted: then it may change.",
     )
     kinds: list[KindName] | None = Field(default=None, description="Only these kinds of credential.")
     auth_method: Literal["api_key", "oauth"] | None = Field(default=None, description="Only keys, or only OAuth.")
-    tier: str | None = Field(default=None, max_length=32, description="Only profiles of this tier.")
+    tier: str | None = Field(
+        default=None, max_length=names.LONGEST_TIER, description="Only profiles of this tier."
+    )
     min_valid: float = Field(
-        default=protocol.DEFAULT_MIN_VALID, ge=0, le=31_622_400, description="Seconds of life wanted."
+        default=protocol.DEFAULT_MIN_VALID, ge=0, le=LONGEST_LIFE, description="Seconds of life wanted."
     )
     newer_than: Generation | None = Field(default=None, description="Answers a 401: not this generation.")
     timeout: float = Field(
-        default=protocol.DEFAULT_TIMEOUT, ge=0, le=600, description="Seconds the caller is ready to wait."
+        default=protocol.DEFAULT_TIMEOUT,
+        ge=0,
+        le=LONGEST_TIMEOUT,
+        description="Seconds the caller is ready to wait.",
     )
     credential: CredentialInput | None = None
     model: ModelName | None = Field(

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from logging import getLogger
 from pathlib import Path
 
 from tokenward.core.credential import Credential, Secret, family_of, to_unix_milliseconds
+from tokenward.core.freshness import lengthens_life
 from tokenward.core.grants import (
     Ambiguous,
     Condemned,
@@ -38,7 +39,6 @@ from tokenward.core.grants import (
     NotSent,
     RefreshOutcome,
     Unavailable,
-    lengthens_life,
     renewed,
 )
 from tokenward.core.reading import Blanked, Found, Reading, Unreadable
@@ -57,18 +57,8 @@ from tokenward.daemon.leasing import are_lost, condemn, give_back, locks_to_send
 from tokenward.disk.family_file import FamilyFile, Mark, Outcome
 from tokenward.disk.foreign_lock import remove_if_unchanged
 from tokenward.errors import StoreUnavailable
-from tokenward.ports import (
-    Clock,
-    HeldLocks,
-    KnownDead,
-    LocksBusy,
-    PerhapsSpent,
-    Place,
-    PlaceWriter,
-    Sealer,
-    Stored,
-    Superseded,
-)
+from tokenward.ports import Clock, HeldLocks, LocksBusy, Place, PlaceWriter, Sealer, Stored, Superseded
+from tokenward.ports.leases import KnownDead, PerhapsSpent
 
 log = getLogger(__name__)
 LOCK_PATIENCE_SECONDS = 12.0
@@ -131,9 +121,9 @@ class Transaction:
                 if isinstance(family, str):
                     return pending
                 sealed = pending.sealed or self._seal(family, pending.credential)
-                return self._write_late(family, replace(pending, sealed=sealed))
+                return self._write_late(family, pending._replace(sealed=sealed))
         except OSError as error:
-            return replace(pending, reason=f"the family file: {_why(error)}")
+            return pending._replace(reason=f"the family file: {_why(error)}")
 
     @contextmanager
     def _family(self, name: str) -> Iterator[FamilyFile | str]:
@@ -276,7 +266,7 @@ class Transaction:
         except Exception as error:  # noqa: BLE001 - whatever it is, the new value must go on living
             return self._unsaved(family, pending, f"{self.place.description}: {_why(error)}")
         result = self._after_commit(family, pending, swapped)
-        return replace(result, locks_lost=locks_lost) if isinstance(result, Refreshed) else result
+        return result._replace(locks_lost=locks_lost) if isinstance(result, Refreshed) else result
 
     def _after_commit(
         self, family: FamilyFile, pending: SaveFailed, swapped: Stored | Superseded
@@ -293,7 +283,7 @@ class Transaction:
 
     def _unsaved(self, family: FamilyFile, pending: SaveFailed, reason: str) -> SaveFailed:
         self._note(family, Outcome.UNSAVED)
-        return replace(pending, reason=reason)
+        return pending._replace(reason=reason)
 
     def _note(self, family: FamilyFile, outcome: Outcome) -> None:
         """Record how it ended; if that fails, a successor does again what is already done, and harms nothing."""
@@ -314,7 +304,7 @@ class Transaction:
         """Write a value that was received earlier, under the owner's locks."""
         locks = self.place.acquire_locks(self.clock.monotonic() + LOCK_PATIENCE_SECONDS)
         if isinstance(locks, LocksBusy):
-            return replace(pending, reason=locks.reason)
+            return pending._replace(reason=locks.reason)
         try:
             writer = self.place.prepare_write()
             try:

@@ -26,9 +26,10 @@ from tokenward.daemon.usage_models import (
 )
 
 if TYPE_CHECKING:
+    from tokenward.daemon.event_hub import EventType
     from tokenward.daemon.household import Household
 
-WARNING = "usage_warning"
+WARNING: EventType = "usage_warning"
 
 
 def take(household: Household, profile: Profile, headers: Mapping[str, str], *, status: int | None = None) -> None:

@@ -41,6 +41,7 @@ from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.logins import Logins, Needs
 from tokenward.daemon.models import Models
 from tokenward.daemon.own_profiles import OwnProfiles
+from tokenward.daemon.plain_request import TokenRequest
 from tokenward.daemon.profile_models import ProfileAddParams, ProfileListParams, ProfileResult
 from tokenward.daemon.provider_models import ProviderResult
 from tokenward.daemon.reports import Reports
@@ -141,7 +142,7 @@ class Ward:
 
     # Tokens
 
-    def token_nowait(self, params: TokenParams) -> HandedOut | None:
+    def token_nowait(self, params: TokenRequest) -> HandedOut | None:
         """The lane's answer; see ``Service``."""
         return self._desk.token_nowait(params)
 
@@ -152,7 +153,8 @@ class Ward:
             TokenwardError: if no profile that fits can serve one.
         """
         params, model = self.models.wanted(self._as_chosen(params))
-        result = await self.broker.token(params, None if model is None else model.model)
+        members = await self.broker.token(params, None if model is None else model.model)
+        result = TokenResult.model_validate(members)
         return self.models.dressed(result, params, model)
 
     def _as_chosen(self, params: TokenParams) -> TokenParams:

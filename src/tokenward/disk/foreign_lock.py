@@ -24,8 +24,8 @@ import stat
 import threading
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenward.ports import LockIdentity
 
@@ -36,8 +36,7 @@ _SECOND_NS = 1_000_000_000
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Acquired:
+class Acquired(NamedTuple):
     """The lock is ours.
 
     Args:
@@ -47,8 +46,7 @@ class Acquired:
     stolen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """Somebody else holds it.
 
     Args:
@@ -60,8 +58,7 @@ class Held:
     future: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The file system does not let us make it; waiting does not help.
 
     Args:

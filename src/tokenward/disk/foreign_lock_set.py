@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenward.disk.foreign_lock import Acquired, ForeignLock, Held, Refused
 from tokenward.ports import LockIdentity
@@ -24,8 +24,7 @@ LONGEST_WAIT_SECONDS = 2.0
 """Between two tries; Claude Code waits as long, so that neither starves the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(NamedTuple):
     """The deadline passed while somebody held one of the locks.
 
     Args:
@@ -39,8 +38,7 @@ class Busy:
     future: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedBy:
+class RefusedBy(NamedTuple):
     """One of the locks cannot be made.
 
     Args:

@@ -4,7 +4,9 @@ The problem: what the daemon decides must be testable without a disk, a network 
 them must be replaceable one by one. Each port has one contract test class in ``tests/contracts``, which every
 adapter, the in-memory ones included, must pass.
 
-Rule: each module says which of its ports block and are called in worker threads, and which are coroutines.
+Rules:
+- Each module says which of its ports block and are called in worker threads, and which are coroutines.
+- ``leases`` and ``sharing`` are not repeated here: whoever shares nothing with other hosts loads neither.
 """
 
 from __future__ import annotations
@@ -25,15 +27,6 @@ from tokenward.ports.places import (
     Stored,
     Superseded,
 )
-from tokenward.ports.sharing import (
-    HeldLease,
-    KnownDead,
-    LeasedPlace,
-    PerhapsSpent,
-    SharedSealer,
-    SharedStore,
-    SharedStoreAway,
-)
 from tokenward.ports.sinks import Published, Sink
 
 __all__ = [
@@ -43,13 +36,10 @@ __all__ = [
     "Custody",
     "Delegate",
     "Entropy",
-    "HeldLease",
     "HeldLocks",
     "IdentitySource",
     "KeyPlace",
     "KeyStatus",
-    "KnownDead",
-    "LeasedPlace",
     "LockIdentity",
     "LockedPlace",
     "LocksBusy",
@@ -57,16 +47,12 @@ __all__ = [
     "LoginServer",
     "MintEndpoint",
     "NoLocks",
-    "PerhapsSpent",
     "Place",
     "PlaceWriter",
     "Processes",
     "Published",
     "RenewingPlace",
     "Sealer",
-    "SharedSealer",
-    "SharedStore",
-    "SharedStoreAway",
     "Sink",
     "Stored",
     "Superseded",

@@ -9,8 +9,7 @@ Rule: all of it blocks, some of it on a person, and is called in worker threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Sealer(Protocol):
@@ -73,8 +72,7 @@ class KeyPlace(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class KeyStatus:
+class KeyStatus(NamedTuple):
     """Where the key of our own store lies.
 
     Args:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from tokenward.core.credential import Credential
 from tokenward.core.reading import Reading
@@ -59,8 +59,7 @@ class NoLocks:
         """There is nothing to give back."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocksBusy:
+class LocksBusy(NamedTuple):
     """The locks could not be had in time, or not at all.
 
     Args:
@@ -77,8 +76,7 @@ class Stored:
     """The write is durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(NamedTuple):
     """The place holds another generation than the one expected; nothing was written.
 
     Args:

@@ -39,6 +39,11 @@ class PublicationRecord:
         self._lock = threading.Lock()
         self._files = _read(path)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known to be published."""
+        return not self._files
+
     def note(self, path: Path, data: bytes) -> None:
         """Say durably that this content, if the file has it, is ours.
 

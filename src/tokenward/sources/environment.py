@@ -16,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tokenward.core.credential import Kind, Profile
@@ -32,8 +32,7 @@ BASE_URL = "ANTHROPIC_BASE_URL"
 NAME = "environment"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One credential that an environment can hold.
 
     Args:
@@ -55,8 +54,7 @@ SLOTS = (
 CREDENTIAL_VARIABLES = frozenset(variable for slot in SLOTS for variable in slot.variables)
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(NamedTuple):
     """Where requests with the environment's credentials go.
 
     Args:

@@ -20,10 +20,9 @@ import os
 import re
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tokenward.core.credential import Credential, from_unix_milliseconds
 from tokenward.core.reading import Absent, Blanked, Found, Reading, Unreadable
@@ -79,8 +78,7 @@ def encode_document(document: dict[str, Any]) -> bytes:
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
+class _Image(NamedTuple):
     reading: Reading
     document: dict[str, Any] | None
     size: int

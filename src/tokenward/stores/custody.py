@@ -278,7 +278,7 @@ class KeyCustody:
                 place.find(None)  # the first start will make a key there, if it answers
         except TokenwardError as fault:
             locked = fault.cause
-        return replace(self._status(), locked=locked)
+        return self._status()._replace(locked=locked)
 
     def unlock(self) -> bool:
         """Ask again for a key that was locked; see ``ports.Custody``."""
@@ -310,7 +310,7 @@ class KeyCustody:
     def status(self) -> KeyStatus:
         """Where the key lies; see ``ports.Custody``."""
         locked = self._sealer.fault.cause if isinstance(self._sealer, LockedSealer) else None
-        return replace(self._status(), locked=locked)
+        return self._status()._replace(locked=locked)
 
     def _status(self) -> KeyStatus:
         name, moving = self._note.key, self._note.next

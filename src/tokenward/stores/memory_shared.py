@@ -27,7 +27,7 @@ from tokenward.core.sharing import (
     SealedValue,
     SharedRecord,
 )
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tokenward.core.sharing import Orphan, SealedValue, SharedRecord
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.postgres.hosts import GREET, Host
 from tokenward.stores.postgres.rows import ALL, record_of
 from tokenward.stores.postgres.schema import KnownSchema

@@ -25,7 +25,8 @@ import anyio
 from anyio.to_thread import run_sync
 
 from tokenward.core.sharing import SharedRecord
-from tokenward.ports import Entropy, SharedStoreAway
+from tokenward.ports import Entropy
+from tokenward.ports.sharing import SharedStoreAway
 from tokenward.stores.postgres.heard import Heard
 from tokenward.stores.postgres.hosts import GREET, Host
 from tokenward.stores.postgres.rows import ALL, SOME, record_of

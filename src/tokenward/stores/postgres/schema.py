@@ -20,7 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from tokenward.errors import ConfigurationFault
-from tokenward.ports import SharedStoreAway
+from tokenward.ports.sharing import SharedStoreAway
 
 if TYPE_CHECKING:
     from tokenward.stores.postgres.wire import Session, Wire
