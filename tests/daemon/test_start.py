@@ -46,7 +46,7 @@ main(["daemon"])
 """
 LIBRARIES = {
     *("apscheduler", "authlib", "cryptography", "httpcore", "httpx", "keyring", "pjrpc", "prometheus_client"),
-    *("pyrage", "rich", "truststore", "watchfiles"),
+    *("pydantic", "pydantic_core", "pyrage", "rich", "truststore", "watchfiles"),
 }
 """What costs more to import than the daemon itself."""
 OF_OURS = (
@@ -108,7 +108,7 @@ def test_a_refresh_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert _ours(at_last, SPENDING) == {"endpoint_gate", "refresher", "transaction"}
     for modules in (at_ready, at_last):
         assert _ours(modules, ON_DEMAND) == set()
-    assert {"pjrpc", "authlib", "keyring", "pyrage", "prometheus_client"} & at_last == set()
+    assert {"pydantic", "pjrpc", "authlib", "keyring", "pyrage", "prometheus_client"} & at_last == set()
     assert [
         name for name in at_last if name.startswith(("tokenward.core.sharing", "tokenward.ports.sharing"))
     ] == []
