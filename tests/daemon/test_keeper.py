@@ -24,6 +24,7 @@ from tokenward.core.lifecycle import Phase
 from tokenward.core.reading import GONE_AFTER_SECONDS
 from tokenward.daemon.event_hub import Feed
 from tokenward.daemon.flight_results import FlightResult
+from tokenward.daemon.flights import predecessor_left_work
 from tokenward.daemon.keeper import Keeper
 from tokenward.disk.family_file import KEEP_FINISHED, FamilyFile, Outcome, prune
 from tokenward.errors import (
@@ -1158,7 +1159,7 @@ async def test_work_that_a_predecessor_left_is_taken_up(home: Keeping) -> None:
     assert home.phase(keeper) is Phase.UNSAVED
     successor = home.keeper(home.direct())
     await successor.reconcile()
-    assert successor.flights.predecessor_left_work()
+    assert predecessor_left_work(successor)
     successor.resume()
     await settled(successor)
     assert await access(successor) == "access-granted-1"
@@ -1174,17 +1175,17 @@ async def test_a_kept_refresh_token_is_no_work_left(home: Keeping) -> None:
     assert home.phase(keeper) is Phase.READY
     successor = home.keeper(home.direct())
     await successor.reconcile()
-    assert not successor.flights.predecessor_left_work()
+    assert not predecessor_left_work(successor)
 
 
 async def test_without_a_predecessor_there_is_nothing_to_take_up(home: Keeping) -> None:
     """A value that nobody refreshed yet, one that is only watched, and none at all."""
     keeper = await home.directly(home.credential())
-    assert not keeper.flights.predecessor_left_work()
+    assert not predecessor_left_work(keeper)
     watched = home.keeper(None)
     await watched.reconcile()
-    assert not watched.flights.predecessor_left_work()
-    assert not home.keeper(home.direct()).flights.predecessor_left_work()
+    assert not predecessor_left_work(watched)
+    assert not predecessor_left_work(home.keeper(home.direct()))
 
 
 async def test_a_server_that_keeps_the_refresh_token_is_refreshed_for_ever(home: Keeping) -> None:

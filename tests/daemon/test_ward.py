@@ -848,7 +848,7 @@ async def test_a_keeper_that_is_as_it_should_be_goes_on_undisturbed(home: Warded
     before = dict(home.ward.keepers)
     home.store.add("acme:new", home.credential())
     wanted = [home.stored_profile(name) for name in ("acme:same", "acme:changed", "acme:new")]
-    wanted[1] = wanted[1]._replace(made_of=("another endpoint",))
+    wanted[1] = replace(wanted[1], made_of=("another endpoint",))
     await home.ward.keep(wanted)
     assert sorted(home.ward.keepers) == ["acme:changed", "acme:new", "acme:same"]
     assert home.ward.keepers["acme:same"] is before["acme:same"]
@@ -864,7 +864,7 @@ async def test_a_profile_is_served_while_its_keeper_is_being_replaced(home: Ward
     home.ward.keepers["acme:me"].refresh_if_due()
     await home.endpoint.arrived.wait()
     async with anyio.create_task_group() as group:
-        wanted = home.stored_profile("acme:me")._replace(made_of=("changed",))
+        wanted = replace(home.stored_profile("acme:me"), made_of=("changed",))
         group.start_soon(home.ward.keep, [wanted])
         await turns()
         assert (await home.ward.token(TokenParams(provider="acme"))).token == "sk-ant-oat01-access-0"
@@ -939,7 +939,7 @@ async def test_a_value_that_is_in_memory_alone_outlives_a_reload(
 ) -> None:
     """Neither sealed nor written, it would go with its keeper: so that goes on until one of the two is done."""
     keeper, disk = await in_memory_alone(home, monkeypatch)
-    changed = home.stored_profile("acme:me")._replace(made_of=("new",))
+    changed = replace(home.stored_profile("acme:me"), made_of=("new",))
     await home.ward.keep([changed] if change == "replaced" else [])
     answer = await home.ward.token(TokenParams(profile="acme:me"))
     assert (answer.token, answer.degraded) == ("access-granted-1", "unsaved")
@@ -964,7 +964,7 @@ async def test_a_reload_tries_to_write_before_it_replaces(home: Warded, monkeypa
     """A disk that works again is not waited for."""
     keeper, disk = await in_memory_alone(home, monkeypatch)
     disk.journal = disk.place = False
-    await home.ward.keep([home.stored_profile("acme:me")._replace(made_of=("new",))])
+    await home.ward.keep([replace(home.stored_profile("acme:me"), made_of=("new",))])
     assert home.ward.keepers["acme:me"] is not keeper
     assert (home.ward.is_overdue, stored_at_last(home)) == (False, True)
 
@@ -972,7 +972,7 @@ async def test_a_reload_tries_to_write_before_it_replaces(home: Warded, monkeypa
 async def test_what_is_forgotten_is_overdue_no_more(home: Warded, monkeypatch: pytest.MonkeyPatch) -> None:
     """A logout ends it, whatever was to follow."""
     _, _disk = await in_memory_alone(home, monkeypatch)
-    await home.ward.keep([home.stored_profile("acme:me")._replace(made_of=("new",))])
+    await home.ward.keep([replace(home.stored_profile("acme:me"), made_of=("new",))])
     await home.ward.forget("acme:me")
     await home.ward.keep_overdue()
     assert home.ward.keepers == {}

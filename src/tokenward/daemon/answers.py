@@ -148,7 +148,7 @@ def profile_result(keeper: Keeper, provider: Provider) -> ProfileResult:
         tier=None if credential is None else (provider.tier or tier_of(credential)),
         insufficient_access=insufficient,
         granted_life=keeper.granted_life(),
-        waits_for=keeper.flights.waits_for(),
+        waits_for=None if keeper.refresher is None else keeper.refresher.waits_for(),
     )
 
 

@@ -7,6 +7,7 @@ Rules:
 - One flight at a time; whoever wants one waits for the one under way, and can end none.
 - A new value is held only when the flight says that it is durable, or that it could not be saved.
 - A result that speaks of another generation than the one held has no effect (design I7).
+- Of ten thousand profiles each that ever flew has one of these; what needs no memory of flights is a function.
 """
 
 from __future__ import annotations
@@ -70,26 +71,11 @@ class Flights:
         """Wait for the flight under way, or start one and wait for it."""
         if self._flight is None:
             if forced:
-                self.draw_forced()
+                draw_forced(self._keeper)
             self._keeper.apply(Event.DUE)
         flight = self._flight
         if flight is not None:
             await flight.wait()
-
-    def draw_forced(self) -> None:
-        """Take one forced refresh from the family's bucket (design I11).
-
-        Raises:
-            RefreshFailed: if it is empty.
-        """
-        if self._keeper.credential is not None:
-            self._keeper.around.forced.draw(self.family_of(self._keeper.credential), self._keeper.profile.key)
-
-    def family_of(self, credential: Credential) -> str:
-        """What the bucket of forced refreshes is drawn from: this value's family, or else the profile."""
-        refresher = self._keeper.refresher
-        family = refresher.family(credential) if refresher is not None else None
-        return self._keeper.profile.key if family is None else family.name
 
     async def settle(self) -> None:
         """Wait until no flight is under way."""
@@ -128,17 +114,6 @@ class Flights:
             return []
         unsaved = [] if self._pending is None else [FamilyFile(family.path.parent, self._pending.family)]
         return [family, *unsaved]
-
-    def waits_for(self) -> str | None:
-        """The lock that one waits for now, and its holder, in one line; None while it waits for none."""
-        return None if self._keeper.refresher is None else self._keeper.refresher.waits_for()
-
-    def predecessor_left_work(self) -> bool:
-        """Whether a process that died left this value's family unfinished; blocks on the disk."""
-        credential, refresher = self._keeper.credential, self._keeper.refresher
-        if credential is None or refresher is None or refresher.mode != "direct":
-            return False
-        return left_unfinished(refresher.family(credential), credential.generation)
 
     def drop(self) -> None:
         """The value is given up, and with it what is unsaved."""
@@ -232,6 +207,30 @@ class Flights:
         keeper.failed(cause, reason, retry_after=retry_after, closed_for=closed)
         keeper.outcomes = {**keeper.outcomes, event: keeper.outcomes.get(event, 0) + 1}
         keeper.apply(event)
+
+
+def draw_forced(keeper: Keeper) -> None:
+    """Take one forced refresh from the bucket of the family of what is held (design I11).
+
+    Raises:
+        RefreshFailed: if it is empty.
+    """
+    if keeper.credential is not None:
+        keeper.around.forced.draw(family_of(keeper, keeper.credential), keeper.profile.key)
+
+
+def family_of(keeper: Keeper, credential: Credential) -> str:
+    """What the bucket of forced refreshes is drawn from: this value's family, or else the profile."""
+    family = keeper.refresher.family(credential) if keeper.refresher is not None else None
+    return keeper.profile.key if family is None else family.name
+
+
+def predecessor_left_work(keeper: Keeper) -> bool:
+    """Whether a process that died left the family of the value held unfinished; blocks on the disk."""
+    credential, refresher = keeper.credential, keeper.refresher
+    if credential is None or refresher is None or refresher.mode != "direct":
+        return False
+    return left_unfinished(refresher.family(credential), credential.generation)
 
 
 def end_all(journals: Sequence[FamilyFile]) -> None:

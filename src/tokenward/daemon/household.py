@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from anyio import CapacityLimiter
 
@@ -67,8 +67,12 @@ class FindingLike(Protocol):
 Examine: TypeAlias = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any] | None], Sequence[FindingLike]]
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Kept:
     """A profile that is to be kept: what the configuration, the store and the sources make of it.
+
+    No tuple: that is as large as a ``Profile``, and of ten thousand of both, made by turns, one kind is let go
+    when each has its keeper, so that every second place in memory would stay empty.
 
     Args:
         profile: whose it is.

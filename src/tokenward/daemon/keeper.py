@@ -30,7 +30,7 @@ from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, S
 from tokenward.daemon import refusals, timetable
 from tokenward.daemon.announcements import APPEARED, Heard, announce, unheard
 from tokenward.daemon.attempts import NO_ATTEMPTS
-from tokenward.daemon.flights import NO_OUTCOMES, Flights, end_all
+from tokenward.daemon.flights import NO_OUTCOMES, Flights, draw_forced, end_all, family_of
 from tokenward.daemon.lookout import Lookout
 from tokenward.daemon.prepared import Prepared
 from tokenward.daemon.surroundings import Surroundings
@@ -53,8 +53,8 @@ class Keeper:
     """
 
     __slots__ = (
-        "_distrusted", "_prepared", "_published", "_seen_life", "around", "attempts", "changed", "flights", "held",
-        "last_refresh", "lookout", "made_of", "next_attempt", "note", "outcomes", "phase", "place",
+        "_distrusted", "_flights", "_prepared", "_published", "_seen_life", "around", "attempts", "changed",
+        "held", "last_refresh", "lookout", "made_of", "next_attempt", "note", "outcomes", "phase", "place",
         "profile", "refresher", "refused_generation", "resting", "watched_for",
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ class Keeper:
         self.made_of: tuple[object, ...] = ()
         """As of ``Kept``: who keeps it replaces it when that is another."""
         self._prepared: Prepared | None = None
-        self.flights = Flights(self)
+        self._flights: Flights | None = None
         self.next_attempt: datetime | None = None
         """When it acts next by itself; None = nothing is planned."""
         self.refused_generation: str | None = None
@@ -110,6 +110,19 @@ class Keeper:
         if prepared is None:
             prepared = self._prepared = Prepared(self, self.around)
         return prepared
+
+    @property
+    def flights(self) -> Flights:
+        """Its refreshes and saves; for the event loop's thread, which makes it when it is first wanted."""
+        flights = self._flights
+        if flights is None:
+            flights = self._flights = Flights(self)
+        return flights
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether a refresh or a save is under way."""
+        return self._flights is not None and self._flights.is_under_way
 
     def prepare_anew(self) -> None:
         """The value held is another, or what is said of it: what was made of it goes."""
@@ -249,7 +262,7 @@ class Keeper:
         """
         held = self.credential is not None and self.credential.generation == generation
         if held and generation != self._distrusted and isinstance(self.place, RenewingPlace):
-            self.flights.draw_forced()
+            draw_forced(self)
             self._distrusted = generation
             self.place.reject(generation)
 
@@ -283,8 +296,11 @@ class Keeper:
             await self.settle()
             before = self.held
             reading = await to_thread.run_sync(self.place.read, limiter=self.around.reading)
-            if not self.flights.is_under_way and self.held is before:
+            if not self.is_in_flight and self.held is before:
                 return reading
+
+    def _is_writing(self) -> bool:
+        return self._flights is not None and self._flights.is_writing
 
     def _holds(self, credential: Credential) -> bool:
         return self.credential is not None and self.credential.generation == credential.generation
@@ -296,7 +312,7 @@ class Keeper:
 
         While our own transaction is at work its file is not read: a value is seen when it is durable (I2).
         """
-        judged, reading = await self.lookout.look(lambda: self.credential, at_work=lambda: self.flights.is_writing)
+        judged, reading = await self.lookout.look(lambda: self.credential, at_work=self._is_writing)
         if judged is News.NEW_CREDENTIAL and isinstance(reading, Found):
             self._take(reading.credential)
         elif judged is News.NEW_DETAILS and isinstance(reading, Found):
@@ -330,7 +346,8 @@ class Keeper:
 
     async def settle(self) -> None:
         """Wait until no flight is under way."""
-        await self.flights.settle()
+        if self._flights is not None:
+            await self._flights.settle()
 
     def rest(self, why: Resting | None) -> None:
         """Neither serve nor refresh from now on, or do both again; what was rotated is still saved.
@@ -355,7 +372,7 @@ class Keeper:
         if known is not None and known.generation != credential.generation:
             self.lookout.replaced(known.generation)
             self.lookout.reinstate(credential.generation)  # what is held is not over
-            self.around.forced.follow(self.flights.family_of(known), self.flights.family_of(credential))
+            self.around.forced.follow(family_of(self, known), family_of(self, credential))
             self.prepare_anew()
         elif known is not None and credential.granted_life is None:
             credential = credential.aged(granted_life=known.granted_life)

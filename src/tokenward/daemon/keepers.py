@@ -19,8 +19,10 @@ from anyio import Lock, to_thread
 from anyio.lowlevel import checkpoint
 
 from tokenward.core.credential import Kind
+from tokenward.core.lifecycle import Phase
 from tokenward.core.serving import Resting
 from tokenward.daemon.announcements import unheard
+from tokenward.daemon.flights import predecessor_left_work
 from tokenward.daemon.household import Household, Kept
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.line_up import LineUp
@@ -95,7 +97,8 @@ class Keepers:
     async def save_unsaved(self) -> None:
         """Try to write what is unsaved now, at the end: its next attempt would come too late."""
         for keeper in list(self.by_key.values()):
-            await keeper.flights.save_now()
+            if keeper.phase is Phase.UNSAVED:
+                await keeper.flights.save_now()
 
     async def _replace(self, changes: Iterable[tuple[str, Kept | None]]) -> list[Keeper]:
         """Let keepers go and engage others in their place; those that cannot go yet are overdue.
@@ -225,7 +228,7 @@ def _read_ahead(keepers: Sequence[Keeper]) -> None:
 
 
 def _with_work_left(keepers: Sequence[Keeper]) -> list[Keeper]:
-    return [keeper for keeper in keepers if keeper.flights.predecessor_left_work()]
+    return [keeper for keeper in keepers if predecessor_left_work(keeper)]
 
 
 def _kind_of(keeper: Keeper) -> Kind | None:

@@ -46,7 +46,7 @@ def is_due(keeper: Keeper, held: Held) -> bool:
 
 def refresh_if_due(keeper: Keeper) -> None:
     """Start what time asks for, if anything; harmless at any time."""
-    if keeper.flights.is_under_way:
+    if keeper.is_in_flight:
         return
     match keeper.phase:
         case Phase.READY if keeper.held is not None and is_due(keeper, keeper.held):
@@ -62,7 +62,7 @@ def refresh_if_due(keeper: Keeper) -> None:
 def on_alarm(keeper: Keeper) -> None:
     """The alarm rang: act if it is time, else set it again (the clock may have stepped)."""
     refresh_if_due(keeper)
-    if not keeper.flights.is_under_way:
+    if not keeper.is_in_flight:
         reschedule(keeper)
 
 
