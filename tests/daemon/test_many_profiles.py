@@ -27,7 +27,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Warding]:
 
 
 async def test_what_never_happened_to_a_profile_takes_no_room(home: Warding) -> None:
-    """No failure, no flight, no window, nothing prepared for callers, and no method but the one its alarm calls."""
+    """No failure, flight or window, nothing prepared for callers, and no method but the one its alarm calls."""
     home.refresh_stored = True
     for number in range(MANY):
         home.log_in(f"acme:p{number:02}")

@@ -39,8 +39,8 @@ from tokenward.ports import Clock
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-BEAT_SECONDS = 20.0
-"""Between two looks at the clocks; the design caps sleeps at 30 s (I8), and a watchdog of 60 s wants two."""
+BEAT_SECONDS = 30.0
+"""Between two looks at the clocks: the longest that the design allows (I8), and half of a watchdog of a minute."""
 CLOCK_STEP_SECONDS = 5.0
 """Clocks that drift apart by more than this between two beats have been set, or the machine has slept."""
 RUNG_TOGETHER = 32
