@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from datetime import datetime
+from enum import Enum, auto
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -31,6 +32,15 @@ REMEMBERED_GENERATIONS = 64
 """Values seen replaced: two months of them at three refreshes a day would be more than any backup brings back."""
 
 
+_UNSEEN = object()
+"""Stands for what no place has ever looked like."""
+
+
+class _Lack(Enum):
+    EVERYTHING = auto()
+    A_LOGIN = auto()
+
+
 class Lookout:
     """One place, looked at.
 
@@ -43,15 +53,13 @@ class Lookout:
     __slots__ = (
         "_ahead",
         "_clock",
+        "_lacks",
         "_limiter",
         "_lock",
-        "_looked",
         "_place",
         "_replaced",
         "_signature",
         "absent_since",
-        "is_logged_out",
-        "is_vacant",
         "trouble",
     )
 
@@ -60,20 +68,26 @@ class Lookout:
         self._clock = clock
         self._limiter = limiter
         self._lock: anyio.Lock | None = None  # while somebody looks
-        self._signature: Hashable | None = None
-        self._looked = False
+        self._signature: Hashable | None = _UNSEEN
         self._ahead: tuple[Hashable | None, Reading] | None = None
         self._replaced: tuple[str, ...] = ()
         self.trouble: str | None = None
         self.absent_since: datetime | None = None
-        self.is_vacant = False
+        self._lacks: _Lack | None = None
+
+    @property
+    def is_vacant(self) -> bool:
         """Whether nothing was there at the last look, be it that the file holds other things."""
-        self.is_logged_out = False
+        return self._lacks is _Lack.EVERYTHING
+
+    @property
+    def is_logged_out(self) -> bool:
         """Whether the last look met its owner's word that the login is over."""
+        return self._lacks is _Lack.A_LOGIN
 
     def changed(self) -> bool:
         """One stat: whether the place may hold something that we have not seen."""
-        return not self._looked or self._place.signature() != self._signature
+        return self._signature is _UNSEEN or self._place.signature() != self._signature
 
     def may_have_news(self) -> bool:
         """One stat: whether a look could find anything, or must find out that what was there is gone for good."""
@@ -85,7 +99,7 @@ class Lookout:
 
     def look_again(self) -> None:
         """Take the place for changed: something was seen there while it could not be acted upon."""
-        self._looked = False
+        self._signature = _UNSEEN
 
     def reinstate(self, generation: str) -> None:
         """A person brought this value back, or set it aside and may do so: forget that it was replaced."""
@@ -115,7 +129,7 @@ class Lookout:
                     return News.NOTHING, None
                 reading = await self._read()
                 if at_work():
-                    self._looked = False
+                    self._signature = _UNSEEN
                     return News.NOTHING, None
         finally:
             if not lock.locked():  # else it was handed to the next who waits
@@ -132,7 +146,7 @@ class Lookout:
         ahead, self._ahead = self._ahead, None
         if ahead is None or self._place.signature() != ahead[0]:
             return None
-        self._signature, self._looked = ahead[0], True
+        self._signature = ahead[0]
         return ahead[1]
 
     async def _read(self) -> Reading:
@@ -141,14 +155,13 @@ class Lookout:
             signature = self._place.signature()
             reading = await to_thread.run_sync(self._place.read, limiter=self._limiter)
             if self._place.signature() == signature:
-                self._signature, self._looked = signature, True
+                self._signature = signature
                 return reading
         return Unreadable("it changes while it is read")
 
     def _judge(self, reading: Reading, held: Credential | None) -> News:
         now = self._clock.wall()
-        self.is_vacant = isinstance(reading, Absent)
-        self.is_logged_out = isinstance(reading, Blanked) and reading.login_ended
+        self._lacks = _lack(reading)
         self.trouble = reading.reason if isinstance(reading, Unreadable) else None
         if isinstance(reading, Absent) and held is not None:
             self.absent_since = self.absent_since or now
@@ -159,8 +172,14 @@ class Lookout:
             return News.NOTHING
         verdict = news(reading, held, absent_since=self.absent_since, now=now)
         if verdict is News.NOTHING and isinstance(reading, Found) and not _is_same(reading.credential, held):
-            self._looked = False  # it is worse than what we hold, and may be news when that has ended
+            self._signature = _UNSEEN  # it is worse than what we hold, and may be news when that has ended
         return verdict
+
+
+def _lack(reading: Reading) -> _Lack | None:
+    if isinstance(reading, Absent):
+        return _Lack.EVERYTHING
+    return _Lack.A_LOGIN if isinstance(reading, Blanked) and reading.login_ended else None
 
 
 def _is_same(found: Credential, held: Credential | None) -> bool:
