@@ -26,6 +26,7 @@ from tokenward.daemon.event_hub import Feed
 from tokenward.daemon.flight_results import FlightResult
 from tokenward.daemon.flights import predecessor_left_work
 from tokenward.daemon.keeper import Keeper
+from tokenward.daemon.persons_word import accept
 from tokenward.disk.family_file import KEEP_FINISHED, FamilyFile, Outcome, prune
 from tokenward.errors import (
     CallTimeout,
@@ -743,7 +744,7 @@ async def test_a_person_may_bring_a_replaced_value_back(home: Keeping) -> None:
     home.place.overwrite(home.credential(2))
     await keeper.reconcile()
     home.place.overwrite(old)
-    await keeper.accept(old)
+    await accept(keeper, old)
     assert await access(keeper) == "sk-ant-oat01-access-1"
 
 
@@ -839,7 +840,7 @@ async def test_a_person_may_replace_a_login_by_a_key(home: Keeping) -> None:
     keeper = await home.directly(home.credential())
     key = Credential(Kind.API_KEY, Secret("sk-key"))
     home.place.overwrite(key)
-    await keeper.accept(key)
+    await accept(keeper, key)
     assert await access(keeper) == "sk-key"
     await home.pass_time(2 * LIFE, keeper)
     assert home.phase(keeper) is Phase.READY
@@ -856,7 +857,7 @@ async def test_what_a_person_added_is_not_gone_back_to(home: Keeping, *, landed:
     keeper.refresh_if_due()
     if landed:
         await settled(keeper)
-    await keeper.accept(given)
+    await accept(keeper, given)
     assert await access(keeper) == "access-granted-1"
     assert keeper.credential == home.stored()
     assert len(home.endpoint.sent) == 1

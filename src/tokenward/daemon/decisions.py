@@ -20,7 +20,7 @@ from tokenward.core import fallback
 from tokenward.core.credential import MAIN_AGENT, profile_key
 from tokenward.core.fallback import FailedModel, NoModelLeft
 from tokenward.core.pins import ChosenModel, split_profile
-from tokenward.daemon import nothing_served
+from tokenward.daemon import nothing_served, persons_word
 from tokenward.daemon.line_up import LineUp
 from tokenward.daemon.models import Models
 from tokenward.daemon.orders import order_key, order_of
@@ -226,7 +226,7 @@ class Decisions:
             await self._ward.line.health.clear(key)
 
         await _durably(write)
-        keeper.reopen()
+        persons_word.reopen(keeper)
         return self._ward.profile(profile, agent)
 
 

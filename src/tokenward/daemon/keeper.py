@@ -25,7 +25,7 @@ from tokenward.core import freshness, lifecycle, serving
 from tokenward.core.credential import Credential, Profile
 from tokenward.core.freshness import Held
 from tokenward.core.lifecycle import Effect, Event, Phase
-from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, Reading, is_another_account
+from tokenward.core.reading import GONE_AFTER_SECONDS, Found, News, is_another_account
 from tokenward.core.serving import Decision, Refresh, Refusal, Resting, Serve, Standing, Wish
 from tokenward.daemon import refusals, timetable
 from tokenward.daemon.announcements import APPEARED, Heard, announce, unheard
@@ -272,37 +272,11 @@ class Keeper:
             self.failed("auth", "the API refused it with 401", retry_after=None, closed_for=0.0)
             self.apply(Event.REJECTED)
 
-    def reopen(self) -> None:
-        """A person says that a static credential which was refused is good: it serves until it is refused anew."""
-        if self.phase is Phase.LOGIN_REQUIRED and self.credential is not None and not self.credential.refreshable:
-            self.attempts = NO_ATTEMPTS
-            self.apply(Event.LOADED)
-
-    async def accept(self, credential: Credential) -> None:
-        """A person put this value into the place: it is news whatever we held or saw replaced before."""
-        if not self._holds(credential):
-            self.lookout.reinstate(credential.generation)
-        await self.reconcile()
-        if self._holds(credential):
-            return  # it may be due, and its refresh under way: nobody who gives a login waits for that
-        there = await self._what_is_there()
-        is_there = isinstance(there, Found) and there.credential.generation == credential.generation
-        if is_there and not self._holds(credential):
-            self._take(credential)
-
-    async def _what_is_there(self) -> Reading:
-        """What the place holds, read while no flight could change it."""
-        while True:
-            await self.settle()
-            before = self.held
-            reading = await to_thread.run_sync(self.place.read, limiter=self.around.reading)
-            if not self.is_in_flight and self.held is before:
-                return reading
-
     def _is_writing(self) -> bool:
         return self._flights is not None and self._flights.is_writing
 
-    def _holds(self, credential: Credential) -> bool:
+    def holds(self, credential: Credential) -> bool:
+        """Whether this is the value held."""
         return self.credential is not None and self.credential.generation == credential.generation
 
     # What wakes it
@@ -314,7 +288,7 @@ class Keeper:
         """
         judged, reading = await self.lookout.look(lambda: self.credential, at_work=self._is_writing)
         if judged is News.NEW_CREDENTIAL and isinstance(reading, Found):
-            self._take(reading.credential)
+            self.take(reading.credential)
         elif judged is News.NEW_DETAILS and isinstance(reading, Found):
             self.hold(reading.credential)
             timetable.reschedule(self)
@@ -324,7 +298,7 @@ class Keeper:
             moment = freshness.later(self.lookout.absent_since, GONE_AFTER_SECONDS)
             self.around.alarm.at(f"absence:{self.profile.key}", moment, self._check_absence)
 
-    def _take(self, credential: Credential) -> None:
+    def take(self, credential: Credential) -> None:
         """New material: what failed before has nothing to do with it."""
         before = self.credential
         self.hold(credential)

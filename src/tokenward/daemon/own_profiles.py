@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from anyio import to_thread
 
 from tokenward.core.credential import Credential, profile_key
-from tokenward.daemon import given_credential, shared_acts
+from tokenward.daemon import given_credential, persons_word, shared_acts
 from tokenward.daemon.household import ADOPTED, STORE, Household
 from tokenward.daemon.keeper import Keeper
 from tokenward.daemon.keepers import Keepers
@@ -125,9 +125,9 @@ class OwnProfiles:
             keep = household.keep_shared if shared else household.keep_stored
             known = await self._keepers.engage(keep(key))
             await self._keepers.begin([known])
-        await known.accept(credential)
+        await persons_word.accept(known, credential)
         self._keepers.line.health.forgive(key)  # the person who gave it may have given the same again
-        known.reopen()
+        persons_word.reopen(known)
         return known
 
     async def forget(self, keeper: Keeper) -> ProfileResult:
