@@ -19,6 +19,8 @@ import requests
 from client.fake_api import FakeApi, Reply, Seen
 from client.fake_daemon import TOKEN, FakeDaemon, Json, Refusal
 from client.http_callers import CALLERS, NO_TLS, Asked, Caller
+from tokenward.client import Token
+from tokenward.client._held_token import HeldToken
 from tokenward.client.auth import TokenwardAuth
 from tokenward.errors import ConfigurationFault, DaemonUnreachable, LoginRequired
 
@@ -142,6 +144,27 @@ def test_a_refused_token_is_reported_replaced_and_the_request_sent_once_more(
     assert "private" not in str(params)
     gets = [each["params"].get("newer_than") for each in daemon.requests if each["method"] == "token.get"]
     assert gets == [None, TOKEN["generation"]]
+
+
+def test_whoever_begins_while_a_refused_token_is_replaced_asks_nothing(
+    daemon: FakeDaemon, api: FakeApi, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refused caller asks for another by name; a second question would only fetch the refused one again."""
+    serve(daemon, api)
+    api.answer = refusing_once
+    auth = TokenwardAuth()
+    at_hand: list[str] = []
+    newer_than = HeldToken.newer_than
+
+    def noted(held: HeldToken, refused: str) -> Token:
+        settled = held.settled()
+        at_hand.append("nothing" if settled is None else settled.generation)
+        return newer_than(held, refused)
+
+    monkeypatch.setattr(HeldToken, "newer_than", noted)
+    assert call(auth, Asked(api.url)).status == 200
+    auth.close()
+    assert at_hand == [TOKEN["generation"]]
 
 
 def test_a_second_refusal_is_the_answer(daemon: FakeDaemon, api: FakeApi, call: Caller) -> None:

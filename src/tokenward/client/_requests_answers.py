@@ -55,26 +55,27 @@ class RequestsAnswers:
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Take an answer, and give the one that the program gets."""
         if token_headers.is_on(response.request.headers, self._token):
-            self._tell(response, None if settings.get("stream") else self._error_body(response))
+            told = self._tell(response, None if settings.get("stream") else self._error_body(response))
             if response.status_code == UNAUTHORIZED and not self._sent_again and self._can_be_sent_again(response):
                 response = self._another(response, settings)
+            elif told:
+                self._held.doubt(self._token.generation)
         self._before_redirect(response)
         return response
 
     def _error_body(self, response: requests.Response) -> bytes | None:
         return response.content if self._reporter.wants_body(response.status_code, response.headers) else None
 
-    def _tell(self, response: requests.Response, error_body: bytes | None = None) -> None:
+    def _tell(self, response: requests.Response, error_body: bytes | None = None) -> bool:
+        """Report an answer; says whether the daemon may have another token in mind now."""
         sent = response.request.body
-        told = self._reporter.tell(
+        return self._reporter.tell(
             self._token,
             response.status_code,
             response.headers,
             error_body=error_body,
             request_body=sent.encode() if isinstance(sent, str) else sent if isinstance(sent, bytes) else None,
         )
-        if told:
-            self._held.doubt(self._token.generation)
 
     def _can_be_sent_again(self, response: requests.Response) -> bool:
         body: Any = response.request.body  # the stubs do not know of files and generators
@@ -101,7 +102,8 @@ class RequestsAnswers:
         answer.history.append(refused)
         answer.request = again
         self._token = newer
-        self._tell(answer)
+        if self._tell(answer):
+            self._held.doubt(newer.generation)
         return answer
 
     def _before_redirect(self, response: requests.Response) -> None:

@@ -162,7 +162,8 @@ class TokenwardAuth(_AcceptedByBoth):
             return
         self._put_on(request, newer)
         response = yield request
-        self._tell(response, newer)
+        if self._tell(response, newer):
+            self._held.doubt(newer.generation)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """As ``sync_auth_flow``; the daemon is asked in a thread, so that no event loop waits for a refresh."""
@@ -189,7 +190,8 @@ class TokenwardAuth(_AcceptedByBoth):
             return
         self._put_on(request, newer)
         response = yield request
-        self._tell(response, newer)
+        if self._tell(response, newer):
+            self._held.doubt(newer.generation)
 
     def _put_on(self, request: Any, token: Token) -> None:
         self._destinations.require(token, str(request.url))
@@ -209,25 +211,27 @@ class TokenwardAuth(_AcceptedByBoth):
 
     def _is_refused(self, response: Any, token: Token, body: bytes | None) -> bool:
         """Report an answer, and say whether another token may help."""
-        self._tell(response, token, body)
-        return (
+        is_refused = (
             response.status_code == UNAUTHORIZED
             and self._carried(response, token)
             and _is_in_memory(response.request)
         )
+        # Whoever is refused asks for another by name; a doubt would have a second caller ask as well.
+        if self._tell(response, token, body) and not is_refused:
+            self._held.doubt(token.generation)
+        return is_refused
 
-    def _tell(self, response: Any, token: Token, body: bytes | None = None) -> None:
+    def _tell(self, response: Any, token: Token, body: bytes | None = None) -> bool:
+        """Report an answer; says whether the daemon may have another token in mind now."""
         if not self._carried(response, token):
-            return
-        told = self._reporter.tell(
+            return False
+        return self._reporter.tell(
             token,
             response.status_code,
             response.headers,
             error_body=None if body is None else decoded(body, response.headers.get("content-encoding", "")),
             request_body=response.request.read() if _is_in_memory(response.request) else None,
         )
-        if told:
-            self._held.doubt(token.generation)
 
 
 def _is_in_memory(request: Any) -> bool:
