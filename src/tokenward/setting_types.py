@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 from tokenward import paths
+from tokenward.core import names
 from tokenward.core.credential import Secret
 from tokenward.core.model_reference import MODEL_TEXT
 from tokenward.core.value import Value
@@ -226,7 +227,7 @@ Address = Annotated[str, Checked(by=_address)]
 Page = Annotated[str, Limits(max_length=2048), Checked(by=_page)]
 AbsolutePath = Annotated[Path, _Read(by=_path)]
 Seconds = Annotated[float, Limits(ge=0, allow_inf_nan=False)]
-ProfileName = Annotated[str, Limits(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")]
+ProfileName = Annotated[str, Limits(pattern=names.PROFILE_ID)]
 CommandName = Annotated[str, Limits(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")]
 SinkName = Annotated[str, Limits(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,127}$")]
 VariableName = Annotated[str, Limits(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
@@ -247,6 +248,4 @@ def _nameable(uid: int) -> int:
 
 
 Uid = Annotated[int, Limits(ge=0, lt=2**32 - 1), Checked(by=_nameable)]
-ProfileKey = Annotated[
-    str, Limits(pattern=r"^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9_-]{0,63}:[A-Za-z0-9._@+-]{1,128}$")
-]
+ProfileKey = Annotated[str, Limits(pattern=names.PROFILE_KEY)]

@@ -1,6 +1,7 @@
 """What the names of profiles, agents and generations look like, and how many characters other names may have.
 
-The problem: the socket's models, the lane beside them and the shared records must take the same text for a name.
+The problem: the socket's models, the lane beside them, the shared records and the configuration must take the same
+text for a name.
 """
 
 from __future__ import annotations
