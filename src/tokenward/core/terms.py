@@ -66,7 +66,8 @@ def terms(wish: Wish, standing: Standing, held: Held, *, lead: float | None) -> 
         held: the value held now.
         lead: seconds before its end at which a refresh of it is due; None = it never is.
     """
-    if decide(wish, standing) != Serve(None):
+    decision = decide(wish, standing)
+    if not isinstance(decision, Serve) or decision.degraded is not None:
         return None
     due = lead if lead is not None and standing.phase is Phase.READY else 0.0
     return Terms(held, standing.phase, max(0.0, wish.min_valid, due))
